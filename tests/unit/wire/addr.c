@@ -1,0 +1,153 @@
+#include "fixture/test.h"
+
+#include "wire/addr.h"
+
+#include <string.h>
+
+static void addresses_have_one_spelling(void **state)
+{
+	static const char *const good[] = {"0.0.0.0", "10.1.2.3",	    "255.255.255.255", "::",
+					   "::1",     "fd00:1:2:3:4:5:6:7", "fe80::1"};
+	static const char *const bad[] = {
+		"",	      " 1.2.3.4",      "1.2.3.4 ",  "1.2.3",
+		"1.2.3.256",  "01.2.3.4",      "1.2.3.4.5", "::ffff:1.2.3.4",
+		"fe80::1%lo", "1:2:3:4:5:6:7", "::1::",	    "[::1]"};
+	char text[ADDRESS_TEXT_MAX];
+	struct address a;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_true(address_parse(good[i], &a));
+		assert_string_equal(address_format(&a, text), good[i]);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		memset(&a, 7, sizeof(a));
+		assert_false(address_parse(bad[i], &a));
+		assert_int_equal(a.family, 7);
+	}
+}
+
+static void the_longest_texts_fit(void **state)
+{
+	const char *six = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+	char e_text[ENDPOINT_TEXT_MAX], p_text[PREFIX_TEXT_MAX];
+	struct endpoint e = {.port = 65535};
+	struct prefix p = {.bits = 128};
+
+	assert_true(address_parse(six, &e.addr));
+	p.addr = e.addr;
+	assert_string_equal(endpoint_format(&e, e_text),
+			    "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
+	assert_string_equal(prefix_format(&p, p_text),
+			    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128");
+}
+
+static void endpoints_have_one_spelling(void **state)
+{
+	static const char *const good[] = {"1.2.3.4:5", "0.0.0.0:0", "1.2.3.4:65535", "[::1]:5",
+					   "[fd00::2]:51820"};
+	static const char *const bad[] = {
+		"",	      "1.2.3.4",    "1.2.3.4:",	    "1.2.3.4:65536",
+		"1.2.3.4:05", "1.2.3.4:+5", "1.2.3.4:5 ",   "::1:5",
+		"[::1]",      "[::1]5",	    "[::1:5",	    "[1.2.3.4]:5",
+		":5",	      "[]:5",	    "[::1]:100000", "]:5"};
+	char text[ENDPOINT_TEXT_MAX];
+	struct endpoint e;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_true(endpoint_parse(good[i], &e));
+		assert_string_equal(endpoint_format(&e, text), good[i]);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(endpoint_parse(bad[i], &e));
+}
+
+static void prefixes_have_one_spelling(void **state)
+{
+	static const char *const good[] = {"0.0.0.0/0", "10.0.0.0/8", "10.1.2.3/32",
+					   "::/0",	"fd00::/8",   "fd00::1/128"};
+	static const char *const bad[] = {"10.0.0.0",	 "10.0.0.0/",  "10.0.0.0/33", "10.0.0.1/24",
+					  "10.0.0.0/08", "::/129",     "fd00::1/64",  "/8",
+					  "10.0.0.0/-1", "10.0.0.0/8/"};
+	char text[PREFIX_TEXT_MAX];
+	struct prefix p;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_true(prefix_parse(good[i], &p));
+		assert_string_equal(prefix_format(&p, text), good[i]);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(prefix_parse(bad[i], &p));
+}
+
+static void a_prefix_contains_its_addresses_and_no_other(void **state)
+{
+	static const struct {
+		const char *prefix, *address;
+		bool inside;
+	} table[] = {
+		{"10.0.0.0/8", "10.255.255.255", true},
+		{"10.0.0.0/8", "11.0.0.0", false},
+		{"10.1.2.0/23", "10.1.3.9", true},
+		{"10.1.2.0/23", "10.1.4.0", false},
+		{"10.1.2.3/32", "10.1.2.3", true},
+		{"10.1.2.3/32", "10.1.2.2", false},
+		{"0.0.0.0/0", "1.2.3.4", true},
+		{"0.0.0.0/0", "::1", false},
+		{"::/0", "1.2.3.4", false},
+		{"fd00::/8", "fdff::1", true},
+		{"fd00::/8", "fe00::1", false},
+		{"fd00::1/128", "fd00::1", true},
+		{"fd00::/127", "fd00::2", false},
+	};
+	struct prefix p;
+	struct address a;
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		assert_true(prefix_parse(table[i].prefix, &p));
+		assert_true(address_parse(table[i].address, &a));
+		assert_int_equal(prefix_contains(&p, &a), table[i].inside);
+	}
+}
+
+static void masking_clears_the_host_bits_only(void **state)
+{
+	struct prefix p = {.bits = 23}, want;
+
+	assert_true(address_parse("10.1.3.9", &p.addr));
+	prefix_mask(&p);
+	assert_true(prefix_parse("10.1.2.0/23", &want));
+	assert_true(prefix_equal(&p, &want));
+}
+
+static void equality_ignores_unused_bytes_and_sees_the_rest(void **state)
+{
+	struct endpoint a, b;
+
+	assert_true(endpoint_parse("1.2.3.4:5", &a));
+	b = a;
+	b.addr.bytes[9] = 1;
+	assert_true(endpoint_equal(&a, &b));
+	b.port = 6;
+	assert_false(endpoint_equal(&a, &b));
+	b = a;
+	b.addr.bytes[3] = 5;
+	assert_false(endpoint_equal(&a, &b));
+	b = a;
+	b.addr.family = ADDR_V6;
+	assert_false(endpoint_equal(&a, &b));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(addresses_have_one_spelling),
+		cmocka_unit_test(the_longest_texts_fit),
+		cmocka_unit_test(endpoints_have_one_spelling),
+		cmocka_unit_test(prefixes_have_one_spelling),
+		cmocka_unit_test(a_prefix_contains_its_addresses_and_no_other),
+		cmocka_unit_test(masking_clears_the_host_bits_only),
+		cmocka_unit_test(equality_ignores_unused_bytes_and_sees_the_rest),
+	};
+
+	return cmocka_run_group_tests_name("wire/addr", tests, NULL, NULL);
+}
