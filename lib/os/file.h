@@ -1,0 +1,27 @@
+#ifndef OS_FILE_H
+#define OS_FILE_H
+
+/* Files: atomic replacement, reading with a limit, folders, one owner of a state folder. All
+ * functions return 0 or -errno. */
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* The file has the old content or the new, also after a power cut: written beside it, synced,
+ * renamed, folder synced. The new file has this mode. */
+int file_replace(const char *path, const void *data, size_t len, mode_t mode);
+
+/* Reads all of it; -EFBIG when it has more than max bytes. *ret_data is the caller's (free) and has
+ * a NUL after ret_len bytes. ret_len may be NULL. */
+int file_read(const char *path, size_t max, char **ret_data, size_t *ret_len);
+
+/* mkdir -p: makes what is missing, all with this mode; -ENOTDIR when something else is there. */
+int file_make_folder(const char *path, mode_t mode);
+
+/* Takes the lock file for this process and writes its pid in it. When another one has it: -EBUSY,
+ * and *ret_pid is its pid (0 when unknown). The lock ends with file_unlock() or the process,
+ * however that ends; it is kept over fork. */
+int file_lock(const char *path, int *ret_fd, pid_t *ret_pid);
+void file_unlock(int fd);
+
+#endif
