@@ -1,0 +1,115 @@
+#ifndef CORE_MESH_H
+#define CORE_MESH_H
+
+/* One member's view of one dnet at work: peers and helpers of the netmap, routes, policy, paths (PROTOCOL 5.4, 7, 8).
+ * Packets of the TUN and datagrams of the network go in; sealed batches and opened super-packets come out. No I/O. */
+
+#include "core/engine.h"
+#include "core/netmap.h"
+#include "core/session.h"
+
+struct mesh;
+
+struct mesh_io {
+	void *ctx;
+	/* An opened packet or super-packet for the TUN; COALESCE_HEADROOM writable bytes before data (core/coalesce.h). */
+	void (*deliver)(void *ctx, struct packet *packet);
+	/* A peer's or helper's state or path changed, for log and subscribers. text is borrowed. */
+	void (*event)(void *ctx, const struct node_key *key, const char *text);
+};
+
+/* engine and identity are borrowed until mesh_free(). gso_usable: kinds the TUN takes (bit per enum gso_type). NULL: out of memory. */
+struct mesh *mesh_new(struct engine *engine, const struct engine_io *engine_io, const struct mesh_io *io,
+		      const struct object_id *dnet, const struct identity *identity, unsigned gso_usable);
+void mesh_free(struct mesh *mesh); /* BYE to all, wipes */
+
+/* Takes over the netmap (owned by the mesh from now on). Removed nodes are cut before it returns. 0 or -ENOMEM (then nothing changed). */
+int mesh_set_netmap(struct mesh *mesh, struct netmap *netmap, uint64_t now);
+const struct netmap *mesh_netmap(const struct mesh *mesh);
+/* Our own addresses that others may reach us at (interfaces' addresses with the UDP port); at most 7 are used. */
+void mesh_set_local_endpoints(struct mesh *mesh, const struct endpoint *endpoints, size_t count);
+
+/* One packet or super-packet from the TUN. Sealed datagrams gather until mesh_flush(); call it at the end of a burst. */
+void mesh_input_packet(struct mesh *mesh, struct packet *packet, uint64_t now);
+void mesh_flush(struct mesh *mesh, uint64_t now); /* also what is being coalesced towards the TUN */
+
+/* Whether a lane datagram from this OVR endpoint with this lane id is one of ours. Datagrams themselves go to engine_input(). */
+bool mesh_owns_lane(const struct mesh *mesh, const struct endpoint *relay, uint64_t lane);
+
+/* Timers of paths and helpers (the engine has its own). Returns when to call again. */
+uint64_t mesh_tick(struct mesh *mesh, uint64_t now);
+uint64_t mesh_deadline(const struct mesh *mesh);
+
+/* The host changed networks (address, route, wake-up): all paths are doubted and tried at once. */
+void mesh_network_changed(struct mesh *mesh, uint64_t now);
+
+/* Overlay ping: connects if need be; done is called once, also with found = false at deadline_ns or when the node is unknown. */
+struct mesh_pong {
+	bool found;
+	struct via via;
+	struct object_id relay; /* of the OVR when via.lane is not 0 */
+	uint64_t rtt_ns;
+	const char *reason; /* why not, static text */
+};
+typedef void mesh_ping_done(void *ctx, const struct mesh_pong *pong);
+int mesh_ping(struct mesh *mesh, const struct node_key *key, uint64_t now, uint64_t deadline_ns, mesh_ping_done *done,
+	      void *ctx);
+
+enum path_kind { PATH_NONE, PATH_DIRECT, PATH_RELAY };
+
+struct mesh_peer_status {
+	const struct netmap_node *node;
+	struct peer_stats stats; /* bytes and packets of IP payload count in rx/tx */
+	enum path_kind path;
+	struct endpoint endpoint; /* of the path; the OVR's when relayed */
+	struct object_id relay;
+	uint64_t rtt_ns;          /* 0: unknown */
+	const char *state;        /* "idle", "connecting", "connected", static */
+	const char *reason;       /* why the path is what it is; static text; never NULL */
+};
+typedef void mesh_visit_peer(void *ctx, const struct mesh_peer_status *status);
+void mesh_visit_peers(const struct mesh *mesh, mesh_visit_peer *visit, void *ctx);
+
+struct mesh_helper_status {
+	const struct netmap_helper *helper;
+	struct endpoint endpoint;
+	struct endpoint observed; /* our address as it sees it (OVC) */
+	bool up;
+	uint64_t rtt_ns;
+	const char *state; /* "registered", "connecting", "no endpoint", "refused", static */
+};
+typedef void mesh_visit_helper(void *ctx, const struct mesh_helper_status *status);
+void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void *ctx);
+
+/* Named counters, as in engine.h; every refusal of a packet is one of them. */
+#define MESH_COUNTERS(X)                                                                           \
+	X(out_packets)                                                                             \
+	X(out_bytes)                                                                               \
+	X(in_packets)                                                                              \
+	X(in_bytes)                                                                                \
+	X(out_malformed)                                                                           \
+	X(out_no_route)                                                                            \
+	X(out_source_not_ours)                                                                     \
+	X(out_policy)                                                                              \
+	X(out_too_big)                                                                             \
+	X(out_stage_full)                                                                          \
+	X(out_unreachable)                                                                         \
+	X(in_malformed)                                                                            \
+	X(in_source_foreign)                                                                       \
+	X(in_destination_foreign)                                                                  \
+	X(in_policy)                                                                               \
+	X(in_fragment_policy)                                                                      \
+	X(path_changed)                                                                            \
+	X(frame_malformed)                                                                         \
+	X(frame_unexpected)
+
+enum mesh_counter {
+#define X(name) MESH_##name,
+	MESH_COUNTERS(X)
+#undef X
+		MESH_COUNTER_COUNT
+};
+uint64_t mesh_counter(const struct mesh *mesh, enum mesh_counter counter);
+const char *mesh_counter_name(enum mesh_counter counter);
+
+#endif
