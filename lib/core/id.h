@@ -1,0 +1,75 @@
+#ifndef CORE_ID_H
+#define CORE_ID_H
+
+/* Identity: secp256k1 key pairs, the key of a node in each of its dnets, signatures, ECDH, and
+ * the overlay address that follows from a key. */
+
+#include "wire/key.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	SCHNORR_LEN = 64,	/* BIP340 signature */
+	ECDSA_DER_MAX = 72,	/* strict DER, low S, without the sighash byte */
+	ID_SEED_LEN = 32,	/* randomises the context */
+	ID_SHARED_LEN = 32,	/* ECDH result */
+	OVERLAY_ADDR_LEN = 16,	/* IPv6, network order */
+	OVERLAY_PREFIX_LEN = 8, /* a /64 */
+};
+
+/* Tables of libsecp256k1; one per process, read-only after id_new() and so shared by threads. */
+struct id;
+
+struct key_pair {
+	struct secret secret;
+	struct node_key key;
+};
+
+/* seed: fresh random bytes against side channels. NULL: no memory. Freed by id_free(). */
+struct id *id_new(const uint8_t seed[static ID_SEED_LEN]);
+void id_free(struct id *id);
+
+/* 0, or -DNET_EFORMAT when the secret is zero or not below the order of the curve. */
+int id_key_pair(const struct id *id, const struct secret *secret, struct key_pair *ret_pair);
+/* A point of the curve in compressed form. */
+bool id_key_valid(const struct id *id, const struct node_key *key);
+bool id_xonly_valid(const struct id *id, const uint8_t xonly[static XONLY_LEN]);
+/* The x coordinate: BIP340 public key of the pair. */
+void id_xonly(const struct node_key *key, uint8_t ret_xonly[static XONLY_LEN]);
+
+/* PROTOCOL "Keys": the first HMAC-SHA256(from, label || context || n), n = 0, 1, …, that is a
+ * scalar. label is text without its NUL; context may be NULL when context_len is 0. */
+void id_derive(const struct id *id, const struct secret *from, const char *label,
+	       const void *context, size_t context_len, struct secret *ret_secret);
+/* The key pair of this machine in one dnet. */
+void id_node_pair(const struct id *id, const struct secret *master, const struct object_id *dnet,
+		  struct key_pair *ret_pair);
+/* The pair whose x-only key a DNET_CREATE names as admin key. */
+void id_admin_pair(const struct id *id, const struct secret *owner, struct key_pair *ret_pair);
+
+/* BIP340. aux: fresh random bytes, or zeros. False only when the secret is not a scalar. */
+bool id_sign(const struct id *id, const struct secret *secret, const uint8_t msg[static HASH_LEN],
+	     const uint8_t aux[static HASH_LEN], uint8_t ret_sig[static SCHNORR_LEN]);
+bool id_verify(const struct id *id, const uint8_t xonly[static XONLY_LEN], const void *msg,
+	       size_t len, const uint8_t sig[static SCHNORR_LEN]);
+
+/* ECDSA as transactions need it: RFC 6979 nonce, low S, DER. False as id_sign(). */
+bool id_sign_ecdsa(const struct id *id, const struct secret *secret,
+		   const uint8_t hash[static HASH_LEN], uint8_t ret_der[static ECDSA_DER_MAX],
+		   size_t *ret_len);
+bool id_verify_ecdsa(const struct id *id, const struct node_key *key,
+		     const uint8_t hash[static HASH_LEN], const uint8_t *der, size_t len);
+
+/* SHA256 of the compressed shared point, as BOLT-8. False when key is no point or secret no
+ * scalar. */
+bool id_ecdh(const struct id *id, const struct secret *secret, const struct node_key *key,
+	     uint8_t ret_shared[static ID_SHARED_LEN]);
+
+/* RECORDS 6.1 and 6.2. */
+void id_overlay_prefix(const struct object_id *dnet, uint8_t ret_prefix[static OVERLAY_PREFIX_LEN]);
+void id_overlay_addr(const struct object_id *dnet, const struct node_key *key,
+		     uint8_t ret_addr[static OVERLAY_ADDR_LEN]);
+
+#endif
