@@ -38,16 +38,16 @@ void id_free(struct id *id)
 	free(id);
 }
 
-int id_key_pair(const struct id *id, const struct secret *secret, struct key_pair *ret_pair)
+int id_from_secret(const struct id *id, const struct secret *secret, struct identity *ret_identity)
 {
 	secp256k1_pubkey point;
 	size_t len = PUBKEY_LEN;
 
 	if (!secp256k1_ec_pubkey_create(id->secp, &point, secret->bytes))
 		return -DNET_EFORMAT;
-	if (secret != &ret_pair->secret)
-		ret_pair->secret = *secret;
-	secp256k1_ec_pubkey_serialize(id->secp, ret_pair->key.bytes, &len, &point,
+	if (secret != &ret_identity->secret)
+		ret_identity->secret = *secret;
+	secp256k1_ec_pubkey_serialize(id->secp, ret_identity->key.bytes, &len, &point,
 				      SECP256K1_EC_COMPRESSED);
 	return 0;
 }
@@ -93,25 +93,26 @@ void id_derive(const struct id *id, const struct secret *from, const char *label
 	secret_wipe(&hmac, sizeof(hmac));
 }
 
-static void derive_pair(const struct id *id, const struct secret *from, const char *label,
-			const void *context, size_t context_len, struct key_pair *ret_pair)
+static void derive_identity(const struct id *id, const struct secret *from, const char *label,
+			    const void *context, size_t context_len, struct identity *ret_identity)
 {
 	int r;
 
-	id_derive(id, from, label, context, context_len, &ret_pair->secret);
-	r = id_key_pair(id, &ret_pair->secret, ret_pair);
+	id_derive(id, from, label, context, context_len, &ret_identity->secret);
+	r = id_from_secret(id, &ret_identity->secret, ret_identity);
 	assert(!r);
 }
 
-void id_node_pair(const struct id *id, const struct secret *master, const struct object_id *dnet,
-		  struct key_pair *ret_pair)
+void id_node_identity(const struct id *id, const struct secret *master,
+		      const struct object_id *dnet, struct identity *ret_identity)
 {
-	derive_pair(id, master, "dnet/node/1", dnet->bytes, OBJECT_ID_LEN, ret_pair);
+	derive_identity(id, master, "dnet/node/1", dnet->bytes, OBJECT_ID_LEN, ret_identity);
 }
 
-void id_admin_pair(const struct id *id, const struct secret *owner, struct key_pair *ret_pair)
+void id_admin_identity(const struct id *id, const struct secret *owner,
+		       struct identity *ret_identity)
 {
-	derive_pair(id, owner, "dnet/admin/1", NULL, 0, ret_pair);
+	derive_identity(id, owner, "dnet/admin/1", NULL, 0, ret_identity);
 }
 
 bool id_sign(const struct id *id, const struct secret *secret, const uint8_t msg[static HASH_LEN],

@@ -22,7 +22,8 @@ enum {
 /* Tables of libsecp256k1; one per process, read-only after id_new() and so shared by threads. */
 struct id;
 
-struct key_pair {
+/* A key pair: who a node, a service or an owner is. Wipe it after use. */
+struct identity {
 	struct secret secret;
 	struct node_key key;
 };
@@ -32,22 +33,23 @@ struct id *id_new(const uint8_t seed[static ID_SEED_LEN]);
 void id_free(struct id *id);
 
 /* 0, or -DNET_EFORMAT when the secret is zero or not below the order of the curve. */
-int id_key_pair(const struct id *id, const struct secret *secret, struct key_pair *ret_pair);
+int id_from_secret(const struct id *id, const struct secret *secret, struct identity *ret_identity);
 /* A point of the curve in compressed form. */
 bool id_key_valid(const struct id *id, const struct node_key *key);
 bool id_xonly_valid(const struct id *id, const uint8_t xonly[static XONLY_LEN]);
-/* The x coordinate: BIP340 public key of the pair. */
+/* The x coordinate: BIP340 public key of it. */
 void id_xonly(const struct node_key *key, uint8_t ret_xonly[static XONLY_LEN]);
 
 /* PROTOCOL "Keys": the first HMAC-SHA256(from, label || context || n), n = 0, 1, …, that is a
  * scalar. label is text without its NUL; context may be NULL when context_len is 0. */
 void id_derive(const struct id *id, const struct secret *from, const char *label,
 	       const void *context, size_t context_len, struct secret *ret_secret);
-/* The key pair of this machine in one dnet. */
-void id_node_pair(const struct id *id, const struct secret *master, const struct object_id *dnet,
-		  struct key_pair *ret_pair);
-/* The pair whose x-only key a DNET_CREATE names as admin key. */
-void id_admin_pair(const struct id *id, const struct secret *owner, struct key_pair *ret_pair);
+/* The identity of this machine in one dnet. */
+void id_node_identity(const struct id *id, const struct secret *master,
+		      const struct object_id *dnet, struct identity *ret_identity);
+/* The identity whose x-only key a DNET_CREATE names as admin key. */
+void id_admin_identity(const struct id *id, const struct secret *owner,
+		       struct identity *ret_identity);
 
 /* BIP340. aux: fresh random bytes, or zeros. False only when the secret is not a scalar. */
 bool id_sign(const struct id *id, const struct secret *secret, const uint8_t msg[static HASH_LEN],

@@ -388,7 +388,7 @@ void txbuild_sighash(const struct txbuild *tx, size_t index, const uint8_t *scri
 }
 
 bool txbuild_sign(struct txbuild *tx, size_t index, const struct id *id,
-		  const struct key_pair *pair, uint64_t value,
+		  const struct identity *identity, uint64_t value,
 		  uint8_t mem[static TXBUILD_WITNESS_MAX])
 {
 	/* BIP143: the script code of P2WPKH is OP_DUP OP_HASH160 <hash> OP_EQUALVERIFY OP_CHECKSIG.
@@ -398,9 +398,9 @@ bool txbuild_sign(struct txbuild *tx, size_t index, const struct id *id,
 	struct writer w;
 	size_t der_len;
 
-	txbuild_hash160(pair->key.bytes, PUBKEY_LEN, code + 3);
+	txbuild_hash160(identity->key.bytes, PUBKEY_LEN, code + 3);
 	txbuild_sighash(tx, index, code, sizeof(code), value, hash);
-	if (!id_sign_ecdsa(id, &pair->secret, hash, der, &der_len))
+	if (!id_sign_ecdsa(id, &identity->secret, hash, der, &der_len))
 		return false;
 	writer_init(&w, mem, TXBUILD_WITNESS_MAX);
 	writer_u8(&w, 2);
@@ -408,7 +408,7 @@ bool txbuild_sign(struct txbuild *tx, size_t index, const struct id *id,
 	writer_copy(&w, der, der_len);
 	writer_u8(&w, SIGHASH_ALL);
 	writer_u8(&w, PUBKEY_LEN);
-	writer_copy(&w, pair->key.bytes, PUBKEY_LEN);
+	writer_copy(&w, identity->key.bytes, PUBKEY_LEN);
 	assert(!w.failed);
 	tx->inputs[index].witness = mem;
 	tx->inputs[index].witness_len = writer_len(&w);
