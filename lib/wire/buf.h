@@ -8,6 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Bytes of somebody else; borrowed. */
+struct span {
+	const uint8_t *data;
+	size_t len;
+};
+
 struct reader {
 	const uint8_t *pos;
 	const uint8_t *end;

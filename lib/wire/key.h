@@ -26,6 +26,13 @@ struct object_id {
 	uint8_t bytes[OBJECT_ID_LEN];
 };
 
+/* What an object_id is the id of; the numbers are on the chain (RECORDS 3.1). */
+enum object_kind {
+	OBJECT_DNET = 1,
+	OBJECT_OVC = 2,
+	OBJECT_OVR = 3,
+};
+
 /* Bytes that are wiped after use, never logged, and compared only in constant time. */
 struct secret {
 	uint8_t bytes[SECRET_LEN];

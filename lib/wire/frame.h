@@ -1,0 +1,70 @@
+#ifndef WIRE_FRAME_H
+#define WIRE_FRAME_H
+
+/* Control frames inside data messages (doc/protocol.md section 5) that all may send; those of OVC
+ * and OVR are in wire/ovc.h and wire/ovr.h. */
+
+#include "wire/addr.h"
+#include "wire/buf.h"
+
+enum frame_type {
+	FRAME_PING = 0x01,
+	FRAME_PONG = 0x02,
+	FRAME_CANDIDATES = 0x03,
+	FRAME_BYE = 0x04,
+	FRAME_REGISTER = 0x10,
+	FRAME_REGISTERED = 0x11,
+	FRAME_INTRODUCE = 0x12,
+	FRAME_INTRODUCTION = 0x13,
+	FRAME_NOT_HERE = 0x14,
+	FRAME_LANE_OPEN = 0x20,
+	FRAME_LANE = 0x21,
+	FRAME_LANE_REFUSED = 0x22,
+	FRAME_LANE_CLOSED = 0x23,
+};
+
+enum {
+	FRAME_ENDPOINT_LEN = 19,
+	FRAME_CANDIDATES_MAX = 8,
+	FRAME_INTRODUCED_MAX = FRAME_CANDIDATES_MAX + 1,
+	/* INTRODUCTION is the longest: type, key, role, n, endpoints */
+	FRAME_MAX = 1 + 33 + 1 + 1 + FRAME_INTRODUCED_MAX * FRAME_ENDPOINT_LEN,
+};
+
+enum bye_reason {
+	BYE_SHUTDOWN = 1,
+	BYE_REMOVED = 2,
+	BYE_MOVED = 3,
+};
+
+/* Endpoints to try: none is unknown, no port is 0. */
+struct frame_endpoints {
+	uint8_t count;
+	struct endpoint list[FRAME_INTRODUCED_MAX];
+};
+
+struct frame {
+	uint8_t type; /* FRAME_PING, PONG, CANDIDATES, BYE */
+	union {
+		struct {
+			uint64_t id;
+			struct endpoint observed; /* PONG only; ADDR_NONE: unknown */
+		} ping;				  /* PING, PONG */
+		struct frame_endpoints candidates;
+		uint8_t bye; /* enum bye_reason */
+	};
+};
+
+/* A frame whole: type and body. False for another type and for a malformed one; ret is untouched
+ * then. */
+bool frame_parse(const void *data, size_t len, struct frame *ret);
+void frame_write(struct writer *w, const struct frame *frame);
+
+/* Pieces of frames, for wire/ovc and wire/ovr. A reader that meets a malformed one fails. */
+void frame_read_endpoint(struct reader *r, struct endpoint *ret);
+void frame_write_endpoint(struct writer *w, const struct endpoint *e);
+/* At most max of them. */
+void frame_read_endpoints(struct reader *r, unsigned max, struct frame_endpoints *ret);
+void frame_write_endpoints(struct writer *w, unsigned max, const struct frame_endpoints *list);
+
+#endif
