@@ -1,6 +1,6 @@
 # Our own flags stay apart from the builder's CFLAGS, which come last.
 AC_DEFUN([DNET_FLAGS], [
-	DNET_CFLAGS="-std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla"
+	DNET_CFLAGS="-std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla"
 	DNET_CFLAGS="$DNET_CFLAGS -Wno-unused-parameter -Wno-missing-field-initializers -fno-strict-aliasing"
 	DNET_CFLAGS="$DNET_CFLAGS -fstack-protector-strong -fvisibility=hidden"
 	AC_ARG_ENABLE([werror],

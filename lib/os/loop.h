@@ -39,8 +39,9 @@ uint64_t loop_now_ms(const struct loop *loop);
 /* For libraries that want libuv itself. */
 struct uv_loop_s *loop_uv(struct loop *loop);
 
-/* Watches a descriptor that can be polled; errors and hang-ups are reported as readable. The
- * descriptor stays the caller's: free the watcher before closing it. NULL and errno on failure. */
+/* Watches a descriptor that can be polled; errors and hang-ups are reported as the events
+ * that are watched. It becomes non-blocking, and stays the caller's: free the watcher before
+ * closing it. NULL and errno on failure. */
 struct loop_fd *loop_fd_new(struct loop *loop, int fd, unsigned events, loop_fd_cb cb, void *arg);
 /* 0 pauses. */
 void loop_fd_set(struct loop_fd *watch, unsigned events);
@@ -58,8 +59,8 @@ void loop_timer_free(struct loop_timer *timer);
 struct loop_signal *loop_signal_new(struct loop *loop, int signal, loop_signal_cb cb, void *arg);
 void loop_signal_free(struct loop_signal *watch);
 
-/* Waits for a child of this process that something else made, and reaps it; the callback comes
- * once. Freeing it earlier leaves the child alone. */
+/* Waits for a child of this process that something else made, and reaps it. The callback comes
+ * once; by then the watcher is freed. Freeing it earlier leaves the child alone. */
 struct loop_child *loop_child_new(struct loop *loop, pid_t pid, loop_child_cb cb, void *arg);
 void loop_child_free(struct loop_child *watch);
 

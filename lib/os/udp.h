@@ -58,7 +58,7 @@ struct udp_message {
 
 /* Opens and binds; port 0 takes a free one. IPv6 sockets are IPv6 only. Options may be NULL.
  * Returns 0 or -errno (and says in the log what failed and what to do). */
-int udp_open(const struct endpoint *bind, const struct udp_options *options,
+int udp_open(const struct endpoint *bind_to, const struct udp_options *options,
 	     struct udp_socket *ret_socket);
 /* One IPv4 and one IPv6 socket on all addresses and the same port (0: a free one). A machine
  * without one of the families gets the other, with fd -1 for what is missing. */

@@ -1,0 +1,210 @@
+#include "os/file.h"
+
+#include "os/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int write_all(int fd, const char *data, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* A rename is only as durable as the folder that has it. */
+static int sync_folder_of(const char *path)
+{
+	_cleanup_(freep) char *folder = strdup(path);
+	_cleanup_(closep) int fd = -1;
+	char *slash;
+
+	if (!folder)
+		return -ENOMEM;
+	slash = strrchr(folder, '/');
+	if (slash)
+		slash[slash == folder] = 0;
+	fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd))
+		return -errno;
+	return 0;
+}
+
+static int fill_file(int fd, const void *data, size_t len, mode_t mode)
+{
+	int result = write_all(fd, data, len);
+
+	if (result)
+		return result;
+	/* Not at open(): the umask has no say in it. */
+	if (fchmod(fd, mode) || fsync(fd))
+		return -errno;
+	return 0;
+}
+
+int file_replace(const char *path, const void *data, size_t len, mode_t mode)
+{
+	char temporary[PATH_MAX];
+	int fd, result, n;
+
+	n = snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
+	if (n < 0 || (size_t)n >= sizeof(temporary))
+		return -ENAMETOOLONG;
+	fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	result = fill_file(fd, data, len, mode);
+	if (close(fd) && !result)
+		result = -errno;
+	if (!result && rename(temporary, path))
+		result = -errno;
+	if (result) {
+		unlink(temporary);
+		return result;
+	}
+	return sync_folder_of(path);
+}
+
+/* Reads up to max + 1 bytes, so that one too many is seen. */
+static int read_up_to(int fd, size_t max, char **ret_data, size_t *ret_len)
+{
+	_cleanup_(freep) char *data = NULL;
+	size_t len = 0, size = 0;
+
+	for (;;) {
+		ssize_t n;
+
+		if (size - len < 2) {
+			size = size ? MIN(size * 2, max + 2) : MIN((size_t)4096, max + 2);
+			char *grown = realloc(data, size);
+
+			if (!grown)
+				return -ENOMEM;
+			data = grown;
+		}
+		n = read(fd, data + len, size - len - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		len += (size_t)n;
+		if (len > max)
+			return -EFBIG;
+	}
+	data[len] = 0;
+	*ret_data = steal(data);
+	*ret_len = len;
+	return 0;
+}
+
+int file_read(const char *path, size_t max, char **ret_data, size_t *ret_len)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char *data = NULL;
+	size_t len = 0;
+	int result;
+
+	if (fd < 0)
+		return -errno;
+	result = read_up_to(fd, max, &data, &len);
+	if (result)
+		return result;
+	*ret_data = data;
+	if (ret_len)
+		*ret_len = len;
+	return 0;
+}
+
+static int make_one_folder(const char *path, mode_t mode)
+{
+	struct stat st;
+
+	if (!mkdir(path, mode))
+		return chmod(path, mode) ? -errno : 0;
+	if (errno != EEXIST)
+		return -errno;
+	if (stat(path, &st))
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+int file_make_folder(const char *path, mode_t mode)
+{
+	_cleanup_(freep) char *part = strdup(path);
+	int result;
+
+	if (!part)
+		return -ENOMEM;
+	for (char *p = part + 1; part[0] && *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = 0;
+		result = make_one_folder(part, mode);
+		*p = '/';
+		if (result)
+			return result;
+	}
+	return make_one_folder(path, mode);
+}
+
+static pid_t read_pid(int fd)
+{
+	char text[16];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	long pid;
+
+	if (n <= 0)
+		return 0;
+	text[n] = 0;
+	pid = strtol(text, NULL, 10);
+	return pid > 0 && pid < INT_MAX ? (pid_t)pid : 0;
+}
+
+int file_lock(const char *path, int *ret_fd, pid_t *ret_pid)
+{
+	_cleanup_(closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	char text[16];
+	int len, result;
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		if (ret_pid)
+			*ret_pid = read_pid(fd);
+		return -EBUSY;
+	}
+	len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0))
+		return -errno;
+	result = write_all(fd, text, (size_t)len);
+	if (result)
+		return result;
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+/* The file stays: unlinking it would let two others lock two files of the same name. */
+void file_unlock(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
