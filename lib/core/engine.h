@@ -13,7 +13,8 @@
 #include "wire/key.h"
 
 struct engine;
-struct identity; /* core/id.h: key pair */
+struct id;	 /* core/id.h: the curve */
+struct key_pair; /* core/id.h */
 struct peer;     /* core/peer.h: one remote key in one realm */
 struct realm;
 struct session;  /* core/session.h: one pair of data keys; seals and opens batches */
@@ -40,7 +41,8 @@ struct realm_ops {
 	/* Send this handshake message wherever the peer may be reached: engine_send_via() for each way. NULL op: to
 	 * the last way an authenticated message came, or the one set by peer_set_via(). */
 	void (*transmit_handshake)(void *ctx, struct peer *peer, const uint8_t *msg, size_t len);
-	/* up: data can be sealed now. !up: the last session is gone (expired, BYE, given up). */
+	/* up: data can be sealed now. !up: the last session is gone (expired, BYE), or nobody answered for
+	 * GIVE_UP; also for one that never was up (an initiation that nothing followed). */
 	void (*session_changed)(void *ctx, struct peer *peer, bool up);
 	/* One authenticated frame (type and body). PING, PONG and BYE come here too, after the engine answered PING. */
 	void (*frame)(void *ctx, struct peer *peer, const struct via *via, const uint8_t *frame, size_t len);
@@ -51,8 +53,9 @@ struct realm_ops {
 	void (*heard)(void *ctx, struct peer *peer, const struct via *via);
 };
 
-/* Returns NULL when out of memory. io is copied; aead_mask is what the machine offers (core/aead.h). */
-struct engine *engine_new(const struct engine_io *io, uint8_t aead_mask, uint64_t now);
+/* Returns NULL when out of memory. io is copied; id is borrowed; aead_mask is what the machine offers (core/aead.h). */
+struct engine *engine_new(const struct engine_io *io, const struct id *id, uint8_t aead_mask,
+			  uint64_t now);
 void engine_free(struct engine *engine);
 
 /* One datagram as it came, without lane header (the caller strips it and says the lane in via). Decrypts in place. */
@@ -62,15 +65,20 @@ uint64_t engine_tick(struct engine *engine, uint64_t now);
 /* The next deadline without running anything. */
 uint64_t engine_deadline(const struct engine *engine);
 
-/* A local identity in a realm. identity and ops are borrowed until realm_remove(). */
+/* A local key pair in a realm. pair and ops are borrowed until realm_remove(). NULL: out of memory. The pair may be in several
+ * realms (a member's, in its dnet's and in its helpers'). */
 struct realm *engine_add_realm(struct engine *engine, enum realm_kind kind, const struct object_id *id,
-			       const struct identity *identity, const struct realm_ops *ops, void *ctx);
-void realm_remove(struct realm *realm); /* and all of its peers; BYE is sent to those with a session */
+			       const struct key_pair *pair, const struct realm_ops *ops, void *ctx);
+/* And all of its peers; BYE 1 is sent to those with a session. Not from inside an operation of the realm. */
+void realm_remove(struct realm *realm);
+/* Mixed into every handshake from now on (PROTOCOL 3.2); psk is copied. NULL: zeros. */
 void realm_set_epoch(struct realm *realm, uint32_t epoch, const struct secret *psk);
 
-/* dnet: in whose name we speak (the realm's id in a dnet's realm). Returns the existing peer when there is one; NULL: out of memory. */
+/* dnet: in whose name we speak (NULL: the realm's id, as in a dnet's realm). Returns the existing peer when there is one; NULL: out of
+ * memory. A key may come to a helper in the name of several dnets: these are several peers. */
 struct peer *realm_add_peer(struct realm *realm, const struct node_key *key, const struct object_id *dnet);
-struct peer *realm_find_peer(struct realm *realm, const struct node_key *key);
+struct peer *realm_find_peer(struct realm *realm, const struct node_key *key,
+			     const struct object_id *dnet);
 /* Wipes its sessions at once. bye: send BYE reason first (0: none). */
 void peer_remove(struct peer *peer, uint8_t bye);
 
@@ -86,16 +94,24 @@ void peer_set_persistent(struct peer *peer, bool on);
 void peer_set_via(struct peer *peer, const struct via *via);
 const struct via *peer_via(const struct peer *peer);
 
-/* Begins a handshake unless one is under way or a session is good. */
+/* Begins a handshake unless one is under way or a session is good. Within 30 s after the last one was given up it waits
+ * until these are over: call it for every packet that waits. */
 void peer_connect(struct peer *peer, uint64_t now);
+/* Begins a handshake, or tries again the one under way, at once (but 50 ms after the last try) and whatever session there is: a new way
+ * to the peer was learnt, or it seems to have forgotten the session. */
+void peer_reconnect(struct peer *peer, uint64_t now);
 /* The session to seal with, or NULL (then call peer_connect()). Borrowed until the next engine call. */
 struct session *peer_session(struct peer *peer, uint64_t now);
-/* The owner sealed or opened data by itself: keeps the timers true. */
-void peer_data_sent(struct peer *peer, uint64_t now);
-/* Seals one frame and sends it by via. 0, -DNET_ENOSESSION. */
+/* The owner sealed and sent data messages by itself (session_seal_packet): keeps timers and statistics true. bytes
+ * counts whole data messages. */
+void peer_data_sent(struct peer *peer, size_t packets, size_t bytes, uint64_t now);
+/* Seals one frame (at most ENGINE_FRAME_MAX bytes; len 0: an empty message) and sends it by via. 0, -DNET_ENOSESSION,
+ * -EMSGSIZE. */
 int peer_send_frame(struct peer *peer, const struct via *via, const uint8_t *frame, size_t len, uint64_t now);
 /* Sends one datagram by via, pushing the lane header where it is a lane. */
 void engine_send_via(struct engine *engine, const struct via *via, const uint8_t *msg, size_t len);
+
+enum { ENGINE_FRAME_MAX = 1200 };
 
 struct peer_stats {
 	uint64_t rx_bytes, tx_bytes;     /* of datagrams, both handshake and data */

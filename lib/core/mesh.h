@@ -18,9 +18,9 @@ struct mesh_io {
 	void (*event)(void *ctx, const struct node_key *key, const char *text);
 };
 
-/* engine and identity are borrowed until mesh_free(). gso_usable: kinds the TUN takes (bit per enum gso_type). NULL: out of memory. */
+/* engine and pair are borrowed until mesh_free(). gso_usable: kinds the TUN takes (bit per enum gso_type). NULL: out of memory. */
 struct mesh *mesh_new(struct engine *engine, const struct engine_io *engine_io, const struct mesh_io *io,
-		      const struct object_id *dnet, const struct identity *identity, unsigned gso_usable);
+		      const struct object_id *dnet, const struct key_pair *pair, unsigned gso_usable);
 void mesh_free(struct mesh *mesh); /* BYE to all, wipes */
 
 /* Takes over the netmap (owned by the mesh from now on). Removed nodes are cut before it returns. 0 or -ENOMEM (then nothing changed). */
