@@ -1,0 +1,126 @@
+#ifndef CORE_REGISTRY_H
+#define CORE_REGISTRY_H
+
+/* The rules of records (doc/records.md 3 and 4): which transaction may change what. It knows live
+ * seals, open objects and what they have in force, reads one transaction after the other, and tells
+ * a sink what changes. Confirmed state only: the mempool is applied above it and taken back. */
+
+#include "wire/key.h"
+#include "wire/record.h"
+#include "wire/tx.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct registry;
+
+enum {
+	REGISTRY_PENDING = UINT32_MAX - 1, /* the height of transactions in the mempool */
+	REGISTRY_LIVE = UINT32_MAX,	   /* to_height of what has not ended */
+};
+
+struct registry_place {
+	uint32_t height;
+	uint32_t tx_index;
+	struct hash256 txid;
+};
+
+struct registry_seal {
+	struct outpoint outpoint;
+	struct object_id object;
+	enum object_kind kind;
+	uint32_t sequence;  /* RECORDS 3.5, of the transaction that made it */
+	uint64_t value;	    /* base units; 0 when loaded */
+	struct span script; /* borrowed; empty when loaded */
+};
+
+/* Something with our magic, or the loss of a seal. */
+struct registry_event {
+	bool has_object;
+	enum object_kind kind;
+	struct object_id object;
+	uint32_t sequence;
+	uint32_t out_index;
+	uint32_t pos;
+	uint8_t type;		     /* as written, 0: a payload that says nothing */
+	bool seal_lost;		     /* spent without a record: no bytes */
+	struct span raw;	     /* type, length, body; or the whole payload; borrowed */
+	const struct record *record; /* NULL when it could not be read; borrowed */
+	enum record_reason reason;   /* RECORD_OK: it counts */
+};
+
+/* RECORDS 5.2: stays, whatever happens to its transaction. */
+struct registry_revocation {
+	struct object_id object;
+	enum object_kind kind;
+	uint8_t type; /* RECORD_CLOSE also for a lost seal */
+	uint8_t key[RECORD_KEY_MAX];
+	size_t key_len;
+	uint32_t sequence;
+	uint32_t out_index;
+	uint32_t pos;
+};
+
+/* Told in the order of RECORDS 3.5; all pointers are borrowed for the call. A return other than 0
+ * ends registry_apply_tx() with it. */
+struct registry_sink {
+	void *arg;
+	/* row->record is the CREATE. */
+	int (*on_object)(void *arg, const struct registry_place *place,
+			 const struct record_row *row);
+	/* The object and all that it had in force ended at place->height. */
+	int (*on_object_end)(void *arg, const struct registry_place *place,
+			     const struct object_id *object);
+	int (*on_seal)(void *arg, const struct registry_place *place,
+		       const struct registry_seal *seal);
+	int (*on_seal_spent)(void *arg, const struct registry_place *place,
+			     const struct registry_seal *seal);
+	/* In force from now on (additions but CREATE; TRANSFER only with an admin key). */
+	int (*on_row)(void *arg, const struct registry_place *place, const struct record_row *row);
+	/* The row of that type and record_key() ended, replaced or removed. */
+	int (*on_row_end)(void *arg, const struct registry_place *place,
+			  const struct object_id *object, uint8_t type, const uint8_t *key,
+			  size_t key_len);
+	int (*on_event)(void *arg, const struct registry_place *place,
+			const struct registry_event *event);
+	int (*on_revocation)(void *arg, const struct registry_place *place,
+			     const struct registry_revocation *revocation);
+};
+
+/* op_node: of the chain's profile, 0 for none. seed: random, against chosen hash collisions. 0 or
+ * -ENOMEM. */
+int registry_new(uint8_t op_node, const uint8_t seed[static 16], struct registry **ret_registry);
+void registry_free(struct registry *registry);
+
+/* One transaction; heights never go down but by registry_undo(). A transaction that neither spends
+ * a live seal nor has our magic costs a lookup an input and a look at its outputs. 0, -ENOMEM, or
+ * what the sink returned; after a failure the block has to be taken back by registry_undo(). */
+int registry_apply_tx(struct registry *registry, uint32_t height, uint32_t tx_index,
+		      const struct tx_view *tx, const struct registry_sink *sink);
+
+/* Takes back everything above height. 0, or -ENOMEM, and then the registry has to be loaded anew.
+ */
+int registry_undo(struct registry *registry, uint32_t height);
+
+/* Forgets what ended at height or below: it cannot be undone any more. */
+void registry_prune(struct registry *registry, uint32_t height);
+
+/* State of a former run, objects first, each in any order. to_height is REGISTRY_LIVE, or above
+ * what can be undone. Returns 0, -ENOMEM, or -EINVAL for what contradicts what is there. */
+int registry_load_object(struct registry *registry, enum object_kind kind,
+			 const struct object_id *id, uint32_t from_height, uint32_t to_height);
+int registry_load_seal(struct registry *registry, const struct registry_seal *seal,
+		       uint32_t from_height, uint32_t to_height);
+int registry_load_row(struct registry *registry, const struct record_row *row);
+
+/* Whether a transaction is worth keeping: it spends a live seal, or has our magic. */
+bool registry_spends_seal(const struct registry *registry, const struct tx_view *tx);
+
+struct registry_counts {
+	size_t objects, seals, rows; /* live */
+};
+
+void registry_count(const struct registry *registry, struct registry_counts *ret_counts);
+
+#endif
