@@ -1,9 +1,11 @@
 #ifndef CORE_MESH_H
 #define CORE_MESH_H
 
-/* One member's view of one dnet at work: peers and helpers of the netmap, routes, policy, paths (PROTOCOL 5.4, 7, 8).
- * Packets of the TUN and datagrams of the network go in; sealed batches and opened super-packets come out. No I/O. */
+/* One member's view of one dnet at work: peers and helpers of the netmap, routes, policy, paths
+ * (PROTOCOL 5.4, 7, 8). Packets of the TUN and datagrams of the network go in; sealed batches and
+ * opened super-packets come out. No I/O. */
 
+#include "core/acl.h"
 #include "core/engine.h"
 #include "core/netmap.h"
 #include "core/session.h"
@@ -12,28 +14,49 @@ struct mesh;
 
 struct mesh_io {
 	void *ctx;
-	/* An opened packet or super-packet for the TUN; COALESCE_HEADROOM writable bytes before data (core/coalesce.h). */
+	/* An opened packet or super-packet for the TUN; COALESCE_HEADROOM writable bytes before
+	 * data (core/coalesce.h). */
 	void (*deliver)(void *ctx, struct packet *packet);
 	/* A peer's or helper's state or path changed, for log and subscribers. text is borrowed. */
 	void (*event)(void *ctx, const struct node_key *key, const char *text);
 };
 
-/* engine and pair are borrowed until mesh_free(). gso_usable: kinds the TUN takes (bit per enum gso_type). NULL: out of memory. */
-struct mesh *mesh_new(struct engine *engine, const struct engine_io *engine_io, const struct mesh_io *io,
-		      const struct object_id *dnet, const struct key_pair *pair, unsigned gso_usable);
+/* engine and pair are borrowed until mesh_free(). gso_usable: kinds the TUN takes (bit per enum
+ * gso_type). NULL: out of memory. */
+struct mesh *mesh_new(struct engine *engine, const struct engine_io *engine_io,
+		      const struct mesh_io *io, const struct object_id *dnet,
+		      const struct key_pair *pair, unsigned gso_usable);
 void mesh_free(struct mesh *mesh); /* BYE to all, wipes */
 
-/* Takes over the netmap (owned by the mesh from now on). Removed nodes are cut before it returns. 0 or -ENOMEM (then nothing changed). */
+/* Takes over the netmap (owned by the mesh from now on). Removed nodes are cut before it returns. 0
+ * or -ENOMEM (then nothing changed). */
 int mesh_set_netmap(struct mesh *mesh, struct netmap *netmap, uint64_t now);
 const struct netmap *mesh_netmap(const struct mesh *mesh);
-/* Our own addresses that others may reach us at (interfaces' addresses with the UDP port); at most 7 are used. */
-void mesh_set_local_endpoints(struct mesh *mesh, const struct endpoint *endpoints, size_t count);
+/* Our own addresses that others may reach us at (interfaces' addresses with the UDP port); at most
+ * 7 are used. */
+void mesh_set_local_endpoints(struct mesh *mesh, const struct endpoint *endpoints, size_t count,
+			      uint64_t now);
+/* What the host names among the endpoints of a helper resolve to (UDP ports of its records);
+ * replaces what was given before for it; at most 8 are used. Survives mesh_set_netmap(). False: no
+ * such helper. */
+bool mesh_set_helper_endpoints(struct mesh *mesh, const struct object_id *helper,
+			       const struct endpoint *endpoints, size_t count);
 
-/* One packet or super-packet from the TUN. Sealed datagrams gather until mesh_flush(); call it at the end of a burst. */
+/* The owner's policy; no rules (count 0): members may talk to members. Flows that it no longer
+ * allows are cut. 0 or -ENOMEM (then nothing changed). Rules are copied. */
+int mesh_set_policy(struct mesh *mesh, const struct acl_rule *rules, size_t count, uint64_t now);
+/* What the policy says about the first packet of a flow between any two members, and the rule that
+ * says so (core/acl.h). -DNET_ENOROUTE: source or destination belongs to no member. */
+int mesh_explain(const struct mesh *mesh, const struct ip_flow *flow,
+		 struct acl_verdict *ret_verdict);
+
+/* One packet or super-packet from the TUN. Sealed datagrams gather until mesh_flush(); call it at
+ * the end of a burst. */
 void mesh_input_packet(struct mesh *mesh, struct packet *packet, uint64_t now);
 void mesh_flush(struct mesh *mesh, uint64_t now); /* also what is being coalesced towards the TUN */
 
-/* Whether a lane datagram from this OVR endpoint with this lane id is one of ours. Datagrams themselves go to engine_input(). */
+/* Whether a lane datagram from this OVR endpoint with this lane id is one of ours. Datagrams
+ * themselves go to engine_input(). */
 bool mesh_owns_lane(const struct mesh *mesh, const struct endpoint *relay, uint64_t lane);
 
 /* Timers of paths and helpers (the engine has its own). Returns when to call again. */
@@ -43,7 +66,8 @@ uint64_t mesh_deadline(const struct mesh *mesh);
 /* The host changed networks (address, route, wake-up): all paths are doubted and tried at once. */
 void mesh_network_changed(struct mesh *mesh, uint64_t now);
 
-/* Overlay ping: connects if need be; done is called once, also with found = false at deadline_ns or when the node is unknown. */
+/* Overlay ping: connects if need be; done is called once, also with found = false at deadline_ns or
+ * when the node is unknown. */
 struct mesh_pong {
 	bool found;
 	struct via via;
@@ -52,8 +76,8 @@ struct mesh_pong {
 	const char *reason; /* why not, static text */
 };
 typedef void mesh_ping_done(void *ctx, const struct mesh_pong *pong);
-int mesh_ping(struct mesh *mesh, const struct node_key *key, uint64_t now, uint64_t deadline_ns, mesh_ping_done *done,
-	      void *ctx);
+int mesh_ping(struct mesh *mesh, const struct node_key *key, uint64_t now, uint64_t deadline_ns,
+	      mesh_ping_done *done, void *ctx);
 
 enum path_kind { PATH_NONE, PATH_DIRECT, PATH_RELAY };
 
@@ -63,9 +87,9 @@ struct mesh_peer_status {
 	enum path_kind path;
 	struct endpoint endpoint; /* of the path; the OVR's when relayed */
 	struct object_id relay;
-	uint64_t rtt_ns;          /* 0: unknown */
-	const char *state;        /* "idle", "connecting", "connected", static */
-	const char *reason;       /* why the path is what it is; static text; never NULL */
+	uint64_t rtt_ns;    /* 0: unknown */
+	const char *state;  /* "idle", "connecting", "connected", static */
+	const char *reason; /* why the path is what it is; static text; never NULL */
 };
 typedef void mesh_visit_peer(void *ctx, const struct mesh_peer_status *status);
 void mesh_visit_peers(const struct mesh *mesh, mesh_visit_peer *visit, void *ctx);
@@ -91,6 +115,7 @@ void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void 
 	X(out_no_route)                                                                            \
 	X(out_source_not_ours)                                                                     \
 	X(out_policy)                                                                              \
+	X(out_fragment_policy)                                                                     \
 	X(out_too_big)                                                                             \
 	X(out_stage_full)                                                                          \
 	X(out_unreachable)                                                                         \
@@ -99,6 +124,10 @@ void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void 
 	X(in_destination_foreign)                                                                  \
 	X(in_policy)                                                                               \
 	X(in_fragment_policy)                                                                      \
+	X(in_reserved_flags)                                                                       \
+	X(icmp_sent)                                                                               \
+	X(icmp_limited)                                                                            \
+	X(flow_evicted)                                                                            \
 	X(path_changed)                                                                            \
 	X(frame_malformed)                                                                         \
 	X(frame_unexpected)

@@ -1,0 +1,39 @@
+#ifndef CORE_FLOW_H
+#define CORE_FLOW_H
+
+/* What began and may be answered: a bounded table of flows that the policy let through, so that
+ * replies, ICMP errors about them, and later fragments pass where rules are one-way. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire/ip.h"
+
+enum { FLOW_LIMIT = 16384 };
+
+struct flow_table;
+
+/* All memory is taken here; at the limit the flow that was quiet for longest goes. NULL: out of
+ * memory. */
+struct flow_table *flow_table_new(size_t limit);
+void flow_table_free(struct flow_table *table);
+
+/* A packet in the direction that the policy allows: makes the flow or keeps it. ip belongs to the
+ * packet. A first fragment also lets the later ones of its datagram through. */
+void flow_note(struct flow_table *table, const uint8_t *packet, const struct ip_view *ip,
+	       uint64_t now);
+/* Whether this packet is part of what began: a reply of a known flow, an ICMP error that quotes a
+ * known flow in either direction, or a later fragment of a datagram whose first one passed. Keeps
+ * it alive. */
+bool flow_passes(struct flow_table *table, const uint8_t *packet, const struct ip_view *ip,
+		 uint64_t now);
+
+/* Cuts the flows for which keep() is false (the policy changed). */
+void flow_filter(struct flow_table *table, bool (*keep)(void *ctx, const struct ip_flow *flow),
+		 void *ctx);
+
+size_t flow_count(const struct flow_table *table);
+uint64_t flow_evicted(const struct flow_table *table); /* how often the limit was met */
+
+#endif
