@@ -10,11 +10,11 @@
 
 #include "wire/addr.h"
 #include "wire/key.h"
+#include "wire/message.h" /* COOKIE_NONCE_LEN */
 
 enum {
 	COOKIE_MAC_LEN = 16,
 	COOKIE_LEN = 16,
-	COOKIE_NONCE_LEN = 24,
 	COOKIE_SEALED_LEN = COOKIE_LEN + 16,
 	COOKIE_SECRET_LEN = 32,
 };
