@@ -171,38 +171,3 @@ bool id_ecdh(const struct id *id, const struct secret *secret, const struct node
 	       secp256k1_ecdh(id->secp, ret_shared, &point, secret->bytes,
 			      secp256k1_ecdh_hash_function_sha256, NULL);
 }
-
-/* ret: the first len bytes of SHA256(label || dnet || key), key NULL: left out. */
-static void address_hash(const char *label, const struct object_id *dnet,
-			 const struct node_key *key, uint8_t *ret, size_t len)
-{
-	crypto_hash_sha256_state sha;
-	uint8_t hash[HASH_LEN];
-
-	crypto_hash_sha256_init(&sha);
-	crypto_hash_sha256_update(&sha, (const uint8_t *)label, strlen(label));
-	crypto_hash_sha256_update(&sha, dnet->bytes, OBJECT_ID_LEN);
-	if (key)
-		crypto_hash_sha256_update(&sha, key->bytes, PUBKEY_LEN);
-	crypto_hash_sha256_final(&sha, hash);
-	memcpy(ret, hash, len);
-}
-
-/* RECORDS 6.1: The IPv6 prefix of a dnet is `fd` and the first 5 bytes of
- * SHA256("dnet/prefix/1" || dnet id), then 16 zero bits: a /64. */
-void id_overlay_prefix(const struct object_id *dnet, uint8_t ret_prefix[static OVERLAY_PREFIX_LEN])
-{
-	ret_prefix[0] = 0xfd;
-	address_hash("dnet/prefix/1", dnet, NULL, ret_prefix + 1, 5);
-	ret_prefix[6] = 0;
-	ret_prefix[7] = 0;
-}
-
-/* RECORDS 6.2: A node's IPv6 address is that prefix and the first 8 bytes of
- * SHA256("dnet/addr/1" || dnet id || node key). */
-void id_overlay_addr(const struct object_id *dnet, const struct node_key *key,
-		     uint8_t ret_addr[static OVERLAY_ADDR_LEN])
-{
-	id_overlay_prefix(dnet, ret_addr);
-	address_hash("dnet/addr/1", dnet, key, ret_addr + OVERLAY_PREFIX_LEN, 8);
-}

@@ -1,8 +1,8 @@
 #ifndef CORE_ID_H
 #define CORE_ID_H
 
-/* Identity: secp256k1 key pairs, the key of a node in each of its dnets, signatures, ECDH, and
- * the overlay address that follows from a key. */
+/* Identity: secp256k1 key pairs, the key of a node in each of its dnets, signatures and
+ * ECDH. */
 
 #include "wire/key.h"
 
@@ -11,12 +11,10 @@
 #include <stdint.h>
 
 enum {
-	SCHNORR_LEN = 64,	/* BIP340 signature */
-	ECDSA_DER_MAX = 72,	/* strict DER, low S, without the sighash byte */
-	ID_SEED_LEN = 32,	/* randomises the context */
-	ID_SHARED_LEN = 32,	/* ECDH result */
-	OVERLAY_ADDR_LEN = 16,	/* IPv6, network order */
-	OVERLAY_PREFIX_LEN = 8, /* a /64 */
+	SCHNORR_LEN = 64,   /* BIP340 signature */
+	ECDSA_DER_MAX = 72, /* strict DER, low S, without the sighash byte */
+	ID_SEED_LEN = 32,   /* randomises the context */
+	ID_SHARED_LEN = 32, /* ECDH result */
 };
 
 /* Tables of libsecp256k1; one per process, read-only after id_new() and so shared by threads. */
@@ -68,10 +66,5 @@ bool id_verify_ecdsa(const struct id *id, const struct node_key *key,
  * scalar. */
 bool id_ecdh(const struct id *id, const struct secret *secret, const struct node_key *key,
 	     uint8_t ret_shared[static ID_SHARED_LEN]);
-
-/* RECORDS 6.1 and 6.2. */
-void id_overlay_prefix(const struct object_id *dnet, uint8_t ret_prefix[static OVERLAY_PREFIX_LEN]);
-void id_overlay_addr(const struct object_id *dnet, const struct node_key *key,
-		     uint8_t ret_addr[static OVERLAY_ADDR_LEN]);
 
 #endif
