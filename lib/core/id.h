@@ -38,8 +38,9 @@ bool id_xonly_valid(const struct id *id, const uint8_t xonly[static XONLY_LEN]);
 /* The x coordinate: BIP340 public key of it. */
 void id_xonly(const struct node_key *key, uint8_t ret_xonly[static XONLY_LEN]);
 
-/* PROTOCOL "Keys": the first HMAC-SHA256(from, label || context || n), n = 0, 1, …, that is a
- * scalar. label is text without its NUL; context may be NULL when context_len is 0. */
+/* PROTOCOL 1.2: A derived secret is the first of HMAC-SHA256(key = parent secret, label || context
+ * || n) that is a scalar. label is text without its NUL; context may be NULL when context_len is
+ * 0. */
 void id_derive(const struct id *id, const struct secret *from, const char *label,
 	       const void *context, size_t context_len, struct secret *ret_secret);
 /* The identity of this machine in one dnet. */
