@@ -106,8 +106,8 @@ int registry_undo(struct registry *registry, uint32_t height);
 /* Forgets what ended at height or below: it cannot be undone any more. */
 void registry_prune(struct registry *registry, uint32_t height);
 
-/* State of a former run, objects first, each in any order. to_height is REGISTRY_LIVE, or above
- * what can be undone. Returns 0, -ENOMEM, or -EINVAL for what contradicts what is there. */
+/* State of a former run: all objects, then seals, then rows; of each, what ended first, then what
+ * is live (to_height REGISTRY_LIVE). 0, -ENOMEM, or -EINVAL for what contradicts what is there. */
 int registry_load_object(struct registry *registry, enum object_kind kind,
 			 const struct object_id *id, uint32_t from_height, uint32_t to_height);
 int registry_load_seal(struct registry *registry, const struct registry_seal *seal,

@@ -81,7 +81,7 @@ int rpc_batch(struct rpc *rpc, const char *method, json_t **params, size_t count
 /* Of the last call; borrowed until the next one. */
 const struct rpc_error *rpc_error(const struct rpc *rpc);
 
-/* Bytes and calls since rpc_new(), for status. */
+/* Requests since rpc_new(), for status. */
 uint64_t rpc_calls(const struct rpc *rpc);
 
 #endif
