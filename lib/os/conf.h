@@ -55,7 +55,7 @@ enum conf_action {
 enum { CONF_ERROR_MAX = 512, CONF_FILE_MAX = 1 << 20, CONF_LIST_MAX = 4096 };
 
 /* Defaults, then the file, then the command line: -c FILE, -n, --help, --version, --print-config,
- * --print-man, and --NAME VALUE or --NAME=VALUE for each row (a bool may stand alone). config is
+ * --print-man, and --NAME VALUE or --NAME=VALUE for each row (a bool may stand alone, or be --NAME=no). config is
  * the program's struct, all zero; after any outcome conf_free() releases what is in it. */
 enum conf_action conf_load(const struct conf_program *program, int argc, char **argv, void *config);
 /* The steps of conf_load(), for a reload and for tests. error says FILE:LINE, what is wrong and the
@@ -73,7 +73,7 @@ void conf_free(const struct conf_program *program, void *config);
 
 /* Any INI text: calls back for each "name = value" with its section and line; a return other than
  * NULL is an error text for that line and ends it. '#' and ';' start comment lines, and " ;" a
- * comment behind a value; names may stand indented. Lines have at most 199 bytes. */
+ * comment behind a value; names may stand indented. Lines have at most 198 bytes. */
 typedef const char *(*conf_visit_cb)(void *arg, unsigned line, const char *section,
 				     const char *name, const char *value);
 int conf_visit_text(const char *file, const char *text, size_t len, conf_visit_cb cb, void *arg,

@@ -25,67 +25,25 @@ struct daemon_options {
 };
 
 /* Rows for conf. state and control default to DNET_STATEDIR/NAME and DNET_RUNDIR/NAME.sock. */
-#define DAEMON_OPTIONS(type, member, name_)                                                        \
-	{"",                                                                                       \
-	 "log-level",                                                                              \
-	 CONF_STRING,                                                                              \
-	 "info",                                                                                   \
-	 0,                                                                                        \
-	 0,                                                                                        \
-	 offsetof(type, member.log_level),                                                         \
-	 "how much to log: error, warn, notice, info or debug"},                                   \
-		{"",                                                                               \
-		 "log-file",                                                                       \
-		 CONF_PATH,                                                                        \
-		 NULL,                                                                             \
-		 0,                                                                                \
-		 0,                                                                                \
-		 offsetof(type, member.log_file),                                                  \
-		 "also log to this file; SIGHUP opens it anew"},                                   \
-		{"",                                                                               \
-		 "state",                                                                          \
-		 CONF_PATH,                                                                        \
-		 DNET_STATEDIR "/" name_,                                                          \
-		 0,                                                                                \
-		 0,                                                                                \
-		 offsetof(type, member.state_folder),                                              \
-		 "folder of what must survive a restart"},                                         \
-		{"",                                                                               \
-		 "control",                                                                        \
-		 CONF_PATH,                                                                        \
-		 DNET_RUNDIR "/" name_ ".sock",                                                    \
-		 0,                                                                                \
-		 100,                                                                              \
-		 offsetof(type, member.control),                                                   \
-		 "control socket"},                                                                \
-		{"",                                                                               \
-		 "control-group",                                                                  \
-		 CONF_STRING,                                                                      \
-		 NULL,                                                                             \
-		 0,                                                                                \
-		 0,                                                                                \
-		 offsetof(type, member.control_group),                                             \
-		 "group that may use the control socket"},                                         \
-		{"",                                                                               \
-		 "control-mode",                                                                   \
-		 CONF_INT,                                                                         \
-		 "660",                                                                            \
-		 0,                                                                                \
-		 777,                                                                              \
-		 offsetof(type, member.control_mode),                                              \
-		 "file mode of the control socket"},                                               \
-		{"",                                                                               \
-		 "user",                                                                           \
-		 CONF_STRING,                                                                      \
-		 NULL,                                                                             \
-		 0,                                                                                \
-		 0,                                                                                \
-		 offsetof(type, member.user),                                                      \
-		 "user to become once everything is open; empty: stay"},                           \
-	{                                                                                          \
-		"", "sandbox", CONF_BOOL, "yes", 0, 0, offsetof(type, member.sandbox),             \
-			"give up system calls that are not needed (seccomp)"                       \
-	}
+/* clang-format off */
+#define DAEMON_OPTIONS(type, member, name_) \
+	{"", "log-level", CONF_STRING, "info", 0, 0, offsetof(type, member.log_level), \
+	 "how much to log: error, warn, notice, info or debug"}, \
+	{"", "log-file", CONF_PATH, NULL, 0, 0, offsetof(type, member.log_file), \
+	 "also log to this file; SIGHUP opens it anew"}, \
+	{"", "state", CONF_PATH, DNET_STATEDIR "/" name_, 0, 0, \
+	 offsetof(type, member.state_folder), "folder of what must survive a restart"}, \
+	{"", "control", CONF_PATH, DNET_RUNDIR "/" name_ ".sock", 0, 100, \
+	 offsetof(type, member.control), "control socket"}, \
+	{"", "control-group", CONF_STRING, NULL, 0, 0, offsetof(type, member.control_group), \
+	 "group that may use the control socket"}, \
+	{"", "control-mode", CONF_INT, "660", 0, 777, offsetof(type, member.control_mode), \
+	 "file mode of the control socket"}, \
+	{"", "user", CONF_STRING, NULL, 0, 0, offsetof(type, member.user), \
+	 "user to become once everything is open; empty: stay"}, \
+	{"", "sandbox", CONF_BOOL, "yes", 0, 0, offsetof(type, member.sandbox), \
+	 "give up system calls that are not needed (seccomp)"}
+/* clang-format on */
 
 struct daemon {
 	const struct conf_program *program;
