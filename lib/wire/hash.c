@@ -1,0 +1,75 @@
+#include "wire/hash.h"
+
+/* The plain function and not EVP: it cannot fail, allocates nothing and reads no configuration
+ * file, so it also works behind the sandbox. OpenSSL 3 calls it deprecated, hence the level. */
+#define OPENSSL_API_COMPAT 10100
+#include <openssl/ripemd.h>
+#include <string.h>
+
+void sha256_init(struct sha256 *h)
+{
+	crypto_hash_sha256_init(&h->state);
+}
+
+void sha256_update(struct sha256 *h, const void *data, size_t len)
+{
+	crypto_hash_sha256_update(&h->state, data, len);
+}
+
+void sha256_final(struct sha256 *h, struct hash256 *ret)
+{
+	crypto_hash_sha256_final(&h->state, ret->bytes);
+}
+
+void sha256_final_double(struct sha256 *h, struct hash256 *ret)
+{
+	struct hash256 once;
+
+	sha256_final(h, &once);
+	hash_sha256(once.bytes, HASH_LEN, ret);
+}
+
+void hash_sha256(const void *data, size_t len, struct hash256 *ret)
+{
+	crypto_hash_sha256(ret->bytes, data, len);
+}
+
+void hash_sha256d(const void *data, size_t len, struct hash256 *ret)
+{
+	struct hash256 once;
+
+	hash_sha256(data, len, &once);
+	hash_sha256(once.bytes, HASH_LEN, ret);
+}
+
+void hash_ripemd160(const void *data, size_t len, uint8_t ret[HASH160_LEN])
+{
+	RIPEMD160(data, len, ret);
+}
+
+void hash_hash160(const void *data, size_t len, uint8_t ret[HASH160_LEN])
+{
+	struct hash256 inner;
+
+	hash_sha256(data, len, &inner);
+	hash_ripemd160(inner.bytes, HASH_LEN, ret);
+}
+
+void tagged_hash_init(struct sha256 *h, const char *tag)
+{
+	struct hash256 tag_hash;
+
+	hash_sha256(tag, strlen(tag), &tag_hash);
+	sha256_init(h);
+	sha256_update(h, tag_hash.bytes, HASH_LEN);
+	sha256_update(h, tag_hash.bytes, HASH_LEN);
+}
+
+void hash_tagged(const char *tag, const void *data, size_t len, struct hash256 *ret)
+{
+	struct sha256 h;
+
+	tagged_hash_init(&h, tag);
+	sha256_update(&h, data, len);
+	sha256_final(&h, ret);
+}

@@ -1,0 +1,83 @@
+#include "wire/ovc.h"
+
+/* RECORDS 1.5: A public key of 33 bytes begins with 02 or 03, and is otherwise malformed. */
+static void read_key(struct reader *r, struct node_key *ret)
+{
+	reader_copy(r, ret->bytes, PUBKEY_LEN);
+	if ((ret->bytes[0] | 1) != 3)
+		r->failed = true;
+}
+
+/* A small number from 1 to max. */
+static uint8_t read_choice(struct reader *r, uint8_t max)
+{
+	uint8_t value = reader_u8(r);
+
+	if (!value || value > max)
+		r->failed = true;
+	return value;
+}
+
+bool ovc_frame_parse(const void *data, size_t len, struct ovc_frame *ret)
+{
+	struct ovc_frame frame = {0};
+	struct reader r;
+
+	reader_init(&r, data, len);
+	frame.type = reader_u8(&r);
+	switch (frame.type) {
+	case FRAME_REGISTER:
+		frame_read_endpoints(&r, FRAME_CANDIDATES_MAX, &frame.local);
+		break;
+	case FRAME_REGISTERED:
+		frame_read_endpoint(&r, &frame.registered.observed);
+		frame.registered.members = reader_u16(&r);
+		break;
+	case FRAME_INTRODUCE:
+		read_key(&r, &frame.introduce);
+		break;
+	case FRAME_INTRODUCTION:
+		read_key(&r, &frame.introduction.key);
+		frame.introduction.role = read_choice(&r, INTRODUCTION_ANSWER);
+		frame_read_endpoints(&r, FRAME_INTRODUCED_MAX, &frame.introduction.endpoints);
+		break;
+	case FRAME_NOT_HERE:
+		read_key(&r, &frame.not_here.key);
+		frame.not_here.reason = read_choice(&r, NOT_HERE_TOO_OFTEN);
+		break;
+	default:
+		return false;
+	}
+	if (!reader_done(&r))
+		return false;
+	*ret = frame;
+	return true;
+}
+
+void ovc_frame_write(struct writer *w, const struct ovc_frame *frame)
+{
+	writer_u8(w, frame->type);
+	switch (frame->type) {
+	case FRAME_REGISTER:
+		frame_write_endpoints(w, FRAME_CANDIDATES_MAX, &frame->local);
+		break;
+	case FRAME_REGISTERED:
+		frame_write_endpoint(w, &frame->registered.observed);
+		writer_u16(w, frame->registered.members);
+		break;
+	case FRAME_INTRODUCE:
+		writer_copy(w, frame->introduce.bytes, PUBKEY_LEN);
+		break;
+	case FRAME_INTRODUCTION:
+		writer_copy(w, frame->introduction.key.bytes, PUBKEY_LEN);
+		writer_u8(w, frame->introduction.role);
+		frame_write_endpoints(w, FRAME_INTRODUCED_MAX, &frame->introduction.endpoints);
+		break;
+	case FRAME_NOT_HERE:
+		writer_copy(w, frame->not_here.key.bytes, PUBKEY_LEN);
+		writer_u8(w, frame->not_here.reason);
+		break;
+	default:
+		w->failed = true;
+	}
+}
