@@ -1,0 +1,500 @@
+#include "core/peer.h"
+
+#include "core/error.h"
+#include "core/handshake.h"
+#include "wire/buf.h"
+#include "wire/frame.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int index_reserve(struct index_table *table, size_t count)
+{
+	struct index_table more = {.size = table->size ? table->size : 32};
+
+	while (more.size < 2 * count)
+		more.size *= 2;
+	if (more.size == table->size)
+		return 0;
+	more.cells = calloc(more.size, sizeof(struct slot *));
+	if (!more.cells)
+		return -ENOMEM;
+	for (size_t i = 0; i < table->size; i++) {
+		size_t at;
+
+		if (!table->cells[i])
+			continue;
+		at = table->cells[i]->index & (more.size - 1);
+		while (more.cells[at])
+			at = (at + 1) & (more.size - 1);
+		more.cells[at] = table->cells[i];
+	}
+	free(table->cells);
+	*table = more;
+	return 0;
+}
+
+static void index_add(struct index_table *table, struct slot *slot)
+{
+	size_t at = slot->index & (table->size - 1);
+
+	while (table->cells[at])
+		at = (at + 1) & (table->size - 1);
+	table->cells[at] = slot;
+}
+
+static void index_remove(struct index_table *table, const struct slot *slot)
+{
+	size_t mask = table->size - 1, hole = slot->index & mask;
+
+	while (table->cells[hole] != slot)
+		hole = (hole + 1) & mask;
+	/* Moves back what would not be found over the hole. */
+	for (size_t at = (hole + 1) & mask; table->cells[at]; at = (at + 1) & mask) {
+		size_t home = table->cells[at]->index & mask;
+
+		if (((at - home) & mask) < ((at - hole) & mask))
+			continue;
+		table->cells[hole] = table->cells[at];
+		hole = at;
+	}
+	table->cells[hole] = NULL;
+}
+
+struct slot *index_find(const struct index_table *table, uint32_t index)
+{
+	size_t at;
+
+	if (!table->size)
+		return NULL;
+	at = index & (table->size - 1);
+	while (table->cells[at] && table->cells[at]->index != index)
+		at = (at + 1) & (table->size - 1);
+	return table->cells[at];
+}
+
+uint32_t index_draw(struct engine *engine)
+{
+	uint32_t index;
+
+	do
+		engine->io.random(engine->io.ctx, &index, sizeof(index));
+	while (index_find(&engine->index, index));
+	return index;
+}
+
+struct slot *peer_slot(struct peer *peer, enum slot_role role)
+{
+	for (unsigned i = 0; i < PEER_SLOTS; i++)
+		if (peer->slots[i].role == role)
+			return &peer->slots[i];
+	return NULL;
+}
+
+void peer_drop_slot(struct peer *peer, struct slot *slot)
+{
+	if (!slot)
+		return;
+	assert(slot->role != SLOT_FREE && slot->peer == peer);
+	index_remove(&peer->realm->engine->index, slot);
+	if (slot->role == SLOT_HANDSHAKE)
+		noise_wipe(&peer->noise);
+	session_free(slot->session);
+	slot->session = NULL;
+	slot->role = SLOT_FREE;
+}
+
+struct slot *peer_take_slot(struct peer *peer, enum slot_role role, uint32_t index,
+			    struct session *session)
+{
+	struct slot *slot;
+
+	peer_drop_slot(peer, peer_slot(peer, role));
+	slot = peer_slot(peer, SLOT_FREE);
+	assert(slot);
+	*slot = (struct slot){.role = role, .index = index, .peer = peer, .session = session};
+	index_add(&peer->realm->engine->index, slot);
+	return slot;
+}
+
+/* Both sides began at once, and each holds both sessions: the one that the smaller key began stays.
+ * Both decide the same, so that one of them is the initiator who rekeys. */
+static bool keeps_current(const struct peer *peer, const struct session *current,
+			  const struct session *arrived)
+{
+	uint64_t a = session_created(current), b = session_created(arrived);
+	bool ours = node_key_compare(&peer->realm->pair->key, &peer->id.key) < 0;
+
+	return session_is_initiator(current) != session_is_initiator(arrived) &&
+	       (a > b ? a - b : b - a) < TIMERS_RETRY_MAX && session_is_initiator(current) == ours;
+}
+
+void peer_promote(struct peer *peer, struct slot *slot)
+{
+	struct slot *current = peer_slot(peer, SLOT_CURRENT);
+
+	peer_drop_slot(peer, peer_slot(peer, SLOT_PREVIOUS));
+	if (current && keeps_current(peer, current->session, slot->session)) {
+		slot->role = SLOT_PREVIOUS;
+	} else {
+		slot->role = SLOT_CURRENT;
+		if (current)
+			current->role = SLOT_PREVIOUS;
+	}
+	peer_drop_slot(peer, peer_slot(peer, SLOT_HANDSHAKE));
+	timers_stop_trying(&peer->timers);
+}
+
+void peer_schedule(struct peer *peer)
+{
+	if (!peer->dead)
+		timer_heap_set(&peer->realm->engine->heap, &peer->timer,
+			       timers_deadline(&peer->timers));
+}
+
+static void tell_session(struct peer *peer)
+{
+	const struct realm *realm = peer->realm;
+
+	if (realm->ops->session_changed)
+		realm->ops->session_changed(realm->ctx, peer, peer->up);
+}
+
+/* Returns whether there is any. */
+static bool update_timers(struct peer *peer)
+{
+	const struct slot *current = peer_slot(peer, SLOT_CURRENT);
+	uint64_t oldest = UINT64_MAX;
+	bool any = false;
+
+	for (unsigned i = 0; i < PEER_SLOTS; i++) {
+		const struct session *session = peer->slots[i].session;
+
+		if (!session)
+			continue;
+		any = true;
+		if (session_created(session) < oldest)
+			oldest = session_created(session);
+	}
+	timers_set_sessions(&peer->timers, any, any ? oldest : 0, current != NULL,
+			    current && session_is_initiator(current->session),
+			    current ? session_created(current->session) : 0);
+	return any;
+}
+
+void peer_sessions_changed(struct peer *peer)
+{
+	bool any = update_timers(peer), up = peer_slot(peer, SLOT_CURRENT) != NULL;
+	bool was_up = peer->up;
+
+	peer->up = up;
+	if (up != was_up || !any)
+		tell_session(peer);
+}
+
+/* Wipes sessions that are at least age old. */
+static void drop_sessions(struct peer *peer, uint64_t age)
+{
+	uint64_t now = peer->realm->engine->now;
+
+	for (unsigned i = 0; i < PEER_SLOTS; i++) {
+		struct slot *slot = &peer->slots[i];
+
+		if (slot->session && now - session_created(slot->session) >= age)
+			peer_drop_slot(peer, slot);
+	}
+}
+
+static void give_up(struct peer *peer)
+{
+	bool silent = timers_silent(&peer->timers);
+
+	timers_gave_up(&peer->timers, peer->realm->engine->now);
+	if (!peer->timers.trying)
+		peer_drop_slot(peer, peer_slot(peer, SLOT_HANDSHAKE));
+	if (!silent)
+		return;
+	drop_sessions(peer, 0);
+	peer_sessions_changed(peer);
+}
+
+void peer_run(struct peer *peer)
+{
+	uint64_t now = peer->realm->engine->now;
+	unsigned due = timers_due(&peer->timers, now);
+
+	if (due & TIMERS_ACTION_EXPIRE) {
+		drop_sessions(peer, TIMERS_REJECT_AFTER);
+		peer_sessions_changed(peer);
+	}
+	if (!peer->dead && (due & TIMERS_ACTION_GIVE_UP))
+		give_up(peer);
+	if (!peer->dead && (due & TIMERS_ACTION_CONNECT))
+		timers_connect(&peer->timers, now);
+	if (!peer->dead && (due & TIMERS_ACTION_KEEPALIVE) &&
+	    peer_send_content(peer, &peer->via, NULL, 0, TIMERS_EMPTY))
+		timers_sent(&peer->timers, TIMERS_EMPTY,
+			    now); /* out of counters: no more of them */
+	if (!peer->dead && (timers_due(&peer->timers, now) & TIMERS_ACTION_TRY))
+		handshake_begin(peer);
+	peer_schedule(peer);
+}
+
+int peer_send_content(struct peer *peer, const struct via *via, const uint8_t *content, size_t len,
+		      enum timers_content kind)
+{
+	struct engine *engine = peer->realm->engine;
+	struct session *session = peer_session(peer, engine->now);
+	uint8_t msg[ENGINE_FRAME_MAX + SESSION_OVERHEAD];
+	size_t n;
+
+	if (!session)
+		return -DNET_ENOSESSION;
+	n = session_seal(session, 0, content, len, msg, sizeof(msg));
+	if (!n)
+		return -DNET_ENOSESSION;
+	timers_sent(&peer->timers, kind, engine->now);
+	peer->stats.tx_packets++;
+	peer->stats.tx_bytes += n;
+	engine_send_via(engine, via, msg, n);
+	return 0;
+}
+
+static unsigned hash_peer(const struct engine *engine, const struct peer_id *id)
+{
+	uint8_t hash[crypto_shorthash_BYTES];
+
+	crypto_shorthash(hash, (const uint8_t *)id, sizeof(*id), engine->hash_key);
+	return load_u32(hash);
+}
+
+static struct peer *find_peer(struct realm *realm, const struct peer_id *id)
+{
+	struct peer *peer;
+	unsigned hash = hash_peer(realm->engine, id);
+
+	HASH_FIND_BYHASHVALUE(hh, realm->peers, id, sizeof(*id), hash, peer);
+	return peer;
+}
+
+struct peer *realm_find_peer(struct realm *realm, const struct node_key *key,
+			     const struct object_id *dnet)
+{
+	struct peer_id id = {.key = *key, .dnet = dnet ? *dnet : realm->id};
+
+	return find_peer(realm, &id);
+}
+
+struct peer *realm_add_peer(struct realm *realm, const struct node_key *key,
+			    const struct object_id *dnet)
+{
+	struct engine *engine = realm->engine;
+	struct peer_id id = {.key = *key, .dnet = dnet ? *dnet : realm->id};
+	struct peer *peer = find_peer(realm, &id);
+	size_t count = engine->peer_count + 1;
+
+	static_assert(sizeof(struct peer_id) == PUBKEY_LEN + OBJECT_ID_LEN, "hashed as bytes");
+	if (peer)
+		return peer;
+	if (timer_heap_reserve(&engine->heap, count) ||
+	    index_reserve(&engine->index, count * PEER_SLOTS))
+		return NULL;
+	peer = calloc(1, sizeof(*peer));
+	if (!peer)
+		return NULL;
+	peer->realm = realm;
+	peer->id = id;
+	HASH_ADD_BYHASHVALUE(hh, realm->peers, id, sizeof(id), hash_peer(engine, &id), peer);
+	if (!peer->hh.tbl) {
+		free(peer);
+		return NULL;
+	}
+	engine->peer_count = count;
+	cookie_keys_init(&peer->keys, key);
+	timers_init(&peer->timers);
+	return peer;
+}
+
+static void peer_free(struct peer *peer)
+{
+	secret_wipe(peer, sizeof(*peer));
+	free(peer);
+}
+
+void peer_bury(struct peer *peer)
+{
+	struct realm *realm = peer->realm;
+	struct engine *engine = realm->engine;
+
+	if (peer->dead)
+		return;
+	for (unsigned i = 0; i < PEER_SLOTS; i++)
+		if (peer->slots[i].role != SLOT_FREE)
+			peer_drop_slot(peer, &peer->slots[i]);
+	timer_heap_set(&engine->heap, &peer->timer, TIMERS_NEVER);
+	HASH_DELETE(hh, realm->peers, peer);
+	engine->peer_count--;
+	peer->dead = true;
+	peer->up = false;
+	/* A caller further up the stack may still look at it. */
+	if (engine->depth)
+		SLIST_INSERT_HEAD(&engine->graves, peer, grave);
+	else
+		peer_free(peer);
+}
+
+void engine_enter(struct engine *engine, uint64_t now)
+{
+	engine->now = now;
+	engine->depth++;
+}
+
+void engine_leave(struct engine *engine)
+{
+	assert(engine->depth);
+	if (--engine->depth)
+		return;
+	while (!SLIST_EMPTY(&engine->graves)) {
+		struct peer *peer = SLIST_FIRST(&engine->graves);
+
+		SLIST_REMOVE_HEAD(&engine->graves, grave);
+		peer_free(peer);
+	}
+}
+
+void peer_remove(struct peer *peer, uint8_t bye)
+{
+	uint8_t frame[] = {FRAME_BYE, bye};
+
+	if (peer->dead)
+		return;
+	if (bye)
+		peer_send_content(peer, &peer->via, frame, sizeof(frame), TIMERS_FRAME);
+	peer_bury(peer);
+}
+
+void peer_set_ctx(struct peer *peer, void *ctx)
+{
+	peer->ctx = ctx;
+}
+
+void *peer_ctx(const struct peer *peer)
+{
+	return peer->ctx;
+}
+
+const struct node_key *peer_key(const struct peer *peer)
+{
+	return &peer->id.key;
+}
+
+const struct object_id *peer_dnet(const struct peer *peer)
+{
+	return &peer->id.dnet;
+}
+
+struct realm *peer_realm(const struct peer *peer)
+{
+	return peer->realm;
+}
+
+void peer_set_persistent(struct peer *peer, bool on)
+{
+	timers_set_persistent(&peer->timers, on);
+	peer_schedule(peer);
+}
+
+void peer_set_via(struct peer *peer, const struct via *via)
+{
+	peer->via = *via;
+	peer->has_via = true;
+}
+
+const struct via *peer_via(const struct peer *peer)
+{
+	return &peer->via;
+}
+
+void peer_connect(struct peer *peer, uint64_t now)
+{
+	struct engine *engine = peer->realm->engine;
+
+	engine_enter(engine, now);
+	if (!peer->dead && !peer_session(peer, now)) {
+		timers_connect(&peer->timers, now);
+		peer_run(peer);
+	}
+	engine_leave(engine);
+}
+
+void peer_reconnect(struct peer *peer, uint64_t now)
+{
+	struct engine *engine = peer->realm->engine;
+
+	engine_enter(engine, now);
+	if (!peer->dead) {
+		timers_retry(&peer->timers, now);
+		peer_run(peer);
+	}
+	engine_leave(engine);
+}
+
+struct session *peer_session(struct peer *peer, uint64_t now)
+{
+	const struct slot *slot = peer_slot(peer, SLOT_CURRENT);
+
+	/* PROTOCOL 6, REJECT_AFTER: also by the number of messages. */
+	if (!slot || now - session_created(slot->session) >= TIMERS_REJECT_AFTER ||
+	    session_sent(slot->session) >= REPLAY_LIMIT)
+		return NULL;
+	return slot->session;
+}
+
+void peer_data_sent(struct peer *peer, size_t packets, size_t bytes, uint64_t now)
+{
+	if (peer->dead)
+		return;
+	peer->stats.tx_packets += packets;
+	peer->stats.tx_bytes += bytes;
+	timers_sent(&peer->timers, TIMERS_PACKET, now);
+	peer_schedule(peer);
+}
+
+static enum timers_content frame_kind(const uint8_t *frame, size_t len)
+{
+	if (!len)
+		return TIMERS_EMPTY;
+	switch (frame[0]) {
+	case FRAME_PING:
+	case FRAME_REGISTER:
+	case FRAME_INTRODUCE:
+	case FRAME_LANE_OPEN:
+		return TIMERS_ASK;
+	}
+	return TIMERS_FRAME;
+}
+
+int peer_send_frame(struct peer *peer, const struct via *via, const uint8_t *frame, size_t len,
+		    uint64_t now)
+{
+	int r;
+
+	if (len > ENGINE_FRAME_MAX)
+		return -EMSGSIZE;
+	if (peer->dead)
+		return -DNET_ENOSESSION;
+	peer->realm->engine->now = now;
+	r = peer_send_content(peer, via, frame, len, frame_kind(frame, len));
+	peer_schedule(peer);
+	return r;
+}
+
+void peer_get_stats(const struct peer *peer, struct peer_stats *ret_stats)
+{
+	*ret_stats = peer->stats;
+	ret_stats->up = peer->up;
+	ret_stats->last_heard = peer->timers.any_heard ? peer->timers.heard : 0;
+}
