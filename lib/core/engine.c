@@ -92,7 +92,7 @@ void realm_set_mtu(struct realm *realm, uint16_t mtu)
 }
 
 struct realm *engine_add_realm(struct engine *engine, enum realm_kind kind,
-			       const struct object_id *id, const struct key_pair *pair,
+			       const struct object_id *id, const struct identity *pair,
 			       const struct realm_ops *ops, void *ctx)
 {
 	struct realm *realm = calloc(1, sizeof(*realm));

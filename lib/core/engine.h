@@ -15,7 +15,7 @@
 
 struct engine;
 struct id;	 /* core/id.h: the curve */
-struct key_pair; /* core/id.h */
+struct identity; /* core/id.h */
 struct peer;	 /* core/peer.h: one remote key in one realm */
 struct realm;
 struct session; /* core/session.h: one pair of data keys; seals and opens batches */
@@ -81,7 +81,7 @@ uint64_t engine_deadline(const struct engine *engine);
 /* A local key pair in a realm. pair and ops are borrowed until realm_remove(). NULL: out of memory.
  * The pair may be in several realms (a member's, in its dnet's and in its helpers'). */
 struct realm *engine_add_realm(struct engine *engine, enum realm_kind kind,
-			       const struct object_id *id, const struct key_pair *pair,
+			       const struct object_id *id, const struct identity *pair,
 			       const struct realm_ops *ops, void *ctx);
 /* And all of its peers; BYE 1 is sent to those with a session. Not from inside an operation of the
  * realm. */

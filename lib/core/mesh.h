@@ -25,7 +25,7 @@ struct mesh_io {
  * gso_type). NULL: out of memory. */
 struct mesh *mesh_new(struct engine *engine, const struct engine_io *engine_io,
 		      const struct mesh_io *io, const struct object_id *dnet,
-		      const struct key_pair *pair, unsigned gso_usable);
+		      const struct identity *pair, unsigned gso_usable);
 void mesh_free(struct mesh *mesh); /* BYE to all, wipes */
 
 /* Takes over the netmap (owned by the mesh from now on). Removed nodes are cut before it returns. 0

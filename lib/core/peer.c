@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/handshake.h"
+#include "core/replay.h"
 #include "wire/buf.h"
 #include "wire/frame.h"
 

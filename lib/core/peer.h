@@ -67,7 +67,7 @@ struct realm {
 	struct engine *engine;
 	enum realm_kind kind;
 	struct object_id id;
-	const struct key_pair *pair;
+	const struct identity *pair;
 	const struct realm_ops *ops;
 	void *ctx;
 	struct cookie_keys keys; /* of pair */
