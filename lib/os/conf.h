@@ -55,8 +55,9 @@ enum conf_action {
 enum { CONF_ERROR_MAX = 512, CONF_FILE_MAX = 1 << 20, CONF_LIST_MAX = 4096 };
 
 /* Defaults, then the file, then the command line: -c FILE, -n, --help, --version, --print-config,
- * --print-man, and --NAME VALUE or --NAME=VALUE for each row (a bool may stand alone, or be --NAME=no). config is
- * the program's struct, all zero; after any outcome conf_free() releases what is in it. */
+ * --print-man, and --NAME VALUE or --NAME=VALUE for each row (a bool may stand alone, or be
+ * --NAME=no). config is the program's struct, all zero; after any outcome conf_free() releases what
+ * is in it. */
 enum conf_action conf_load(const struct conf_program *program, int argc, char **argv, void *config);
 /* The steps of conf_load(), for a reload and for tests. error says FILE:LINE, what is wrong and the
  * nearest name that exists. 0, -EINVAL, or -errno of the file. */

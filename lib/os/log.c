@@ -199,6 +199,11 @@ int log_set_file(const char *path)
 	return 0;
 }
 
+int log_file_fd(void)
+{
+	return state.file;
+}
+
 bool log_limit_pass(struct log_limit *limit, unsigned per_minute, unsigned *ret_left_out)
 {
 	uint64_t now = clock_monotonic_ns();

@@ -65,6 +65,8 @@ void log_set_prefix(const char *prefix);
 /* Appends to this file from now on, beside stderr; again with the same path after rotation. NULL
  * closes it. Returns 0 or -errno, and then the former file stays. */
 int log_set_file(const char *path);
+/* Its descriptor, for a child that must not close it; -1: none. */
+int log_file_fd(void);
 /* Whether this event of a limited kind may be logged now. */
 bool log_limit_pass(struct log_limit *limit, unsigned per_minute, unsigned *ret_left_out);
 /* For tests: every line also goes here (without time, with prefix). NULL stops it. */

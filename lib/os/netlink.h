@@ -89,6 +89,7 @@ int netlink_rule_add(struct netlink *nl, const struct netlink_rule *rule);
 int netlink_rule_delete(struct netlink *nl, const struct netlink_rule *rule);
 
 /* Lists call back for each entry while they read the kernel's answer: the callback must not use nl.
+ * -EINTR: the tables changed meanwhile, and the list may lack something; list again.
  * What is of no use here (multicast, cached, other address families) is left out. */
 typedef void (*netlink_link_cb)(void *arg, const struct netlink_link *link);
 typedef void (*netlink_address_cb)(void *arg, const struct netlink_address *address);
