@@ -14,9 +14,11 @@ enum { FLOW_LIMIT = 16384 };
 
 struct flow_table;
 
-/* All memory is taken here; at the limit the flow that was quiet for longest goes. NULL: out of
- * memory. */
-struct flow_table *flow_table_new(size_t limit);
+enum { FLOW_SEED_LEN = 16 };
+
+/* All memory is taken here; at the limit the flow that was quiet for longest goes. seed: random, so
+ * that nobody can choose flows that share a bucket. NULL: out of memory. */
+struct flow_table *flow_table_new(size_t limit, const uint8_t seed[static FLOW_SEED_LEN]);
 void flow_table_free(struct flow_table *table);
 
 /* A packet in the direction that the policy allows: makes the flow or keeps it. ip belongs to the
