@@ -97,11 +97,11 @@ static int tell_revocation(const struct apply *a, const struct object *object, u
 	return a->sink->on_revocation(a->sink->arg, &a->place, &revocation);
 }
 
-static int tell_object_end(const struct apply *a, const struct object_id *object)
+static int tell_object_end(const struct apply *a, const struct object *object)
 {
 	if (!a->sink->on_object_end)
 		return 0;
-	return a->sink->on_object_end(a->sink->arg, &a->place, object);
+	return a->sink->on_object_end(a->sink->arg, &a->place, object->kind, &object->id);
 }
 
 static int tell_seal_spent(const struct apply *a, const struct seal *spent)
@@ -139,7 +139,7 @@ static int lose_seal(struct apply *a, struct seal *seal)
 	if (!result)
 		result = registry_end_object(a->registry, object, a->place.height);
 	if (!result)
-		result = tell_object_end(a, &object->id);
+		result = tell_object_end(a, object);
 	if (!result && a->sink->on_event)
 		result = a->sink->on_event(a->sink->arg, &a->place, &event);
 	if (!result)
@@ -171,13 +171,14 @@ static int new_seal(struct apply *a, uint32_t seal_index)
 
 static int end_row_of_key(struct apply *a, struct row *row)
 {
+	const struct object *object = row->object;
 	struct row_key key = row->key;
 	int result = registry_end_row(a->registry, row, a->place.height);
 
 	if (result || !a->sink->on_row_end)
 		return result;
-	return a->sink->on_row_end(a->sink->arg, &a->place, &key.object, key.type, key.bytes,
-				   key.len);
+	return a->sink->on_row_end(a->sink->arg, &a->place, object->kind, &object->id, key.type,
+				   key.bytes, key.len);
 }
 
 static int put_row(struct apply *a, uint32_t out_index, const struct payload_item *item)
@@ -239,7 +240,7 @@ static int close_object(struct apply *a)
 	int result = registry_end_object(a->registry, a->object, a->place.height);
 
 	a->closed = true;
-	return result ? result : tell_object_end(a, &a->object->id);
+	return result ? result : tell_object_end(a, a->object);
 }
 
 static int carry_out(struct apply *a, uint32_t out_index, const struct payload_item *item)

@@ -70,7 +70,7 @@ struct registry_sink {
 	int (*on_object)(void *arg, const struct registry_place *place,
 			 const struct record_row *row);
 	/* The object and all that it had in force ended at place->height. */
-	int (*on_object_end)(void *arg, const struct registry_place *place,
+	int (*on_object_end)(void *arg, const struct registry_place *place, enum object_kind kind,
 			     const struct object_id *object);
 	int (*on_seal)(void *arg, const struct registry_place *place,
 		       const struct registry_seal *seal);
@@ -79,7 +79,7 @@ struct registry_sink {
 	/* In force from now on (additions but CREATE; TRANSFER only with an admin key). */
 	int (*on_row)(void *arg, const struct registry_place *place, const struct record_row *row);
 	/* The row of that type and record_key() ended, replaced or removed. */
-	int (*on_row_end)(void *arg, const struct registry_place *place,
+	int (*on_row_end)(void *arg, const struct registry_place *place, enum object_kind kind,
 			  const struct object_id *object, uint8_t type, const uint8_t *key,
 			  size_t key_len);
 	int (*on_event)(void *arg, const struct registry_place *place,
