@@ -10,7 +10,12 @@
 
 #include "core/packet.h"
 
-enum { PATH_ENDPOINTS = 16, PATH_LANES = 4, PATH_ENTRIES = PATH_ENDPOINTS + PATH_LANES };
+enum {
+	PATH_ENDPOINTS = 16,
+	PATH_LANES = 4,
+	PATH_ENTRIES = PATH_ENDPOINTS + PATH_LANES,
+	PATH_PINGS = 4,
+};
 
 enum path_origin {
 	PATH_INTRODUCED, /* by an OVC, or by the peer's CANDIDATES */
@@ -23,18 +28,20 @@ struct path {
 	bool used;
 	enum path_origin origin;
 	bool confirmed; /* a PING was answered, and it was not lost since */
+	bool wanted;	/* a PING is due whatever the interval */
 	uint64_t added; /* or last named again */
 	uint64_t last_heard;
 	uint64_t last_pong;
 	uint64_t last_ping;
-	uint64_t next_ping;  /* UINT64_MAX: none is due by itself */
 	uint64_t rtt_ns;     /* smoothed */
-	unsigned unanswered; /* PINGs since the last PONG */
+	unsigned unanswered; /* PINGs since the last PONG, while confirmed */
 	uint64_t first_unanswered;
-	unsigned tries; /* PINGs since it was added or named again */
+	unsigned tries; /* PINGs since it was added, named again, or lost */
+	unsigned sent;
 	struct {
 		uint64_t id, sent;
-	} pings[4]; /* the last ones, for their PONGs; sent 0: free */
+		bool pending;
+	} pings[PATH_PINGS]; /* the last ones, for their PONGs */
 };
 
 struct path_set {
@@ -42,7 +49,8 @@ struct path_set {
 	int current;			/* index into list of the confirmed path in use, -1: none */
 	int last;			/* of the last authenticated message, -1: none */
 	bool up;			/* a session lives: PINGs can be sealed */
-	uint64_t last_flow;		/* a packet of data went either way */
+	uint64_t up_since;
+	uint64_t last_flow;	/* a packet of data went either way */
 	uint64_t relayed_since; /* the path is a lane (or none) since then while packets flow */
 	uint64_t changes;	/* of the path in use */
 };
@@ -72,14 +80,15 @@ void path_doubt(struct path_set *set, uint64_t now);
 bool path_due(struct path_set *set, uint64_t now, struct path **ret_path);
 void path_sent(struct path_set *set, struct path *path, uint64_t id, uint64_t now);
 /* When path_due() may say something new, or a path may be lost. UINT64_MAX: nothing to do. */
-uint64_t path_deadline(const struct path_set *set);
+uint64_t path_deadline(const struct path_set *set, uint64_t now);
 
 /* What data takes: the path in use; without one the last way heard, then any lane; NULL: none. */
 const struct path *path_current(const struct path_set *set);
-/* The path in use has not answered for a while, or there is none: worth asking the helpers. */
-bool path_wanting(const struct path_set *set, uint64_t now);
+/* The path in use is a lane or has not answered for a while, or there is none: worth asking the
+ * helpers. */
+bool path_wanting(const struct path_set *set);
 
 /* Why it is what it is; static text. */
-const char *path_reason(const struct path_set *set, uint64_t now);
+const char *path_reason(const struct path_set *set);
 
 #endif
