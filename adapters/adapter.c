@@ -1,0 +1,23 @@
+#include "adapters/adapter.h"
+
+#include "os/base.h"
+
+#include <string.h>
+
+static const struct adapter_ops *const backends[] = {
+	&adapter_native,
+};
+
+const struct adapter_ops *adapter_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+		if (strcmp(backends[i]->name, name) == 0)
+			return backends[i];
+	}
+	return NULL;
+}
+
+const char *adapter_names(void)
+{
+	return "native";
+}
