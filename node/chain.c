@@ -1,0 +1,261 @@
+#include "node/chain.h"
+
+#include "core/chainparams.h"
+#include "node/inputcopy.h"
+#include "os/base.h"
+#include "os/chaindb.h"
+#include "os/ctl.h"
+#include "os/log.h"
+#include "os/loop.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* chain.db is asked at each tick whether it moved. Whatever goes wrong closes it, is said once, and
+ * the next tick tries again; the file is also opened anew when another one has its name (chainwatch
+ * was set up afresh). */
+
+struct chain {
+	struct chain_config config;
+	void (*changed)(void *arg);
+	void *arg;
+	struct loop_timer *timer;  /* owned */
+	struct ctl_client *client; /* owned; NULL: no control socket configured */
+	struct chaindb *db;	   /* owned; NULL: not open */
+	dev_t device;		   /* of the open file */
+	ino_t inode;
+	bool have_tip;
+	struct chaindb_tip tip;
+	char db_error[CHAIN_ERROR_MAX];
+	char watch_error[CHAIN_ERROR_MAX];
+};
+
+static void close_db(struct chain *c)
+{
+	chaindb_close(c->db);
+	c->db = NULL;
+}
+
+static void set_error(struct chain *c, const char *error)
+{
+	if (strcmp(c->db_error, error) == 0)
+		return;
+	if (*error)
+		log_warn("%s; the last known state stays in force", error);
+	else
+		log_info("%s is readable again", c->config.path);
+	snprintf(c->db_error, sizeof(c->db_error), "%s", error);
+}
+
+static bool is_other_file(const struct chain *c)
+{
+	struct stat st;
+	return stat(c->config.path, &st) == 0 && (st.st_dev != c->device || st.st_ino != c->inode);
+}
+
+static bool open_db(struct chain *c)
+{
+	if (c->db && is_other_file(c))
+		close_db(c);
+	if (c->db)
+		return true;
+	char error[CHAINDB_ERROR_MAX];
+	struct stat st;
+	if (chaindb_open(c->config.path, &c->db, error) < 0) {
+		c->db = NULL;
+		set_error(c, error);
+		return false;
+	}
+	if (stat(c->config.path, &st) == 0) {
+		c->device = st.st_dev;
+		c->inode = st.st_ino;
+	}
+	return true;
+}
+
+static void look(struct chain *c)
+{
+	struct chaindb_tip tip = {0};
+	if (!open_db(c))
+		return;
+	int r = chaindb_tip(c->db, &tip);
+	if (r == -ENOENT) {
+		char text[CHAIN_ERROR_MAX];
+		snprintf(text, sizeof(text),
+			 "%s has no block yet: chainwatch is still at the beginning",
+			 c->config.path);
+		set_error(c, text);
+		return;
+	}
+	if (r < 0) {
+		set_error(c, chaindb_error(c->db));
+		if (r != -EBUSY)
+			close_db(c);
+		return;
+	}
+	set_error(c, "");
+	bool moved = !c->have_tip || tip.height != c->tip.height || tip.change != c->tip.change ||
+		     memcmp(&tip.hash, &c->tip.hash, sizeof(tip.hash)) != 0;
+	c->tip = tip;
+	c->have_tip = true;
+	if (moved)
+		c->changed(c->arg);
+}
+
+static void on_tick(void *arg)
+{
+	look(arg);
+}
+
+static void on_state(void *arg, bool connected, const struct ctl_error *error)
+{
+	struct chain *c = arg;
+	if (connected) {
+		if (c->watch_error[0])
+			log_info("chainwatch is back");
+		c->watch_error[0] = '\0';
+		look(c);
+		return;
+	}
+	snprintf(c->watch_error, sizeof(c->watch_error),
+		 "chainwatch does not answer at %s (%s): start it, or set chainwatch-control",
+		 c->config.control, error->message);
+	log_warn("%s; the last known state stays in force", c->watch_error);
+}
+
+static void on_event(void *arg, const char *topic, json_t *value)
+{
+	(void)topic;
+	(void)value; /* it only says when to look */
+	look(arg);
+}
+
+struct chain *chain_new(struct loop *loop, const struct chain_config *config,
+			void (*changed)(void *arg), void *arg)
+{
+	static const struct ctl_client_events events = {.on_state = on_state, .on_event = on_event};
+	struct chain *c = xcalloc(1, sizeof(*c));
+	c->config = *config;
+	c->changed = changed;
+	c->arg = arg;
+	c->timer = loop_timer_new(loop, on_tick, c);
+	loop_timer_every(c->timer, CHAIN_POLL_MS);
+	if (config->control[0]) {
+		c->client = ctl_client_new(loop, config->control, &events, c);
+		ctl_client_subscribe(c->client, "height");
+	}
+	look(c);
+	return c;
+}
+
+void chain_free(struct chain *c)
+{
+	if (!c)
+		return;
+	ctl_client_free(c->client);
+	loop_timer_free(c->timer);
+	close_db(c);
+	free(c);
+}
+
+struct chain_status chain_status(const struct chain *c)
+{
+	struct chain_status status = {.readable = c->db && c->db_error[0] == '\0'};
+	if (c->have_tip) {
+		status.height = c->tip.height;
+		status.time_s = c->tip.time;
+	}
+	if (c->db_error[0])
+		status.error = c->db_error;
+	else if (c->watch_error[0])
+		status.error = c->watch_error;
+	return status;
+}
+
+uint64_t chain_change(const struct chain *c)
+{
+	return c->tip.change;
+}
+
+struct reading {
+	struct record_row *rows;
+	size_t row_count, row_room;
+	struct netmap_revocation *revocations;
+	size_t revocation_count, revocation_room;
+};
+
+static int take_row(void *arg, const struct record_row *row)
+{
+	struct reading *r = arg;
+	if (r->row_count == INPUT_ROWS_MAX)
+		return -EFBIG;
+	if (r->row_count == r->row_room) {
+		r->row_room = MAX(r->row_room * 2, 64u);
+		r->rows = xrealloc(r->rows, r->row_room * sizeof(*r->rows));
+	}
+	r->rows[r->row_count++] = *row;
+	return 0;
+}
+
+static int take_revocation(void *arg, const struct chaindb_revocation *revocation)
+{
+	struct reading *r = arg;
+	if (r->revocation_count == INPUT_REVOCATIONS_MAX)
+		return -EFBIG;
+	if (r->revocation_count == r->revocation_room) {
+		r->revocation_room = MAX(r->revocation_room * 2, 16u);
+		r->revocations =
+			xrealloc(r->revocations, r->revocation_room * sizeof(*r->revocations));
+	}
+	struct netmap_revocation *to = &r->revocations[r->revocation_count++];
+	*to = (struct netmap_revocation){.object = revocation->object,
+					 .type = revocation->type,
+					 .subject_len = revocation->subject_len,
+					 .sequence = revocation->sequence,
+					 .position = revocation->position};
+	memcpy(to->subject, revocation->subject, sizeof(to->subject));
+	return 0;
+}
+
+static uint32_t confirm_depth(const struct chain *c, const struct chaindb_tip *tip)
+{
+	if (c->config.confirm)
+		return c->config.confirm;
+	const struct chainparams *params = chainparams_find(tip->chain);
+	return params ? params->confirm : 6;
+}
+
+int chain_read(struct chain *c, const struct object_id *dnet, struct netmap_input *ret_input)
+{
+	struct reading reading = {0};
+	struct chaindb_tip tip;
+	if (!c->db)
+		return -ENOENT;
+	int r = chaindb_begin(c->db);
+	if (r < 0)
+		goto failed;
+	r = chaindb_tip(c->db, &tip);
+	if (r == 0)
+		r = chaindb_visit_dnet(c->db, dnet, take_row, &reading);
+	if (r == 0)
+		r = chaindb_visit_revocations(c->db, dnet, take_revocation, &reading);
+	if (r < 0)
+		set_error(c, chaindb_error(c->db));
+	chaindb_end(c->db);
+	if (r < 0)
+		goto failed;
+	*ret_input = (struct netmap_input){.id = *dnet,
+					   .rows = reading.rows,
+					   .row_count = reading.row_count,
+					   .revocations = reading.revocations,
+					   .revocation_count = reading.revocation_count,
+					   .tip_height = tip.height,
+					   .confirm = confirm_depth(c, &tip)};
+	return 0;
+failed:
+	free(reading.rows);
+	free(reading.revocations);
+	return r;
+}

@@ -1,0 +1,306 @@
+#include "node/cmds.h"
+
+#include "core/error.h"
+#include "core/mesh.h"
+#include "node/datapath.h"
+#include "node/node.h"
+#include "node/ping.h"
+#include "node/settings.h"
+#include "node/show.h"
+#include "node/state.h"
+#include "os/base.h"
+#include "os/clock.h"
+#include "os/ctl.h"
+#include "os/log.h"
+#include "wire/bech32.h"
+#include "wire/hex.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PING_TIMEOUT_MS = 5000, PING_TIMEOUT_MAX_MS = 60000 };
+
+bool cmds_parse_dnet(const char *text, struct object_id *ret_id)
+{
+	char id[OBJECT_ID_TEXT_SIZE];
+	enum object_kind kind;
+	if (strncmp(text, "dnet:", 5) == 0)
+		text += 5;
+	size_t len = strcspn(text, "?");
+	if (len >= sizeof(id))
+		return false;
+	memcpy(id, text, len);
+	id[len] = '\0';
+	return object_id_parse(id, &kind, ret_id) && kind == OBJECT_DNET;
+}
+
+static void reply_bad_id(struct ctl_request *request, const char *text)
+{
+	if (!text)
+		ctl_reply_error(request, CTL_EPARAMS, "dnet join dnet1…",
+				"which dnet? id is missing");
+	else
+		ctl_reply_error(request, CTL_EPARAMS,
+				"an id begins with dnet1 and has 43 characters",
+				"'%s' is not the id of a dnet", text);
+}
+
+/* The dnet that a parameter names, or the only one. NULL: answered. */
+static struct overlay *want_overlay(struct ctl_request *request, const json_t *params,
+				    const char *name)
+{
+	const struct node *n = ctl_request_arg(request);
+	const char *text = ctl_param_string(params, name);
+	struct overlay *o = node_find(n, text);
+	if (o)
+		return o;
+	if (text)
+		ctl_reply_error(request, CTL_ENOTFOUND, "dnet status lists those joined",
+				"'%s' is not a dnet that this node has joined, or names several",
+				text);
+	else
+		ctl_reply_error(request, CTL_EPARAMS, "dnet status lists those joined",
+				TAILQ_EMPTY(&n->overlays) ? "no dnet is joined"
+							  : "several dnets are joined: say which");
+	return NULL;
+}
+
+static json_t *show_identity(const struct object_id *id, const struct node_key *key)
+{
+	char text[OBJECT_ID_TEXT_SIZE], hex[2 * PUBKEY_LEN + 1], ipv6[ADDRESS_TEXT_MAX];
+	struct address address;
+	object_id_format(OBJECT_DNET, id, text);
+	hex_format(key->bytes, PUBKEY_LEN, hex);
+	node_address_derive(id, key, &address);
+	return json_pack("{s:s, s:s, s:s}", "dnet", text, "key", hex, "ipv6",
+			 address_format(&address, ipv6));
+}
+
+static void cmd_join(struct ctl_request *request, json_t *params, void *arg)
+{
+	struct node *n = arg;
+	struct object_id id;
+	struct overlay *o;
+	const char *text = ctl_param_string(params, "id");
+	if (!text || !cmds_parse_dnet(text, &id)) {
+		reply_bad_id(request, text);
+		return;
+	}
+	int r = node_join(n, &id, &o);
+	if (r == -EEXIST) {
+		ctl_reply_error(request, CTL_ECONFLICT, "dnet status shows it",
+				"this dnet is joined already");
+		return;
+	}
+	if (r < 0) {
+		ctl_reply_error(request, CTL_EFAILED, NULL, "cannot join: %s",
+				r == -ENOSPC ? "too many dnets" : error_text(r));
+		return;
+	}
+	char state[OVERLAY_TEXT_MAX];
+	json_t *result = show_identity(&id, &o->identity.key);
+	json_object_set_new(result, "interface", json_string(o->interface));
+	json_object_set_new(result, "state", json_string(overlay_state_text(o, state)));
+	ctl_reply(request, result);
+}
+
+static void cmd_leave(struct ctl_request *request, json_t *params, void *arg)
+{
+	struct overlay *o = want_overlay(request, params, "id");
+	if (!o)
+		return;
+	int r = node_leave(arg, o);
+	if (r < 0)
+		ctl_reply_error(request, CTL_EFAILED, NULL, "cannot leave: %s", error_text(r));
+	else
+		ctl_reply(request, NULL);
+}
+
+static void set_down(struct ctl_request *request, json_t *params, struct node *n, bool down)
+{
+	struct overlay *only = NULL, *o;
+	if (ctl_param_string(params, "id")) {
+		only = want_overlay(request, params, "id");
+		if (!only)
+			return;
+	}
+	json_t *done = json_array();
+	int r = 0;
+	TAILQ_FOREACH(o, &n->overlays, entry)
+	{
+		if (only && o != only)
+			continue;
+		r = node_set_down(n, o, down);
+		if (r < 0)
+			break;
+		json_array_append_new(done, json_string(o->id_text));
+	}
+	if (r < 0) {
+		json_decref(done);
+		ctl_reply_error(request, CTL_EFAILED, NULL, "cannot keep that: %s", error_text(r));
+		return;
+	}
+	ctl_reply(request, json_pack("{s:o}", "dnets", done));
+}
+
+static void cmd_up(struct ctl_request *request, json_t *params, void *arg)
+{
+	set_down(request, params, arg, false);
+}
+
+static void cmd_down(struct ctl_request *request, json_t *params, void *arg)
+{
+	set_down(request, params, arg, true);
+}
+
+static void cmd_id(struct ctl_request *request, json_t *params, void *arg)
+{
+	struct node *n = arg;
+	struct object_id id;
+	const char *text = ctl_param_string(params, "dnet");
+	struct overlay *o = node_find(n, text);
+	if (o) {
+		ctl_reply(request, show_identity(&o->id, &o->identity.key));
+		return;
+	}
+	if (!text || !cmds_parse_dnet(text, &id)) {
+		reply_bad_id(request, text);
+		return;
+	}
+	struct identity identity;
+	id_node_identity(n->id, state_master(n->state), &id, &identity);
+	ctl_reply(request, show_identity(&id, &identity.key));
+	secret_wipe(&identity, sizeof(identity));
+}
+
+static void cmd_status(struct ctl_request *request, json_t *params, void *arg)
+{
+	(void)params;
+	ctl_reply(request, show_status(arg));
+}
+
+static void cmd_peers(struct ctl_request *request, json_t *params, void *arg)
+{
+	struct node *n = arg;
+	struct overlay *only = NULL, *o;
+	if (ctl_param_string(params, "dnet")) {
+		only = want_overlay(request, params, "dnet");
+		if (!only)
+			return;
+	}
+	json_t *all = json_array();
+	TAILQ_FOREACH(o, &n->overlays, entry)
+	{
+		if (only && o != only)
+			continue;
+		json_t *peers = show_peers(o);
+		json_array_extend(all, peers);
+		json_decref(peers);
+	}
+	ctl_reply(request, all);
+}
+
+static void cmd_counters(struct ctl_request *request, json_t *params, void *arg)
+{
+	struct overlay *only = NULL;
+	if (ctl_param_string(params, "dnet")) {
+		only = want_overlay(request, params, "dnet");
+		if (!only)
+			return;
+	}
+	ctl_reply(request, show_counters(arg, only));
+}
+
+/* By name, key, or an address of the overlay. */
+static const struct netmap_node *find_node(const struct netmap *map, const char *text)
+{
+	struct node_key key;
+	struct address address;
+	if (!map)
+		return NULL;
+	const struct netmap_node *named = netmap_find_name(map, text);
+	if (named)
+		return named;
+	if (hex_parse(text, key.bytes, PUBKEY_LEN))
+		return netmap_find_node(map, &key);
+	if (!address_parse(text, &address))
+		return NULL;
+	for (size_t i = 0; i < map->node_count; i++) {
+		const struct netmap_node *node = &map->nodes[i];
+		if (address_equal(&node->ipv6, &address) || address_equal(&node->ipv4, &address) ||
+		    address_equal(&node->extra_ipv6, &address))
+			return node;
+	}
+	return NULL;
+}
+
+static void cmd_ping(struct ctl_request *request, json_t *params, void *arg)
+{
+	struct node *n = arg;
+	const char *text = ctl_param_string(params, "node");
+	int64_t timeout_ms = PING_TIMEOUT_MS;
+	if (!text) {
+		ctl_reply_error(request, CTL_EPARAMS, "dnet peers lists them",
+				"which node? node is missing");
+		return;
+	}
+	if (ctl_param_int(params, "timeout_ms", &timeout_ms) &&
+	    (timeout_ms < 1 || timeout_ms > PING_TIMEOUT_MAX_MS)) {
+		ctl_reply_error(request, CTL_EPARAMS, NULL, "timeout_ms is 1 to %d",
+				PING_TIMEOUT_MAX_MS);
+		return;
+	}
+	struct overlay *o = want_overlay(request, params, "dnet");
+	if (!o)
+		return;
+	const struct netmap_node *node = find_node(o->netmap, text);
+	if (!node) {
+		ctl_reply_error(request, CTL_ENOTFOUND, "dnet peers lists them",
+				"'%s' is no node of this dnet", text);
+		return;
+	}
+	if (node_key_equal(&node->key, &o->identity.key)) {
+		ctl_reply_error(request, CTL_EPARAMS, NULL, "'%s' is this node itself", text);
+		return;
+	}
+	pings_begin(n->pings, o, node, (uint64_t)timeout_ms, request);
+	datapath_wake(n->datapath);
+}
+
+static const struct ctl_command commands[] = {
+	{"join", "ID", "Joins a dnet: by its id or a join link.", CTL_WRITE, cmd_join},
+	{"leave", "ID", "Leaves a dnet and takes everything of it back.", CTL_WRITE, cmd_leave},
+	{"up", "[ID]", "Brings a dnet up that was taken down.", CTL_WRITE, cmd_up},
+	{"down", "[ID]", "Takes a dnet down without leaving it.", CTL_WRITE, cmd_down},
+	{"id", "[DNET]", "This node's key and address in a dnet, joined or not.", CTL_READ, cmd_id},
+	{"status", NULL, "What is joined, and how it is.", CTL_READ, cmd_status},
+	{"peers", "[DNET]", "The other nodes, and how they are reached.", CTL_READ, cmd_peers},
+	{"ping", "NODE [DNET] [TIMEOUT_MS]", "Asks a node for an answer through the overlay.",
+	 CTL_READ, cmd_ping},
+	{"counters", "[DNET]", "Named counters of packets and refusals.", CTL_READ, cmd_counters},
+};
+
+int cmds_start(struct node *n)
+{
+	static const char *const topics[] = {"events", NULL};
+	unsigned mode = 0;
+	(void)daemon_control_mode(&n->config->daemon, &mode);
+	struct ctl_config config = {
+		.program = dnetd_program.name,
+		.version = dnetd_program.version,
+		.path = n->config->daemon.control,
+		.mode = mode,
+		.group = n->config->daemon.control_group,
+		.commands = commands,
+		.commands_count = ARRAY_SIZE(commands),
+		.topics = topics,
+		.arg = n,
+	};
+	int r = ctl_server_new(n->loop, &config, &n->ctl);
+	if (r < 0)
+		log_error("cannot open the control socket %s: %s", config.path,
+			  r == -EADDRINUSE ? "another dnetd serves it: choose another (--control)"
+					   : strerror(-r));
+	return r;
+}

@@ -1,0 +1,399 @@
+#include "node/datapath.h"
+
+#include "core/mesh.h"
+#include "os/base.h"
+#include "os/clock.h"
+#include "os/log.h"
+#include "os/loop.h"
+#include "os/rand.h"
+#include "os/udp.h"
+#include "wire/message.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+enum {
+	/* What one turn takes from one descriptor before the others have theirs. */
+	TUN_BUDGET_PACKETS = 64,
+	TUN_BUDGET_BYTES = 1 << 20,
+	UDP_BUDGET_BATCHES = 4,
+	/* Few large buffers where the kernel joins datagrams: they stay in the cache. */
+	UDP_BATCH_GRO = 4,
+	UDP_BATCH_PLAIN = 32,
+	/* A full socket is waited for this long in all, then what is left of the burst is dropped:
+	 * the flows inside recover, a stalled loop would not. */
+	SEND_WAIT_MS = 5,
+	SEND_WAITS_MAX = 4,
+};
+
+struct datapath_port {
+	TAILQ_ENTRY(datapath_port) entry;
+	struct datapath *dp; /* borrowed */
+	void (*lost)(void *ctx);
+	void *ctx;
+	int fd;		       /* borrowed; -1: none */
+	struct mesh *mesh;     /* borrowed; NULL: none */
+	struct loop_fd *watch; /* owned; while there are both */
+};
+
+struct datapath {
+	struct loop *loop;
+	struct engine *engine;		   /* borrowed */
+	struct udp_socket *sockets[2];	   /* borrowed; IPv4, IPv6 */
+	struct loop_fd *watches[2];	   /* owned */
+	struct loop_timer *timer;	   /* owned */
+	uint64_t armed_ns;		   /* when the timer comes; UINT64_MAX: it does not */
+	TAILQ_HEAD(, datapath_port) ports; /* owned by their makers */
+	uint8_t *tun_buffer;		   /* owned */
+	uint8_t *udp_buffers;		   /* owned */
+	struct udp_message messages[UDP_BATCH_PLAIN];
+	uint64_t counters[DATAPATH_COUNTER_COUNT];
+};
+
+static void count(struct datapath *dp, enum datapath_counter counter, uint64_t n)
+{
+	dp->counters[counter] += n;
+}
+
+/* ---- Timers: one for all deadlines. It is never moved later: an early wake-up now and then is
+ * cheaper than setting a timer for each packet. ---- */
+
+static uint64_t next_deadline(const struct datapath *dp)
+{
+	uint64_t next = engine_deadline(dp->engine);
+	struct datapath_port *port;
+	TAILQ_FOREACH(port, &dp->ports, entry)
+	{
+		if (port->mesh)
+			next = MIN(next, mesh_deadline(port->mesh));
+	}
+	return next;
+}
+
+static void arm(struct datapath *dp, uint64_t now)
+{
+	uint64_t next = next_deadline(dp);
+	if (next >= dp->armed_ns)
+		return;
+	dp->armed_ns = next;
+	uint64_t wait_ns = next > now ? next - now : 0;
+	loop_timer_start(dp->timer, (wait_ns + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+static void flush_all(struct datapath *dp, uint64_t now)
+{
+	struct datapath_port *port;
+	TAILQ_FOREACH(port, &dp->ports, entry)
+	{
+		if (port->mesh)
+			mesh_flush(port->mesh, now);
+	}
+}
+
+static void on_timer(void *arg)
+{
+	struct datapath *dp = arg;
+	struct datapath_port *port;
+	uint64_t now = clock_boottime_ns();
+	dp->armed_ns = UINT64_MAX;
+	if (!dp->engine)
+		return;
+	engine_tick(dp->engine, now);
+	TAILQ_FOREACH(port, &dp->ports, entry)
+	{
+		if (port->mesh)
+			mesh_tick(port->mesh, now);
+	}
+	flush_all(dp, now);
+	arm(dp, now);
+}
+
+void datapath_wake(struct datapath *dp)
+{
+	if (!dp->engine)
+		return;
+	uint64_t now = clock_boottime_ns();
+	flush_all(dp, now);
+	arm(dp, now);
+}
+
+/* ---- Out: TUN → mesh → UDP ---- */
+
+static bool wait_for_room(struct datapath *dp, int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	count(dp, DATAPATH_udp_send_waits, 1);
+	return poll(&p, 1, SEND_WAIT_MS) > 0;
+}
+
+static void count_send_error(struct datapath *dp, int error, size_t datagrams)
+{
+	if (error == EAGAIN)
+		count(dp, DATAPATH_udp_send_dropped, datagrams);
+	else if (error == EMSGSIZE)
+		count(dp, DATAPATH_udp_send_too_big, datagrams);
+	else
+		count(dp, DATAPATH_udp_send_failed, datagrams);
+}
+
+static void send_datagrams(void *ctx, const struct endpoint *dst, const uint8_t *bytes, size_t len,
+			   size_t segment)
+{
+	struct datapath *dp = ctx;
+	struct udp_socket *socket = dp->sockets[dst->addr.family == ADDR_V6];
+	if (segment == 0 || segment > len)
+		segment = len;
+	int waits = 0;
+	while (len > 0) {
+		ssize_t n = socket->fd < 0 ? -EAFNOSUPPORT
+					   : udp_send_segments(socket, dst, bytes, len, segment);
+		if (n == -EAGAIN && waits++ < SEND_WAITS_MAX && wait_for_room(dp, socket->fd))
+			continue;
+		if (n <= 0) {
+			count_send_error(dp, (int)-n, (len + segment - 1) / segment);
+			return;
+		}
+		count(dp, DATAPATH_udp_sends, 1);
+		count(dp, DATAPATH_udp_send_bytes, (uint64_t)n);
+		bytes += n;
+		len -= (size_t)n;
+	}
+}
+
+static void on_tun(void *arg, int fd, unsigned events)
+{
+	struct datapath_port *port = arg;
+	struct datapath *dp = port->dp;
+	uint64_t now = clock_boottime_ns();
+	size_t bytes = 0;
+	(void)events;
+	for (int i = 0; i < TUN_BUDGET_PACKETS && bytes < TUN_BUDGET_BYTES; i++) {
+		struct packet packet;
+		enum tun_result r = tun_read(fd, dp->tun_buffer, &packet);
+		if (r == TUN_EMPTY)
+			break;
+		if (r == TUN_BROKEN) {
+			port->lost(port->ctx);
+			return;
+		}
+		if (r == TUN_MALFORMED) {
+			count(dp, DATAPATH_tun_malformed, 1);
+			continue;
+		}
+		count(dp, DATAPATH_tun_reads, 1);
+		count(dp, DATAPATH_tun_read_bytes, packet.len);
+		bytes += packet.len;
+		mesh_input_packet(port->mesh, &packet, now);
+	}
+	mesh_flush(port->mesh, now);
+	arm(dp, now);
+}
+
+/* ---- In: UDP → engine → mesh → TUN ---- */
+
+void datapath_deliver(void *arg, struct packet *packet)
+{
+	struct datapath_port *port = arg;
+	struct datapath *dp = port->dp;
+	int r = port->fd >= 0 ? tun_write(port->fd, packet) : -ENODEV;
+	if (r < 0) {
+		count(dp, DATAPATH_tun_write_failed, 1);
+		return;
+	}
+	count(dp, DATAPATH_tun_writes, 1);
+	count(dp, DATAPATH_tun_write_bytes, packet->len);
+}
+
+static bool lane_is_ours(const struct datapath *dp, const struct endpoint *relay, uint64_t lane)
+{
+	struct datapath_port *port;
+	TAILQ_FOREACH(port, &dp->ports, entry)
+	{
+		if (port->mesh && mesh_owns_lane(port->mesh, relay, lane))
+			return true;
+	}
+	return false;
+}
+
+static void take_datagram(struct datapath *dp, const struct endpoint *source, uint8_t *bytes,
+			  size_t len, uint64_t now)
+{
+	struct via via = {.endpoint = *source};
+	if (len == 0 || bytes[0] != MESSAGE_LANE) {
+		engine_input(dp->engine, &via, bytes, len, now);
+		return;
+	}
+	struct span inner;
+	if (!message_lane_parse(bytes, len, &via.lane, &inner) || via.lane == 0) {
+		count(dp, DATAPATH_lane_malformed, 1);
+		return;
+	}
+	/* Only the OVR that gave us the lane may say that something came over it. */
+	if (!lane_is_ours(dp, source, via.lane)) {
+		count(dp, DATAPATH_lane_foreign, 1);
+		return;
+	}
+	engine_input(dp->engine, &via, bytes + LANE_HEADER_LEN, len - LANE_HEADER_LEN, now);
+}
+
+static void take_message(struct datapath *dp, struct udp_message *m, uint64_t now)
+{
+	size_t segment = m->segment_size ? m->segment_size : m->len;
+	for (size_t at = 0; at < m->len; at += segment) {
+		count(dp, DATAPATH_udp_read_datagrams, 1);
+		take_datagram(dp, &m->source, m->data + at, MIN(segment, m->len - at), now);
+	}
+	count(dp, DATAPATH_udp_read_bytes, m->len);
+}
+
+static void on_udp(void *arg, int fd, unsigned events)
+{
+	struct datapath *dp = arg;
+	struct udp_socket *socket = dp->sockets[dp->sockets[0]->fd != fd];
+	(void)events;
+	if (!dp->engine)
+		return;
+	int room = socket->gro ? UDP_BATCH_GRO : UDP_BATCH_PLAIN;
+	uint64_t now = clock_boottime_ns();
+	for (int batch = 0; batch < UDP_BUDGET_BATCHES; batch++) {
+		int n = udp_receive_batch(socket, dp->messages, (unsigned)room);
+		if (n < 0)
+			log_limited(LOG_LEVEL_WARN, 6, "cannot receive: %s", strerror(-n));
+		if (n <= 0)
+			break;
+		count(dp, DATAPATH_udp_reads, 1);
+		for (int i = 0; i < n; i++)
+			take_message(dp, &dp->messages[i], now);
+		flush_all(dp, now);
+		if (n < room)
+			break;
+	}
+	arm(dp, now);
+}
+
+/* ---- The parts ---- */
+
+static void fill_random(void *ctx, void *dst, size_t len)
+{
+	(void)ctx;
+	rand_bytes(dst, len);
+}
+
+static void fill_timestamp(void *ctx, uint8_t dst[12])
+{
+	(void)ctx;
+	clock_tai64n(dst);
+}
+
+void datapath_engine_io(struct datapath *dp, struct engine_io *ret_io)
+{
+	*ret_io = (struct engine_io){.ctx = dp,
+				     .send = send_datagrams,
+				     .random = fill_random,
+				     .timestamp = fill_timestamp};
+}
+
+struct datapath *datapath_new(struct loop *loop, struct udp_socket *v4, struct udp_socket *v6)
+{
+	struct datapath *dp = xcalloc(1, sizeof(*dp));
+	dp->loop = loop;
+	dp->sockets[0] = v4;
+	dp->sockets[1] = v6;
+	dp->armed_ns = UINT64_MAX;
+	TAILQ_INIT(&dp->ports);
+	dp->tun_buffer = xmalloc(TUN_BUFFER_SIZE);
+	dp->udp_buffers = xmalloc((size_t)UDP_BATCH_PLAIN * UDP_RECEIVE_SIZE);
+	for (size_t i = 0; i < UDP_BATCH_PLAIN; i++) {
+		dp->messages[i].data = dp->udp_buffers + i * UDP_RECEIVE_SIZE;
+		dp->messages[i].size = UDP_RECEIVE_SIZE;
+	}
+	dp->timer = loop_timer_new(loop, on_timer, dp);
+	for (size_t i = 0; i < ARRAY_SIZE(dp->sockets); i++) {
+		if (dp->sockets[i]->fd >= 0)
+			dp->watches[i] =
+				loop_fd_new(loop, dp->sockets[i]->fd, LOOP_READ, on_udp, dp);
+	}
+	return dp;
+}
+
+void datapath_free(struct datapath *dp)
+{
+	if (!dp)
+		return;
+	assert(TAILQ_EMPTY(&dp->ports));
+	for (size_t i = 0; i < ARRAY_SIZE(dp->watches); i++)
+		loop_fd_free(dp->watches[i]);
+	loop_timer_free(dp->timer);
+	free(dp->tun_buffer);
+	free(dp->udp_buffers);
+	free(dp);
+}
+
+void datapath_set_engine(struct datapath *dp, struct engine *engine)
+{
+	dp->engine = engine;
+}
+
+struct datapath_port *datapath_port_new(struct datapath *dp, void (*lost)(void *ctx), void *ctx)
+{
+	struct datapath_port *port = xcalloc(1, sizeof(*port));
+	port->dp = dp;
+	port->lost = lost;
+	port->ctx = ctx;
+	port->fd = -1;
+	TAILQ_INSERT_TAIL(&dp->ports, port, entry);
+	return port;
+}
+
+void datapath_port_free(struct datapath_port *port)
+{
+	if (!port)
+		return;
+	loop_fd_free(port->watch);
+	TAILQ_REMOVE(&port->dp->ports, port, entry);
+	free(port);
+}
+
+static void set_watch(struct datapath_port *port)
+{
+	bool wanted = port->fd >= 0 && port->mesh;
+	if (wanted == (port->watch != NULL))
+		return;
+	if (wanted) {
+		port->watch = loop_fd_new(port->dp->loop, port->fd, LOOP_READ, on_tun, port);
+		return;
+	}
+	loop_fd_free(port->watch);
+	port->watch = NULL;
+}
+
+void datapath_port_set_tun(struct datapath_port *port, int fd)
+{
+	loop_fd_free(port->watch);
+	port->watch = NULL;
+	port->fd = fd;
+	set_watch(port);
+}
+
+void datapath_port_set_mesh(struct datapath_port *port, struct mesh *mesh)
+{
+	port->mesh = mesh;
+	set_watch(port);
+}
+
+uint64_t datapath_counter(const struct datapath *dp, enum datapath_counter counter)
+{
+	return dp->counters[counter];
+}
+
+const char *datapath_counter_name(enum datapath_counter counter)
+{
+	static const char *const names[] = {
+#define X(name) [DATAPATH_##name] = #name,
+		DATAPATH_COUNTERS(X)
+#undef X
+	};
+	return names[counter];
+}

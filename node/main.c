@@ -1,0 +1,101 @@
+#include "node/node.h"
+#include "node/privops.h"
+#include "node/settings.h"
+#include "node/state.h"
+#include "node/tun.h"
+#include "os/base.h"
+#include "os/daemon.h"
+#include "os/log.h"
+#include "os/sandbox.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Start order: configuration and state folder; what only root may; the root helper (forked before
+ * there is a loop, and before a key is read); sockets and control socket; then the user and all
+ * rights are given up; then the chain and the network are read. */
+
+static bool check_machine(void)
+{
+	char error[TUN_ERROR_MAX];
+	if (tun_check(error) < 0) {
+		log_error("%s", error);
+		return false;
+	}
+	capng_get_caps_process();
+	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN))
+		return true;
+	log_error("dnetd may not make interfaces (CAP_NET_ADMIN is missing): start it as root, or "
+		  "in a "
+		  "user and network namespace of your own (unshare -Urn)");
+	return false;
+}
+
+static bool give_up_rights(const struct node *n, const struct dnetd_config *config)
+{
+	static const char *const syscalls[] = {"connect", "socket", "bind", NULL};
+	const struct sandbox sandbox = {
+		.role = "dnetd engine",
+		.user = config->daemon.user,
+		.syscalls = syscalls,
+		.no_seccomp = !config->daemon.sandbox,
+	};
+	unsigned uid, gid;
+	if (config->daemon.user[0] && sandbox_user_possible(config->daemon.user) == 0) {
+		int r = sandbox_user_find(config->daemon.user, &uid, &gid);
+		if (r == 0)
+			r = state_give(n->state, uid, gid);
+		if (r < 0) {
+			log_error("cannot give %s to user %s: %s", config->daemon.state_folder,
+				  config->daemon.user, strerror(-r));
+			return false;
+		}
+	}
+	int r = sandbox_enter(&sandbox);
+	if (r < 0)
+		log_error("cannot give up rights: %s", strerror(-r));
+	return r == 0;
+}
+
+static int run(struct daemon *d, const struct dnetd_config *config)
+{
+	struct priv *priv = NULL;
+	struct node node;
+	if (!check_machine() ||
+	    priv_start(config->interface_prefix, config->daemon.sandbox, &priv) < 0)
+		return 1;
+	int status = daemon_init_loop(d);
+	if (status >= 0) {
+		priv_stop(priv);
+		return status;
+	}
+	status = 1;
+	if (node_start(&node, config, d->loop, priv) == 0 && give_up_rights(&node, config)) {
+		node_run(&node);
+		daemon_run(d);
+		status = node.failed ? 1 : 0;
+	}
+	node_stop(&node);
+	priv_stop(priv);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct dnetd_config config = {0};
+	struct daemon d;
+	char error[CONF_ERROR_MAX];
+	int status = daemon_init_state(&d, &dnetd_program, argc, argv, &config, &config.daemon);
+	if (status < 0 && !settings_check(&config, error)) {
+		log_error("%s", error);
+		status = 2;
+	}
+	if (status < 0)
+		status = d.check_only ? daemon_check_done(&d) : run(&d, &config);
+	daemon_done(&d);
+	conf_free(&dnetd_program, &config);
+	return status;
+}

@@ -1,0 +1,435 @@
+#include "node/netcfg.h"
+
+#include "node/privops.h"
+#include "os/base.h"
+#include "os/log.h"
+#include "os/netlink.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RETRY_FIRST_MS = 200, RETRY_MAX_MS = 30000 };
+
+struct part {
+	bool applied;
+	bool was_applied; /* so a difference now is drift, not the first time */
+	char error[NETCFG_ERROR_MAX];
+	uint64_t retry_ms; /* wait after the next failure */
+	uint64_t next_ms;  /* not before this, after a failure */
+};
+
+struct netcfg {
+	struct priv *priv;  /* borrowed */
+	struct netlink *nl; /* borrowed; for reading only */
+	struct netcfg_io io;
+	bool enabled;
+	struct netcfg_wanted wanted;
+	struct netcfg_route *routes; /* of wanted, owned */
+	int fd;			     /* the TUN, owned; -1: none */
+	uint32_t index;
+	struct part parts[NETCFG_PART_COUNT];
+};
+
+static const char *const part_names[NETCFG_PART_COUNT] = {
+	[NETCFG_LINK] = "link",
+	[NETCFG_MTU] = "mtu",
+	[NETCFG_ADDRESSES] = "addresses",
+	[NETCFG_ROUTES] = "routes",
+};
+
+/* What the kernel has on our link. */
+struct actual {
+	const struct netcfg *netcfg;
+	struct netlink_link link;
+	struct prefix addresses[16];
+	size_t address_count;
+	struct netlink_route *routes; /* owned */
+	size_t route_count, route_room;
+};
+
+static void forget_parts(struct netcfg *n)
+{
+	memset(n->parts, 0, sizeof(n->parts));
+}
+
+static void set_applied(struct part *part)
+{
+	part->applied = part->was_applied = true;
+	part->error[0] = '\0';
+	part->retry_ms = 0;
+	part->next_ms = 0;
+}
+
+static void set_failed(struct netcfg *n, enum netcfg_part which, uint64_t now_ms, const char *error)
+{
+	struct part *part = &n->parts[which];
+	if (strcmp(part->error, error) != 0)
+		log_warn("%s: %s: %s", n->wanted.name, part_names[which], error);
+	snprintf(part->error, sizeof(part->error), "%s", error);
+	part->applied = false;
+	part->retry_ms = part->retry_ms ? MIN(part->retry_ms * 2, RETRY_MAX_MS) : RETRY_FIRST_MS;
+	part->next_ms = now_ms + part->retry_ms;
+}
+
+/* One line a repair: what was found and what was done. */
+static _printf_(3, 4) void say_drift(const struct netcfg *n, enum netcfg_part which,
+				     const char *format, ...)
+{
+	char text[160];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (n->parts[which].was_applied)
+		log_notice("%s: %s was changed from outside, repaired: %s", n->wanted.name,
+			   part_names[which], text);
+	else
+		log_debug("%s: %s", n->wanted.name, text);
+}
+
+static void close_device(struct netcfg *n)
+{
+	if (n->fd < 0)
+		return;
+	n->io.closed(n->io.ctx);
+	close(n->fd);
+	n->fd = -1;
+	(void)priv_tun_close(n->priv, n->index);
+	n->index = 0;
+}
+
+struct netcfg *netcfg_new(struct priv *priv, struct netlink *nl, const struct netcfg_io *io)
+{
+	struct netcfg *n = xcalloc(1, sizeof(*n));
+	n->priv = priv;
+	n->nl = nl;
+	n->io = *io;
+	n->fd = -1;
+	return n;
+}
+
+void netcfg_free(struct netcfg *n)
+{
+	if (!n)
+		return;
+	close_device(n);
+	free(n->routes);
+	free(n);
+}
+
+static bool same_wanted(const struct netcfg_wanted *a, const struct netcfg_wanted *b)
+{
+	struct netcfg_wanted a1 = *a, b1 = *b;
+	a1.routes = b1.routes = NULL;
+	return memcmp(&a1, &b1, sizeof(a1)) == 0 &&
+	       (a->route_count == 0 ||
+		memcmp(a->routes, b->routes, a->route_count * sizeof(*a->routes)) == 0);
+}
+
+static void take_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
+{
+	free(n->routes);
+	n->routes = NULL;
+	if (!wanted) {
+		memset(&n->wanted, 0, sizeof(n->wanted));
+		return;
+	}
+	memcpy(&n->wanted, wanted, sizeof(n->wanted));
+	size_t size = wanted->route_count * sizeof(*n->routes);
+	n->routes = xmalloc(size);
+	if (size)
+		memcpy(n->routes, wanted->routes, size);
+	n->wanted.routes = n->routes;
+}
+
+void netcfg_set_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
+{
+	if (wanted && n->enabled && same_wanted(wanted, &n->wanted))
+		return;
+	bool other_device = !wanted || strcmp(wanted->name, n->wanted.name) != 0 ||
+			    !prefix_equal(&wanted->ipv4, &n->wanted.ipv4);
+	if (n->enabled && other_device) {
+		close_device(n);
+		forget_parts(n);
+	}
+	n->enabled = wanted != NULL;
+	take_wanted(n, wanted);
+	for (size_t i = 0; i < NETCFG_PART_COUNT; i++) {
+		/* What is wanted now was not there before: the first pass is no drift. */
+		n->parts[i].was_applied = false;
+		n->parts[i].next_ms = 0;
+	}
+}
+
+void netcfg_device_lost(struct netcfg *n)
+{
+	if (n->fd < 0)
+		return;
+	close_device(n);
+	for (size_t i = 0; i < NETCFG_PART_COUNT; i++)
+		n->parts[i].applied = false;
+}
+
+static bool due(const struct netcfg *n, enum netcfg_part which, uint64_t now_ms)
+{
+	return now_ms >= n->parts[which].next_ms;
+}
+
+static bool open_device(struct netcfg *n, uint64_t now_ms)
+{
+	const struct netcfg_wanted *w = &n->wanted;
+	enum tun_offload offload = TUN_OFFLOAD_NONE;
+	int fd;
+	uint32_t index;
+	int r = priv_tun_open(n->priv, w->name, &w->ipv4, w->offload, &fd, &index, &offload);
+	if (r < 0) {
+		set_failed(n, NETCFG_LINK, now_ms, priv_error(n->priv));
+		return false;
+	}
+	say_drift(n, NETCFG_LINK, "interface made");
+	n->fd = fd;
+	n->index = index;
+	n->io.opened(n->io.ctx, fd, offload);
+	return true;
+}
+
+/* The device is there, up, with our queue length. */
+static bool apply_link(struct netcfg *n, struct actual *actual, uint64_t now_ms)
+{
+	if (n->fd >= 0 && netlink_link_get(n->nl, n->index, &actual->link) == -ENODEV)
+		netcfg_device_lost(n);
+	if (n->fd < 0 && !open_device(n, now_ms))
+		return false;
+	int r = netlink_link_get(n->nl, n->index, &actual->link);
+	if (r < 0) {
+		set_failed(n, NETCFG_LINK, now_ms, netlink_error_text(n->nl));
+		return false;
+	}
+	if (actual->link.txqlen != n->wanted.txqlen) {
+		r = priv_link_txqlen(n->priv, n->index, n->wanted.txqlen);
+		say_drift(n, NETCFG_LINK, "queue length %u", n->wanted.txqlen);
+	}
+	if (r == 0 && !(actual->link.flags & IFF_UP)) {
+		r = priv_link_up(n->priv, n->index);
+		say_drift(n, NETCFG_LINK, "interface up");
+	}
+	if (r < 0) {
+		set_failed(n, NETCFG_LINK, now_ms, priv_error(n->priv));
+		return false;
+	}
+	set_applied(&n->parts[NETCFG_LINK]);
+	return true;
+}
+
+static void apply_mtu(struct netcfg *n, const struct actual *actual, uint64_t now_ms)
+{
+	if (actual->link.mtu != n->wanted.mtu) {
+		if (priv_link_mtu(n->priv, n->index, n->wanted.mtu) < 0) {
+			set_failed(n, NETCFG_MTU, now_ms, priv_error(n->priv));
+			return;
+		}
+		say_drift(n, NETCFG_MTU, "%u instead of %u", n->wanted.mtu, actual->link.mtu);
+	}
+	set_applied(&n->parts[NETCFG_MTU]);
+}
+
+static void collect_address(void *arg, const struct netlink_address *address)
+{
+	struct actual *actual = arg;
+	if (address->index == actual->netcfg->index &&
+	    actual->address_count < ARRAY_SIZE(actual->addresses))
+		actual->addresses[actual->address_count++] =
+			(struct prefix){address->address, address->bits};
+}
+
+static bool is_link_local(const struct address *a)
+{
+	return a->family == ADDR_V6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
+static bool has_prefix(const struct prefix *list, size_t count, const struct prefix *one)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (prefix_equal(&list[i], one))
+			return true;
+	}
+	return false;
+}
+
+/* Addresses that nobody wants go, but for the kernel's own link-local one. */
+static int delete_strange_addresses(struct netcfg *n, const struct actual *actual)
+{
+	char text[PREFIX_TEXT_MAX];
+	for (size_t i = 0; i < actual->address_count; i++) {
+		const struct prefix *a = &actual->addresses[i];
+		if (is_link_local(&a->addr) ||
+		    has_prefix(n->wanted.addresses, n->wanted.address_count, a))
+			continue;
+		int r = priv_address_delete(n->priv, n->index, &a->addr, a->bits);
+		if (r < 0 && r != -EADDRNOTAVAIL)
+			return r;
+		say_drift(n, NETCFG_ADDRESSES, "%s removed", prefix_format(a, text));
+	}
+	return 0;
+}
+
+static void apply_addresses(struct netcfg *n, struct actual *actual, uint64_t now_ms)
+{
+	char text[PREFIX_TEXT_MAX];
+	int r = netlink_address_list(n->nl, n->index, collect_address, actual);
+	if (r < 0) {
+		set_failed(n, NETCFG_ADDRESSES, now_ms, netlink_error_text(n->nl));
+		return;
+	}
+	r = delete_strange_addresses(n, actual);
+	for (size_t i = 0; i < n->wanted.address_count && r == 0; i++) {
+		const struct prefix *a = &n->wanted.addresses[i];
+		if (has_prefix(actual->addresses, actual->address_count, a))
+			continue;
+		r = priv_address_add(n->priv, n->index, &a->addr, a->bits);
+		if (r == -EEXIST)
+			r = 0;
+		if (r == 0)
+			say_drift(n, NETCFG_ADDRESSES, "%s added", prefix_format(a, text));
+	}
+	if (r < 0)
+		set_failed(n, NETCFG_ADDRESSES, now_ms, priv_error(n->priv));
+	else
+		set_applied(&n->parts[NETCFG_ADDRESSES]);
+}
+
+static void collect_route(void *arg, const struct netlink_route *route)
+{
+	struct actual *actual = arg;
+	if (route->index != actual->netcfg->index)
+		return;
+	if (actual->route_count == actual->route_room) {
+		actual->route_room = MAX(actual->route_room * 2, 16u);
+		actual->routes =
+			xrealloc(actual->routes, actual->route_room * sizeof(*actual->routes));
+	}
+	actual->routes[actual->route_count++] = *route;
+}
+
+static bool route_is(const struct netcfg *n, const struct netlink_route *route,
+		     const struct netcfg_route *wanted)
+{
+	return prefix_equal(&route->destination, &wanted->destination) &&
+	       route->metric == n->wanted.metric && address_equal(&route->source, &wanted->source);
+}
+
+static int delete_strange_routes(struct netcfg *n, const struct actual *actual)
+{
+	char text[PREFIX_TEXT_MAX];
+	for (size_t i = 0; i < actual->route_count; i++) {
+		const struct netlink_route *route = &actual->routes[i];
+		bool wanted = false;
+		for (size_t j = 0; j < n->wanted.route_count && !wanted; j++)
+			wanted = route_is(n, route, &n->wanted.routes[j]);
+		if (wanted)
+			continue;
+		int r = priv_route_delete(n->priv, n->index, &route->destination, route->metric);
+		if (r < 0 && r != -ESRCH)
+			return r;
+		say_drift(n, NETCFG_ROUTES, "%s removed", prefix_format(&route->destination, text));
+	}
+	return 0;
+}
+
+static int add_missing_routes(struct netcfg *n, const struct actual *actual)
+{
+	char text[PREFIX_TEXT_MAX];
+	for (size_t i = 0; i < n->wanted.route_count; i++) {
+		const struct netcfg_route *w = &n->wanted.routes[i];
+		bool there = false;
+		for (size_t j = 0; j < actual->route_count && !there; j++)
+			there = route_is(n, &actual->routes[j], w);
+		if (there)
+			continue;
+		int r = priv_route_add(n->priv, n->index, &w->destination, n->wanted.metric,
+				       &w->source);
+		if (r < 0)
+			return r;
+		say_drift(n, NETCFG_ROUTES, "%s added", prefix_format(&w->destination, text));
+	}
+	return 0;
+}
+
+static void apply_routes(struct netcfg *n, struct actual *actual, uint64_t now_ms)
+{
+	int r = netlink_route_list(n->nl, NETLINK_TABLE_MAIN, DNET_RTPROT, collect_route, actual);
+	if (r < 0) {
+		set_failed(n, NETCFG_ROUTES, now_ms, netlink_error_text(n->nl));
+		return;
+	}
+	r = delete_strange_routes(n, actual);
+	if (r == 0)
+		r = add_missing_routes(n, actual);
+	if (r < 0)
+		set_failed(n, NETCFG_ROUTES, now_ms, priv_error(n->priv));
+	else
+		set_applied(&n->parts[NETCFG_ROUTES]);
+}
+
+/* When to look again: the full pass, or the first part that waits for another try. */
+static uint64_t next_pass(const struct netcfg *n, uint64_t now_ms)
+{
+	uint64_t next = now_ms + NETCFG_FULL_PASS_MS;
+	for (size_t i = 0; i < NETCFG_PART_COUNT; i++) {
+		if (!n->parts[i].applied && n->parts[i].next_ms > now_ms)
+			next = MIN(next, n->parts[i].next_ms);
+	}
+	return next - now_ms;
+}
+
+uint64_t netcfg_pass(struct netcfg *n, uint64_t now_ms)
+{
+	if (!n->enabled)
+		return NETCFG_FULL_PASS_MS;
+	struct actual actual = {.netcfg = n};
+	if (!due(n, NETCFG_LINK, now_ms) || !apply_link(n, &actual, now_ms))
+		return next_pass(n, now_ms);
+	if (due(n, NETCFG_MTU, now_ms))
+		apply_mtu(n, &actual, now_ms);
+	if (due(n, NETCFG_ADDRESSES, now_ms))
+		apply_addresses(n, &actual, now_ms);
+	if (due(n, NETCFG_ROUTES, now_ms))
+		apply_routes(n, &actual, now_ms);
+	free(actual.routes);
+	return next_pass(n, now_ms);
+}
+
+bool netcfg_concerns(const struct netcfg *n, const struct netlink_event *event)
+{
+	if (!n->enabled)
+		return false;
+	return event->kind == NETLINK_EVENT_LOST || (n->index != 0 && event->index == n->index);
+}
+
+uint32_t netcfg_index(const struct netcfg *n)
+{
+	return n->index;
+}
+
+bool netcfg_good(const struct netcfg *n)
+{
+	for (size_t i = 0; i < NETCFG_PART_COUNT; i++) {
+		if (!n->parts[i].applied)
+			return false;
+	}
+	return n->enabled;
+}
+
+struct netcfg_status netcfg_status(const struct netcfg *n, enum netcfg_part part)
+{
+	const struct part *p = &n->parts[part];
+	return (struct netcfg_status){
+		.part = part_names[part],
+		.applied = p->applied,
+		.error = p->error[0] ? p->error : NULL,
+	};
+}

@@ -1,0 +1,78 @@
+#ifndef NODE_NETCFG_H
+#define NODE_NETCFG_H
+
+/* One dnet's interface as wanted and as it is: link, MTU, addresses, routes. netcfg_pass() compares
+ * and repairs; what the kernel tells in between only says when to look again. Each part has its own
+ * state, error and back-off. */
+
+#include "node/tun.h"
+#include "wire/addr.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct netcfg;
+struct netlink;
+struct netlink_event;
+struct priv;
+
+enum { NETCFG_ADDRESSES_MAX = 4, NETCFG_ROUTES_MAX = 4096, NETCFG_FULL_PASS_MS = 30000 };
+
+struct netcfg_route {
+	struct prefix destination;
+	struct address source; /* preferred; ADDR_NONE: the kernel's choice */
+};
+
+struct netcfg_wanted {
+	char name[IF_NAMESIZE];
+	enum tun_offload offload;
+	uint32_t mtu, txqlen;
+	uint32_t metric; /* of the routes; differs between interfaces, so that equal prefixes do not
+			    replace each other */
+	struct prefix ipv4;			       /* of the dnet; ADDR_NONE: none */
+	struct prefix addresses[NETCFG_ADDRESSES_MAX]; /* with host bits */
+	size_t address_count;
+	const struct netcfg_route *routes; /* copied */
+	size_t route_count;
+};
+
+enum netcfg_part { NETCFG_LINK, NETCFG_MTU, NETCFG_ADDRESSES, NETCFG_ROUTES, NETCFG_PART_COUNT };
+enum { NETCFG_ERROR_MAX = 320 };
+
+struct netcfg_status {
+	const char *part;
+	bool applied;
+	const char *error; /* NULL: none; borrowed */
+};
+
+struct netcfg_io {
+	void *ctx;
+	/* The interface is there. The descriptor is netcfg's; valid until closed(). */
+	void (*opened)(void *ctx, int fd, enum tun_offload offload);
+	/* It is about to be closed, or was deleted by somebody. */
+	void (*closed)(void *ctx);
+};
+
+/* priv, nl and io's ctx are borrowed until netcfg_free(). */
+struct netcfg *netcfg_new(struct priv *priv, struct netlink *nl, const struct netcfg_io *io);
+/* Takes everything back that was made here. */
+void netcfg_free(struct netcfg *netcfg);
+/* NULL: nothing is wanted, the interface goes. Otherwise zeroed before it was filled in. Call
+ * netcfg_pass() then. */
+void netcfg_set_wanted(struct netcfg *netcfg, const struct netcfg_wanted *wanted);
+/* Compares and repairs now. Returns in how many ms to call again at the latest. */
+uint64_t netcfg_pass(struct netcfg *netcfg, uint64_t now_ms);
+/* Whether this change may be drift of ours: then netcfg_pass() soon. */
+bool netcfg_concerns(const struct netcfg *netcfg, const struct netlink_event *event);
+/* The device's read failed: it has gone. */
+void netcfg_device_lost(struct netcfg *netcfg);
+
+/* 0 when there is none. */
+uint32_t netcfg_index(const struct netcfg *netcfg);
+/* All parts are applied. */
+bool netcfg_good(const struct netcfg *netcfg);
+struct netcfg_status netcfg_status(const struct netcfg *netcfg, enum netcfg_part part);
+
+#endif

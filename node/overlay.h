@@ -1,0 +1,106 @@
+#ifndef NODE_OVERLAY_H
+#define NODE_OVERLAY_H
+
+/* One joined dnet: its netmap, its interface, its backend.
+ *
+ *	DOWN      the user took it down
+ *	WAITING   nothing is known of the dnet yet, or this node's key is not in it
+ *	CLOSED    the owner has closed it
+ *	STARTING  a member; the interface is not there yet
+ *	UP        a member, the backend carries packets
+ *
+ * overlay_refresh() is the only place that moves between them: after each change on the chain, of
+ *the interface, or by the user. */
+
+#include "core/engine.h"
+#include "core/id.h"
+#include "core/netmap.h"
+#include "node/lastgood.h"
+#include "wire/bech32.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct adapter;
+struct adapter_ops;
+struct chain;
+struct datapath;
+struct datapath_port;
+struct dnetd_config;
+struct loop;
+struct mesh;
+struct netcfg;
+struct netlink;
+struct netlink_event;
+struct overlay;
+struct pings;
+struct priv;
+struct state;
+
+/* What all overlays of a node share; borrowed. */
+struct overlay_env {
+	const struct dnetd_config *config;
+	struct loop *loop;
+	struct priv *priv;
+	struct netlink *nl;
+	struct state *state;
+	struct chain *chain;
+	struct engine *engine;
+	const struct engine_io *engine_io;
+	struct datapath *datapath;
+	struct pings *pings;
+	const struct id *id;
+	/* A peer's or helper's path changed (key is not NULL), or the state of the dnet. */
+	void (*event)(void *arg, struct overlay *overlay, const struct node_key *key,
+		      const char *text);
+	void *arg;
+};
+
+enum { OVERLAY_TEXT_MAX = 256 };
+
+enum overlay_state { OVERLAY_DOWN, OVERLAY_WAITING, OVERLAY_CLOSED, OVERLAY_STARTING, OVERLAY_UP };
+
+struct overlay {
+	TAILQ_ENTRY(overlay) entry;
+	const struct overlay_env *env; /* borrowed */
+	struct object_id id;
+	char id_text[OBJECT_ID_TEXT_SIZE];
+	char interface[IF_NAMESIZE];
+	uint32_t number;
+	struct identity identity;
+	enum overlay_state state;
+	struct lastgood lastgood;
+	struct netmap
+		*netmap; /* newest, NULL: none; the adapter's when adapter_has_netmap, else owned */
+	bool adapter_has_netmap;
+	const char *ipv4_error; /* why the dnet's IPv4 is left out; NULL: it is not; static */
+	const struct adapter_ops *ops;
+	struct adapter *adapter; /* owned; NULL: not running */
+	char adapter_error[256];
+	struct netcfg *netcfg;	    /* owned */
+	struct datapath_port *port; /* owned */
+	struct loop_timer *timer;   /* owned; next pass of netcfg */
+	struct endpoint local[8];   /* last given */
+	size_t local_count;
+};
+
+struct overlay *overlay_new(const struct overlay_env *env, const struct object_id *id,
+			    uint32_t number);
+void overlay_free(struct overlay *o); /* takes everything back */
+
+/* Reads the chain again and makes it so. */
+void overlay_refresh(struct overlay *o);
+void overlay_on_netlink(struct overlay *o, const struct netlink_event *event);
+void overlay_set_local(struct overlay *o, const struct endpoint *endpoints, size_t count,
+		       bool changed);
+
+/* NULL while not up, or when the backend has none. */
+struct mesh *overlay_mesh(const struct overlay *o);
+/* 0: none. */
+uint32_t overlay_interface_index(const struct overlay *o);
+/* Text of the state for people, with the next step. */
+const char *overlay_state_text(const struct overlay *o, char text[static OVERLAY_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,475 @@
+#include "node/privops.h"
+
+#include "os/base.h"
+#include "os/file.h"
+#include "os/log.h"
+#include "os/netlink.h"
+#include "os/proc.h"
+#include "os/sandbox.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+/* The closed list. Numbers are between two processes of one build. */
+enum priv_op {
+	PRIV_TUN_OPEN = 1,
+	PRIV_TUN_CLOSE,
+	PRIV_LINK_UP,
+	PRIV_LINK_MTU,
+	PRIV_LINK_TXQLEN,
+	PRIV_ADDRESS_ADD,
+	PRIV_ADDRESS_DELETE,
+	PRIV_ROUTE_ADD,
+	PRIV_ROUTE_DELETE,
+};
+
+enum { PREFIX_MAX = 10 };
+
+struct priv_request {
+	uint32_t op; /* enum priv_op */
+	uint32_t index;
+	uint32_t number; /* MTU, queue length, metric, offload */
+	char name[IF_NAMESIZE];
+	struct prefix prefix;	/* address and bits; destination; IPv4 prefix of the interface */
+	struct address address; /* preferred source */
+};
+
+struct priv_reply {
+	int32_t result;
+	uint32_t index;
+	uint32_t offload;
+	char error[PRIV_ERROR_MAX];
+};
+
+/* ---- The privileged side ---- */
+
+struct interface {
+	uint32_t index; /* 0: free */
+	char name[IF_NAMESIZE];
+	struct prefix ipv4;
+};
+
+struct helper {
+	int fd;
+	const char *prefix; /* borrowed */
+	struct netlink *nl; /* owned */
+	struct interface interfaces[PRIV_INTERFACES_MAX];
+};
+
+static _printf_(2, 3) int refuse(struct priv_reply *reply, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int n = snprintf(reply->error, sizeof(reply->error), "refused: ");
+	vsnprintf(reply->error + n, sizeof(reply->error) - (size_t)n, format, args);
+	va_end(args);
+	return -EPERM;
+}
+
+static int kernel_result(struct helper *h, struct priv_reply *reply, int result)
+{
+	if (result < 0)
+		snprintf(reply->error, sizeof(reply->error), "%s", netlink_error_text(h->nl));
+	return result;
+}
+
+static struct interface *find_interface(struct helper *h, uint32_t index)
+{
+	if (index == 0)
+		return NULL;
+	for (size_t i = 0; i < PRIV_INTERFACES_MAX; i++) {
+		if (h->interfaces[i].index == index)
+			return &h->interfaces[i];
+	}
+	return NULL;
+}
+
+static bool name_is_ours(const struct helper *h, const char name[IF_NAMESIZE])
+{
+	size_t len = strlen(h->prefix);
+	if (strncmp(name, h->prefix, len) != 0)
+		return false;
+	const char *digits = name + len;
+	return *digits != '\0' && strspn(digits, "0123456789") == strlen(digits) &&
+	       strlen(digits) <= 4;
+}
+
+bool priv_ipv4_prefix_ok(const struct prefix *prefix)
+{
+	static const struct prefix ranges[] = {
+		{{ADDR_V4, {10}}, 8},	    {{ADDR_V4, {172, 16}}, 12}, {{ADDR_V4, {192, 168}}, 16},
+		{{ADDR_V4, {100, 64}}, 10}, {{ADDR_V4, {198, 18}}, 15},
+	};
+	if (prefix->addr.family != ADDR_V4 || prefix->bits > 32)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		if (prefix->bits >= ranges[i].bits && prefix_contains(&ranges[i], &prefix->addr))
+			return true;
+	}
+	return false;
+}
+
+/* Inside fd00::/8, at least a /16, or inside the interface's IPv4 prefix. */
+static bool range_is_ours(const struct interface *i, const struct prefix *range)
+{
+	if (range->addr.family == ADDR_V6)
+		return range->addr.bytes[0] == 0xfd && range->bits >= 16 && range->bits <= 128;
+	if (range->addr.family != ADDR_V4 || i->ipv4.addr.family != ADDR_V4)
+		return false;
+	return range->bits >= i->ipv4.bits && range->bits <= 32 &&
+	       prefix_contains(&i->ipv4, &range->addr);
+}
+
+static void write_sysctl(const char *name, const char *key, const char *value)
+{
+	char path[96];
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", name, key);
+	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		log_debug("cannot write %s: %s", path, strerror(errno));
+}
+
+/* No link-local address, no router solicitations: only what the records give is on this link. Where
+ * /proc/sys is read-only these stay as they are, and their packets are refused by source address.
+ */
+static void quieten(const char *name)
+{
+	write_sysctl(name, "disable_ipv6", "0"); /* some containers make it 1 by default */
+	write_sysctl(name, "addr_gen_mode", "1");
+	write_sysctl(name, "accept_ra", "0");
+	write_sysctl(name, "router_solicitations", "0");
+}
+
+static int do_open(struct helper *h, const struct priv_request *request, struct priv_reply *reply,
+		   int *ret_fd)
+{
+	if (!name_is_ours(h, request->name))
+		return refuse(reply, "interface names are %s and a number", h->prefix);
+	if (request->prefix.addr.family != ADDR_NONE && !priv_ipv4_prefix_ok(&request->prefix)) {
+		char text[PREFIX_TEXT_MAX];
+		return refuse(reply, "%s is not inside a private IPv4 range",
+			      prefix_format(&request->prefix, text));
+	}
+	if (request->number > TUN_OFFLOAD_USO)
+		return refuse(reply, "no such offload");
+	struct interface *slot = NULL;
+	for (size_t i = 0; i < PRIV_INTERFACES_MAX && !slot; i++)
+		slot = h->interfaces[i].index == 0 ? &h->interfaces[i] : NULL;
+	if (!slot)
+		return refuse(reply, "at most %d interfaces", PRIV_INTERFACES_MAX);
+	enum tun_offload offload = (enum tun_offload)request->number;
+	int fd = tun_open(request->name, &offload, reply->error);
+	if (fd < 0)
+		return fd;
+	struct netlink_link link;
+	int r = kernel_result(h, reply, netlink_link_find(h->nl, request->name, &link));
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	quieten(request->name);
+	*slot = (struct interface){.index = link.index, .ipv4 = request->prefix};
+	strcpy(slot->name, request->name);
+	reply->index = link.index;
+	reply->offload = offload;
+	*ret_fd = fd;
+	return 0;
+}
+
+static int do_close(struct helper *h, struct interface *i)
+{
+	/* Only what is still the device that was made here. */
+	struct netlink_link link;
+	if (netlink_link_get(h->nl, i->index, &link) == 0 && strcmp(link.kind, "tun") == 0)
+		(void)netlink_link_delete(h->nl, i->index);
+	*i = (struct interface){0};
+	return 0;
+}
+
+static int do_address(struct helper *h, const struct interface *i,
+		      const struct priv_request *request, struct priv_reply *reply)
+{
+	char text[PREFIX_TEXT_MAX];
+	if (!range_is_ours(i, &request->prefix))
+		return refuse(reply, "address %s is outside the ranges of %s",
+			      prefix_format(&request->prefix, text), i->name);
+	struct netlink_address address = {
+		.index = i->index, .address = request->prefix.addr, .bits = request->prefix.bits};
+	int r = request->op == PRIV_ADDRESS_ADD ? netlink_address_add(h->nl, &address)
+						: netlink_address_delete(h->nl, &address);
+	return kernel_result(h, reply, r);
+}
+
+static int do_route(struct helper *h, const struct interface *i, const struct priv_request *request,
+		    struct priv_reply *reply)
+{
+	char text[PREFIX_TEXT_MAX];
+	if (!range_is_ours(i, &request->prefix))
+		return refuse(reply, "route %s is outside the ranges of %s",
+			      prefix_format(&request->prefix, text), i->name);
+	struct netlink_route route = {.destination = request->prefix,
+				      .source = request->address,
+				      .index = i->index,
+				      .metric = request->number};
+	int r = request->op == PRIV_ROUTE_ADD ? netlink_route_add(h->nl, &route)
+					      : netlink_route_delete(h->nl, &route);
+	return kernel_result(h, reply, r);
+}
+
+static int do_number(struct helper *h, const struct interface *i,
+		     const struct priv_request *request, struct priv_reply *reply)
+{
+	if (request->op == PRIV_LINK_TXQLEN) {
+		if (request->number < 1 || request->number > 10000)
+			return refuse(reply, "a queue of %u packets", request->number);
+		return kernel_result(h, reply,
+				     netlink_link_set_txqlen(h->nl, i->index, request->number));
+	}
+	if (request->number < PRIV_MTU_MIN || request->number > TUN_PACKET_MAX)
+		return refuse(reply, "an MTU of %u", request->number);
+	return kernel_result(h, reply, netlink_link_set_mtu(h->nl, i->index, request->number));
+}
+
+static int serve_interface(struct helper *h, const struct priv_request *request,
+			   struct priv_reply *reply)
+{
+	struct interface *i = find_interface(h, request->index);
+	if (!i)
+		return refuse(reply, "interface number %u was not made here", request->index);
+	switch ((enum priv_op)request->op) {
+	case PRIV_TUN_OPEN:
+		break;
+	case PRIV_TUN_CLOSE:
+		return do_close(h, i);
+	case PRIV_LINK_UP:
+		return kernel_result(h, reply, netlink_link_set_up(h->nl, i->index, true));
+	case PRIV_LINK_MTU:
+	case PRIV_LINK_TXQLEN:
+		return do_number(h, i, request, reply);
+	case PRIV_ADDRESS_ADD:
+	case PRIV_ADDRESS_DELETE:
+		return do_address(h, i, request, reply);
+	case PRIV_ROUTE_ADD:
+	case PRIV_ROUTE_DELETE:
+		return do_route(h, i, request, reply);
+	}
+	return refuse(reply, "no operation %u", request->op);
+}
+
+static bool serve_one(struct helper *h)
+{
+	struct priv_request request;
+	ssize_t n = proc_receive(h->fd, &request, sizeof(request), NULL, 0, &(size_t){0});
+	if (n == 0)
+		return false; /* the engine has gone */
+	if (n == -EINTR)
+		return true;
+	struct priv_reply reply = {0};
+	int fd = -1;
+	if (n != sizeof(request))
+		reply.result = refuse(&reply, "a request of another form");
+	else {
+		request.name[IF_NAMESIZE - 1] = '\0';
+		reply.result = request.op == PRIV_TUN_OPEN ? do_open(h, &request, &reply, &fd)
+							   : serve_interface(h, &request, &reply);
+	}
+	int r = proc_send(h->fd, &reply, sizeof(reply), &fd, fd >= 0 ? 1 : 0);
+	closep(&fd);
+	return r == 0;
+}
+
+struct helper_arg {
+	const char *prefix;
+	bool sandbox;
+};
+
+static int helper_main(int fd, void *arg)
+{
+	const struct helper_arg *want = arg;
+	struct helper h = {.fd = fd, .prefix = want->prefix};
+	log_set_prefix("dnetd[root]: ");
+	/* The terminal's Ctrl-C reaches both; the engine says when it is over. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	int r = netlink_open(&h.nl);
+	if (r < 0) {
+		log_error("cannot open netlink: %s", strerror(-r));
+		return 1;
+	}
+	static const int capabilities[] = {CAP_NET_ADMIN};
+	static const char *const syscalls[] = {"ioctl", "openat", "sendmsg", "recvmsg", NULL};
+	struct sandbox sandbox = {
+		.role = "dnetd root helper",
+		.capabilities = capabilities,
+		.capabilities_count = ARRAY_SIZE(capabilities),
+		.syscalls = syscalls,
+		.no_seccomp = !want->sandbox,
+	};
+	if (sandbox_enter(&sandbox) < 0)
+		return 1;
+	while (serve_one(&h))
+		;
+	netlink_free(h.nl);
+	return 0;
+}
+
+/* ---- The engine's side ---- */
+
+struct priv {
+	struct proc_child child;
+	bool lost; /* an answer did not come: a later one may not be taken for it */
+	char error[PRIV_ERROR_MAX];
+};
+
+int priv_start(const char *prefix, bool sandbox, struct priv **ret_priv)
+{
+	assert(strlen(prefix) >= 1 && strlen(prefix) <= PREFIX_MAX);
+	struct helper_arg arg = {.prefix = prefix, .sandbox = sandbox};
+	struct priv *priv = xcalloc(1, sizeof(*priv));
+	int r = proc_fork("dnetd-root", helper_main, &arg, NULL, &priv->child);
+	if (r < 0) {
+		log_error("cannot start the root helper: %s", strerror(-r));
+		free(priv);
+		return r;
+	}
+	struct timeval timeout = {.tv_sec = PRIV_TIMEOUT_MS / 1000};
+	(void)setsockopt(priv->child.fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	*ret_priv = priv;
+	return 0;
+}
+
+void priv_stop(struct priv *priv)
+{
+	if (!priv)
+		return;
+	close(priv->child.fd);
+	int status;
+	(void)proc_wait(priv->child.pid, &status);
+	free(priv);
+}
+
+int priv_fd(const struct priv *priv)
+{
+	return priv->child.fd;
+}
+
+const char *priv_error(const struct priv *priv)
+{
+	return priv->error;
+}
+
+static int call(struct priv *priv, const struct priv_request *request, struct priv_reply *ret_reply,
+		int *ret_fd)
+{
+	int r = priv->lost ? -EPIPE : proc_send(priv->child.fd, request, sizeof(*request), NULL, 0);
+	int fds[1];
+	size_t fds_count = 0;
+	ssize_t n = 0;
+	if (r == 0)
+		n = proc_receive(priv->child.fd, ret_reply, sizeof(*ret_reply), fds, 1, &fds_count);
+	if (r < 0 || n != sizeof(*ret_reply)) {
+		priv->lost = true;
+		snprintf(priv->error, sizeof(priv->error),
+			 "the root helper does not answer: restart dnetd");
+		return -EPIPE;
+	}
+	if (fds_count > 0 && ret_fd)
+		*ret_fd = fds[0];
+	else if (fds_count > 0)
+		close(fds[0]);
+	if (ret_reply->result < 0)
+		memcpy(priv->error, ret_reply->error, sizeof(priv->error));
+	return ret_reply->result;
+}
+
+static int call_simple(struct priv *priv, const struct priv_request *request)
+{
+	struct priv_reply reply;
+	return call(priv, request, &reply, NULL);
+}
+
+int priv_tun_open(struct priv *priv, const char *name, const struct prefix *ipv4,
+		  enum tun_offload offload, int *ret_fd, uint32_t *ret_index,
+		  enum tun_offload *ret_offload)
+{
+	struct priv_request request = {.op = PRIV_TUN_OPEN, .number = offload, .prefix = *ipv4};
+	snprintf(request.name, sizeof(request.name), "%s", name);
+	struct priv_reply reply;
+	int fd = -1;
+	int r = call(priv, &request, &reply, &fd);
+	if (r < 0)
+		return r;
+	*ret_fd = fd;
+	*ret_index = reply.index;
+	*ret_offload = (enum tun_offload)reply.offload;
+	return 0;
+}
+
+int priv_tun_close(struct priv *priv, uint32_t index)
+{
+	return call_simple(priv, &(struct priv_request){.op = PRIV_TUN_CLOSE, .index = index});
+}
+
+int priv_link_up(struct priv *priv, uint32_t index)
+{
+	return call_simple(priv, &(struct priv_request){.op = PRIV_LINK_UP, .index = index});
+}
+
+int priv_link_mtu(struct priv *priv, uint32_t index, uint32_t mtu)
+{
+	return call_simple(
+		priv, &(struct priv_request){.op = PRIV_LINK_MTU, .index = index, .number = mtu});
+}
+
+int priv_link_txqlen(struct priv *priv, uint32_t index, uint32_t txqlen)
+{
+	return call_simple(priv, &(struct priv_request){
+					 .op = PRIV_LINK_TXQLEN, .index = index, .number = txqlen});
+}
+
+static int call_address(struct priv *priv, enum priv_op op, uint32_t index,
+			const struct address *address, uint8_t bits)
+{
+	return call_simple(
+		priv, &(struct priv_request){.op = op, .index = index, .prefix = {*address, bits}});
+}
+
+int priv_address_add(struct priv *priv, uint32_t index, const struct address *address, uint8_t bits)
+{
+	return call_address(priv, PRIV_ADDRESS_ADD, index, address, bits);
+}
+
+int priv_address_delete(struct priv *priv, uint32_t index, const struct address *address,
+			uint8_t bits)
+{
+	return call_address(priv, PRIV_ADDRESS_DELETE, index, address, bits);
+}
+
+int priv_route_add(struct priv *priv, uint32_t index, const struct prefix *destination,
+		   uint32_t metric, const struct address *source)
+{
+	return call_simple(priv, &(struct priv_request){.op = PRIV_ROUTE_ADD,
+							.index = index,
+							.number = metric,
+							.prefix = *destination,
+							.address = *source});
+}
+
+int priv_route_delete(struct priv *priv, uint32_t index, const struct prefix *destination,
+		      uint32_t metric)
+{
+	return call_simple(priv, &(struct priv_request){.op = PRIV_ROUTE_DELETE,
+							.index = index,
+							.number = metric,
+							.prefix = *destination});
+}

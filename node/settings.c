@@ -1,0 +1,137 @@
+#include "node/settings.h"
+
+#include "adapters/adapter.h"
+#include "config.h"
+#include "node/privops.h"
+#include "os/base.h"
+#include "wire/bech32.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct conf_option options[] = {
+	DAEMON_OPTIONS(struct dnetd_config, daemon, "dnetd"),
+	{"network", "port", CONF_INT, "0", 0, 65535, offsetof(struct dnetd_config, port),
+	 "UDP port; 0 takes a free one at the first start and keeps it"},
+	{"network", "interface-prefix", CONF_STRING, "dnet", 1, 10,
+	 offsetof(struct dnetd_config, interface_prefix),
+	 "names of interfaces are this and a number"},
+	{"network", "mtu", CONF_INT, "1400", PRIV_MTU_MIN, TUN_PACKET_MAX,
+	 offsetof(struct dnetd_config, mtu), "largest packet inside the overlay, in bytes"},
+	{"network", "txqueuelen", CONF_INT, "64", 1, 10000,
+	 offsetof(struct dnetd_config, txqueuelen),
+	 "packets that wait in the interface; short keeps the round trip short under load"},
+	{"network", "tun-offload", CONF_STRING, "uso", 0, 0,
+	 offsetof(struct dnetd_config, tun_offload),
+	 "what the interface may leave to dnetd: none, checksum, tso or uso (each with those "
+	 "before)"},
+	{"network", "udp-gso", CONF_BOOL, "yes", 0, 0, offsetof(struct dnetd_config, udp_gso),
+	 "send many datagrams in one call where the kernel can"},
+	{"network", "udp-gro", CONF_BOOL, "yes", 0, 0, offsetof(struct dnetd_config, udp_gro),
+	 "receive many datagrams in one call where the kernel can"},
+	{"network", "udp-buffer", CONF_INT, "2097152", 65536, 67108864,
+	 offsetof(struct dnetd_config, udp_buffer),
+	 "bytes of the sockets' buffers, each direction"},
+	{"chain", "chain-db", CONF_PATH, DNET_STATEDIR "/chainwatch/chain.db", 0, 0,
+	 offsetof(struct dnetd_config, chain_db), "what chainwatch writes"},
+	{"chain", "chainwatch-control", CONF_PATH, DNET_RUNDIR "/chainwatch.sock", 0, 0,
+	 offsetof(struct dnetd_config, chainwatch),
+	 "control socket of chainwatch, which tells of changes; empty: look once a second only"},
+	{"chain", "confirm", CONF_INT, "0", 0, 1000, offsetof(struct dnetd_config, confirm),
+	 "blocks until an addition counts; 0: what the chain's profile says"},
+	{"adapters", "backend", CONF_STRING, "native", 1, 32,
+	 offsetof(struct dnetd_config, backend), "what carries the packets: native"},
+	{"adapters", "dnet-backend", CONF_LIST, NULL, 0, 64,
+	 offsetof(struct dnetd_config, backends),
+	 "a dnet's own backend, as 'DNET-ID NAME'; may be repeated"},
+};
+
+const struct conf_program dnetd_program = {
+	.name = "dnetd",
+	.version = PACKAGE_VERSION,
+	.summary = "node of the dnet overlay network: interfaces, peers, packets",
+	.path = DNET_SYSCONFDIR "/dnetd.conf",
+	.options = options,
+	.options_count = ARRAY_SIZE(options),
+};
+
+/* "DNET-ID NAME": the name, borrowed, or NULL. */
+static const char *split_backend(const char *item, struct object_id *ret_id)
+{
+	const char *space = strchr(item, ' ');
+	char text[OBJECT_ID_TEXT_SIZE];
+	enum object_kind kind;
+	if (!space || (size_t)(space - item) >= sizeof(text))
+		return NULL;
+	memcpy(text, item, (size_t)(space - item));
+	text[space - item] = '\0';
+	if (!object_id_parse(text, &kind, ret_id) || kind != OBJECT_DNET)
+		return NULL;
+	return space + strspn(space, " ");
+}
+
+static bool check_backend(const char *name, char error[static CONF_ERROR_MAX])
+{
+	if (adapter_find(name))
+		return true;
+	snprintf(error, CONF_ERROR_MAX, "there is no backend '%s': use one of %s", name,
+		 adapter_names());
+	return false;
+}
+
+static bool check_prefix(const char *prefix, char error[static CONF_ERROR_MAX])
+{
+	size_t len = strlen(prefix);
+	bool good = strspn(prefix, "abcdefghijklmnopqrstuvwxyz0123456789-") == len &&
+		    strspn(&prefix[len - 1], "0123456789-") == 0;
+	if (!good)
+		snprintf(error, CONF_ERROR_MAX,
+			 "interface-prefix '%s' is not of a-z 0-9 - with a letter at the end",
+			 prefix);
+	return good;
+}
+
+bool settings_check(const struct dnetd_config *config, char error[static CONF_ERROR_MAX])
+{
+	enum tun_offload offload;
+	struct object_id id;
+	if (!tun_offload_parse(config->tun_offload, &offload)) {
+		snprintf(error, CONF_ERROR_MAX,
+			 "tun-offload '%s' is none of none, checksum, tso, uso",
+			 config->tun_offload);
+		return false;
+	}
+	if (!check_prefix(config->interface_prefix, error) ||
+	    !check_backend(config->backend, error))
+		return false;
+	for (size_t i = 0; i < config->backends.count; i++) {
+		const char *item = config->backends.items[i];
+		const char *name = split_backend(item, &id);
+		if (!name) {
+			snprintf(error, CONF_ERROR_MAX, "dnet-backend '%s' is not 'DNET-ID NAME'",
+				 item);
+			return false;
+		}
+		if (!check_backend(name, error))
+			return false;
+	}
+	return true;
+}
+
+const char *settings_backend(const struct dnetd_config *config, const struct object_id *dnet)
+{
+	for (size_t i = 0; i < config->backends.count; i++) {
+		struct object_id id;
+		const char *name = split_backend(config->backends.items[i], &id);
+		if (name && object_id_equal(&id, dnet))
+			return name;
+	}
+	return config->backend;
+}
+
+enum tun_offload settings_offload(const struct dnetd_config *config)
+{
+	enum tun_offload offload = TUN_OFFLOAD_NONE;
+	(void)tun_offload_parse(config->tun_offload, &offload);
+	return offload;
+}

@@ -1,0 +1,41 @@
+#ifndef NODE_SETTINGS_H
+#define NODE_SETTINGS_H
+
+/* The configuration of dnetd. */
+
+#include "node/tun.h"
+#include "os/conf.h"
+#include "os/daemon.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct object_id;
+
+struct dnetd_config {
+	struct daemon_options daemon;
+	int64_t port;
+	char *interface_prefix;
+	int64_t mtu;
+	int64_t txqueuelen;
+	char *tun_offload;
+	bool udp_gso;
+	bool udp_gro;
+	int64_t udp_buffer;
+	char *chain_db;
+	char *chainwatch;
+	int64_t confirm;
+	char *backend;
+	struct conf_list backends;
+};
+
+extern const struct conf_program dnetd_program;
+
+/* What the table cannot say: names of backends and offloads, the form of lists. False: error has
+ * the text. */
+bool settings_check(const struct dnetd_config *config, char error[static CONF_ERROR_MAX]);
+/* The backend for this dnet; borrowed. */
+const char *settings_backend(const struct dnetd_config *config, const struct object_id *dnet);
+enum tun_offload settings_offload(const struct dnetd_config *config);
+
+#endif

@@ -1,0 +1,242 @@
+#include "node/show.h"
+
+#include "adapters/adapter.h"
+#include "core/mesh.h"
+#include "node/chain.h"
+#include "node/datapath.h"
+#include "node/netcfg.h"
+#include "node/node.h"
+#include "node/settings.h"
+#include "os/base.h"
+#include "os/clock.h"
+#include "wire/bech32.h"
+#include "wire/hex.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static json_t *text_or_null(const char *text)
+{
+	return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *endpoint_json(const struct endpoint *endpoint)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	if (endpoint->addr.family == ADDR_NONE)
+		return json_null();
+	return json_string(endpoint_format(endpoint, text));
+}
+
+static json_t *milliseconds(uint64_t ns)
+{
+	return ns ? json_real((double)ns / NS_PER_MS) : json_null();
+}
+
+static void append_address(json_t *array, const struct address *address)
+{
+	char text[ADDRESS_TEXT_MAX];
+	if (address->family != ADDR_NONE)
+		json_array_append_new(array, json_string(address_format(address, text)));
+}
+
+static json_t *addresses_of(const struct netmap_node *node)
+{
+	json_t *array = json_array();
+	if (!node)
+		return array;
+	append_address(array, &node->ipv4);
+	append_address(array, &node->ipv6);
+	append_address(array, &node->extra_ipv6);
+	return array;
+}
+
+/* ---- status ---- */
+
+static void append_part(json_t *parts, const char *part, bool applied, const char *error)
+{
+	json_array_append_new(parts, json_pack("{s:s, s:b, s:o}", "part", part, "applied",
+					       (int)applied, "error", text_or_null(error)));
+}
+
+static json_t *parts_of(const struct overlay *o)
+{
+	json_t *parts = json_array();
+	for (int i = 0; i < NETCFG_PART_COUNT; i++) {
+		struct netcfg_status s = netcfg_status(o->netcfg, (enum netcfg_part)i);
+		append_part(parts, s.part, s.applied, s.error);
+	}
+	if (o->ipv4_error)
+		append_part(parts, "ipv4", false, o->ipv4_error);
+	struct adapter_status backend = {.error = o->adapter_error};
+	if (o->adapter)
+		o->ops->status(o->adapter, &backend);
+	append_part(parts, o->ops->name, backend.applied, backend.error);
+	return parts;
+}
+
+static void visit_helper(void *ctx, const struct mesh_helper_status *s)
+{
+	char id[OBJECT_ID_TEXT_SIZE];
+	enum object_kind kind = (enum object_kind)s->helper->kind;
+	object_id_format(kind, &s->helper->id, id);
+	json_array_append_new(
+		ctx, json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o}", "kind",
+			       object_kind_name(kind), "id", id, "name", s->helper->name,
+			       "endpoint", endpoint_json(&s->endpoint), "state", s->state, "rtt_ms",
+			       milliseconds(s->rtt_ns), "observed", endpoint_json(&s->observed)));
+}
+
+static void count_connected(void *ctx, const struct mesh_peer_status *s)
+{
+	json_int_t *connected = ctx;
+	if (strcmp(s->state, "connected") == 0)
+		(*connected)++;
+}
+
+static json_t *show_overlay(const struct overlay *o)
+{
+	char state[OVERLAY_TEXT_MAX], hex[2 * PUBKEY_LEN + 1];
+	struct mesh *mesh = overlay_mesh(o);
+	const struct netmap *map = o->netmap;
+	const struct netmap_node *self = map ? netmap_find_node(map, &o->identity.key) : NULL;
+	json_t *helpers = json_array();
+	json_int_t connected = 0;
+	json_int_t total = map ? (json_int_t)map->node_count - (self ? 1 : 0) : 0;
+	if (mesh) {
+		mesh_visit_helpers(mesh, visit_helper, helpers);
+		mesh_visit_peers(mesh, count_connected, &connected);
+	}
+	hex_format(o->identity.key.bytes, PUBKEY_LEN, hex);
+	json_t *json = json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:o, s:o, s:I, s:I}", "id", o->id_text, "name",
+		map ? map->name : "", "interface", o->interface, "state",
+		overlay_state_text(o, state), "key", hex, "addresses", addresses_of(self), "height",
+		(json_int_t)(map ? map->height : 0), "parts", parts_of(o), "helpers", helpers,
+		"peers_total", total, "peers_connected", connected);
+	json_object_set_new(json, "backend", json_string(o->ops->name));
+	json_object_set_new(json, "remark", text_or_null(self ? self->remark : NULL));
+	json_object_set_new(json, "from_copy", json_boolean(o->lastgood.from_copy));
+	if (o->lastgood.behind)
+		json_object_set_new(json, "behind", json_integer(o->lastgood.behind));
+	return json;
+}
+
+static json_t *show_chain(const struct node *n)
+{
+	struct chain_status s = chain_status(n->chain);
+	uint64_t now_s = clock_wall_s();
+	json_t *age = s.time_s ? json_integer(now_s > s.time_s ? (json_int_t)(now_s - s.time_s) : 0)
+			       : json_null();
+	return json_pack("{s:I, s:o, s:o}", "height", (json_int_t)s.height, "age_s", age, "error",
+			 text_or_null(s.error));
+}
+
+static const char *node_state(const struct node *n)
+{
+	const struct overlay *o;
+	if (TAILQ_EMPTY(&n->overlays))
+		return "no dnet is joined";
+	TAILQ_FOREACH(o, &n->overlays, entry)
+	{
+		bool active = o->state == OVERLAY_UP || o->state == OVERLAY_STARTING;
+		if (active && !netcfg_good(o->netcfg))
+			return "not as wanted: see parts";
+	}
+	return "ok";
+}
+
+json_t *show_status(const struct node *n)
+{
+	const struct overlay *o;
+	json_t *dnets = json_array();
+	TAILQ_FOREACH(o, &n->overlays, entry)
+	json_array_append_new(dnets, show_overlay(o));
+	struct endpoint bound = {0};
+	(void)udp_local_endpoint(n->udp4.fd >= 0 ? &n->udp4 : &n->udp6, &bound);
+	return json_pack("{s:s, s:s, s:i, s:o, s:o}", "version", dnetd_program.version, "state",
+			 node_state(n), "port", (int)bound.port, "dnets", dnets, "chain",
+			 show_chain(n));
+}
+
+/* ---- peers ---- */
+
+static const char *path_name(enum path_kind path)
+{
+	switch (path) {
+	case PATH_NONE:
+		return "none";
+	case PATH_DIRECT:
+		return "direct";
+	case PATH_RELAY:
+		return "relay";
+	}
+	return "";
+}
+
+struct peers_arg {
+	const struct overlay *overlay;
+	json_t *array;
+	uint64_t now;
+};
+
+static void visit_peer(void *ctx, const struct mesh_peer_status *s)
+{
+	struct peers_arg *arg = ctx;
+	char hex[2 * PUBKEY_LEN + 1], relay[OBJECT_ID_TEXT_SIZE];
+	uint64_t handshake = s->stats.last_handshake;
+	hex_format(s->node->key.bytes, PUBKEY_LEN, hex);
+	object_id_format(OBJECT_OVR, &s->relay, relay);
+	json_t *age = handshake && arg->now >= handshake
+			      ? json_integer((json_int_t)((arg->now - handshake) / NS_PER_S))
+			      : json_null();
+	json_array_append_new(
+		arg->array,
+		json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:s}",
+			  "dnet", arg->overlay->id_text, "name", s->node->name, "key", hex,
+			  "addresses", addresses_of(s->node), "state", s->state, "path",
+			  path_name(s->path), "endpoint", endpoint_json(&s->endpoint), "relay",
+			  s->path == PATH_RELAY ? json_string(relay) : json_null(), "rtt_ms",
+			  milliseconds(s->rtt_ns), "rx_bytes", (json_int_t)s->stats.rx_bytes,
+			  "tx_bytes", (json_int_t)s->stats.tx_bytes, "last_handshake_s", age,
+			  "reason", s->reason));
+}
+
+json_t *show_peers(const struct overlay *o)
+{
+	struct peers_arg arg = {o, json_array(), clock_boottime_ns()};
+	struct mesh *mesh = overlay_mesh(o);
+	if (mesh)
+		mesh_visit_peers(mesh, visit_peer, &arg);
+	return arg.array;
+}
+
+/* ---- counters ---- */
+
+static void add(json_t *counters, const char *name, uint64_t value)
+{
+	json_int_t before = json_integer_value(json_object_get(counters, name));
+	json_object_set_new(counters, name, json_integer(before + (json_int_t)value));
+}
+
+json_t *show_counters(const struct node *n, const struct overlay *only)
+{
+	json_t *counters = json_object();
+	const struct overlay *o;
+	for (int i = 0; i < DATAPATH_COUNTER_COUNT; i++)
+		add(counters, datapath_counter_name((enum datapath_counter)i),
+		    datapath_counter(n->datapath, (enum datapath_counter)i));
+	for (int i = 0; i < ENGINE_COUNTER_COUNT; i++)
+		add(counters, engine_counter_name((enum engine_counter)i),
+		    engine_counter(n->engine, (enum engine_counter)i));
+	TAILQ_FOREACH(o, &n->overlays, entry)
+	{
+		struct mesh *mesh = overlay_mesh(o);
+		if (!mesh || (only && o != only))
+			continue;
+		for (int i = 0; i < MESH_COUNTER_COUNT; i++)
+			add(counters, mesh_counter_name((enum mesh_counter)i),
+			    mesh_counter(mesh, (enum mesh_counter)i));
+	}
+	return counters;
+}

@@ -1,0 +1,355 @@
+#include "node/state.h"
+
+#include "node/inputcopy.h"
+#include "os/base.h"
+#include "os/file.h"
+#include "os/log.h"
+#include "os/rand.h"
+#include "wire/bech32.h"
+#include "wire/hex.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* master.key: 32 random bytes. node.json: {"format", "port", "dnets": [{"id", "number", "down"}]}.
+ * copy-HEX.json: inputcopy.h. */
+
+enum { FORMAT = 1, NODE_FILE_MAX = 1 << 20, COPY_FILE_MAX = 64 << 20 };
+
+struct state {
+	char *folder;
+	struct secret *master; /* a page of its own, locked where allowed */
+	uint16_t port;
+	struct state_dnet dnets[STATE_DNETS_MAX];
+	size_t count;
+};
+
+static char *path_of(const struct state *s, const char *name)
+{
+	return xasprintf("%s/%s", s->folder, name);
+}
+
+static char *copy_path(const struct state *s, const struct object_id *id)
+{
+	char hex[2 * OBJECT_ID_LEN + 1];
+	hex_format(id->bytes, OBJECT_ID_LEN, hex);
+	return xasprintf("%s/copy-%s.json", s->folder, hex);
+}
+
+static int make_master(struct state *s, const char *path, char error[static STATE_ERROR_MAX])
+{
+	rand_bytes(s->master->bytes, SECRET_LEN);
+	int r = file_replace(path, s->master->bytes, SECRET_LEN, 0600);
+	if (r < 0)
+		snprintf(error, STATE_ERROR_MAX, "cannot write %s: %s", path, strerror(-r));
+	else
+		log_notice("made the master secret of this node: %s (keep a copy in a safe place)",
+			   path);
+	return r;
+}
+
+static int load_master(struct state *s, char error[static STATE_ERROR_MAX])
+{
+	s->master = mmap(NULL, sizeof(*s->master), PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (s->master == MAP_FAILED) {
+		s->master = NULL;
+		snprintf(error, STATE_ERROR_MAX, "out of memory");
+		return -ENOMEM;
+	}
+	if (mlock(s->master, sizeof(*s->master)) < 0)
+		log_debug("cannot lock the master secret in memory: %s", strerror(errno));
+	(void)madvise(s->master, sizeof(*s->master), MADV_DONTDUMP);
+	_cleanup_(freep) char *path = path_of(s, "master.key");
+	_cleanup_(freep) char *data = NULL;
+	size_t len;
+	int r = file_read(path, SECRET_LEN, &data, &len);
+	if (r == -ENOENT)
+		return make_master(s, path, error);
+	if (r == 0 && len == SECRET_LEN) {
+		memcpy(s->master->bytes, data, SECRET_LEN);
+		secret_wipe(data, len);
+		return 0;
+	}
+	if (r < 0 && r != -EFBIG) {
+		snprintf(error, STATE_ERROR_MAX, "cannot read %s: %s", path, strerror(-r));
+		return r;
+	}
+	snprintf(error, STATE_ERROR_MAX,
+		 "%s is damaged (not %d bytes): put your copy of it back, or remove it to begin "
+		 "with a "
+		 "new key, which owners have to add again",
+		 path, SECRET_LEN);
+	return -EBADMSG;
+}
+
+static bool parse_dnet(const json_t *json, struct state_dnet *ret)
+{
+	const char *text = json_string_value(json_object_get(json, "id"));
+	const json_t *number = json_object_get(json, "number");
+	enum object_kind kind;
+	struct state_dnet d = {.down = json_is_true(json_object_get(json, "down"))};
+	if (!text || !object_id_parse(text, &kind, &d.id) || kind != OBJECT_DNET)
+		return false;
+	if (!json_is_integer(number) || json_integer_value(number) < 0 ||
+	    json_integer_value(number) >= STATE_DNETS_MAX)
+		return false;
+	d.number = (uint32_t)json_integer_value(number);
+	*ret = d;
+	return true;
+}
+
+static bool parse_node(struct state *s, const json_t *json)
+{
+	json_int_t port = json_integer_value(json_object_get(json, "port"));
+	const json_t *dnets = json_object_get(json, "dnets");
+	if (json_integer_value(json_object_get(json, "format")) != FORMAT || port < 0 ||
+	    port > 65535 || !json_is_array(dnets) || json_array_size(dnets) > STATE_DNETS_MAX)
+		return false;
+	s->port = (uint16_t)port;
+	for (size_t i = 0; i < json_array_size(dnets); i++) {
+		if (!parse_dnet(json_array_get(dnets, i), &s->dnets[s->count]))
+			return false;
+		s->count++;
+	}
+	return true;
+}
+
+static int load_node(struct state *s, char error[static STATE_ERROR_MAX])
+{
+	_cleanup_(freep) char *path = path_of(s, "node.json");
+	_cleanup_(freep) char *data = NULL;
+	size_t len;
+	int r = file_read(path, NODE_FILE_MAX, &data, &len);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0) {
+		snprintf(error, STATE_ERROR_MAX, "cannot read %s: %s", path, strerror(-r));
+		return r;
+	}
+	json_error_t where;
+	json_t *json = json_loadb(data, len, JSON_REJECT_DUPLICATES, &where);
+	bool good = json && parse_node(s, json);
+	if (!good)
+		snprintf(error, STATE_ERROR_MAX,
+			 "%s:%d is damaged (%s): repair it, or remove it and join your dnets again",
+			 path, json ? 1 : where.line, json ? "unknown content" : where.text);
+	json_decref(json);
+	return good ? 0 : -EBADMSG;
+}
+
+static int save_node(const struct state *s)
+{
+	json_t *dnets = json_array();
+	for (size_t i = 0; i < s->count; i++) {
+		char id[OBJECT_ID_TEXT_SIZE];
+		object_id_format(OBJECT_DNET, &s->dnets[i].id, id);
+		json_array_append_new(dnets, json_pack("{s:s, s:i, s:b}", "id", id, "number",
+						       (int)s->dnets[i].number, "down",
+						       (int)s->dnets[i].down));
+	}
+	json_t *json = json_pack("{s:i, s:i, s:o}", "format", FORMAT, "port", (int)s->port, "dnets",
+				 dnets);
+	_cleanup_(freep) char *text = json ? json_dumps(json, JSON_INDENT(1)) : NULL;
+	json_decref(json);
+	if (!text)
+		return -ENOMEM;
+	_cleanup_(freep) char *path = path_of(s, "node.json");
+	return file_replace(path, text, strlen(text), 0600);
+}
+
+int state_open(const char *folder, struct state **ret_state, char error[static STATE_ERROR_MAX])
+{
+	struct state *s = xcalloc(1, sizeof(*s));
+	s->folder = xstrdup(folder);
+	int r = load_master(s, error);
+	if (r == 0)
+		r = load_node(s, error);
+	if (r < 0) {
+		state_close(s);
+		return r;
+	}
+	*ret_state = s;
+	return 0;
+}
+
+void state_close(struct state *s)
+{
+	if (!s)
+		return;
+	if (s->master) {
+		secret_wipe(s->master, sizeof(*s->master));
+		munmap(s->master, sizeof(*s->master));
+	}
+	free(s->folder);
+	free(s);
+}
+
+int state_give(const struct state *s, unsigned uid, unsigned gid)
+{
+	DIR *dir = opendir(s->folder);
+	if (!dir)
+		return -errno;
+	int r = fchown(dirfd(dir), uid, gid) < 0 ? -errno : 0;
+	struct dirent *entry;
+	while (r == 0 && (entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (fchownat(dirfd(dir), entry->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+			r = -errno;
+	}
+	closedir(dir);
+	return r;
+}
+
+const struct secret *state_master(const struct state *s)
+{
+	return s->master;
+}
+
+uint16_t state_port(const struct state *s)
+{
+	return s->port;
+}
+
+int state_set_port(struct state *s, uint16_t port)
+{
+	uint16_t before = s->port;
+	if (port == before)
+		return 0;
+	s->port = port;
+	int r = save_node(s);
+	if (r < 0)
+		s->port = before;
+	return r;
+}
+
+size_t state_dnet_count(const struct state *s)
+{
+	return s->count;
+}
+
+const struct state_dnet *state_dnet_at(const struct state *s, size_t i)
+{
+	return &s->dnets[i];
+}
+
+static struct state_dnet *find(const struct state *s, const struct object_id *id)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (object_id_equal(&s->dnets[i].id, id))
+			return (struct state_dnet *)&s->dnets[i];
+	}
+	return NULL;
+}
+
+const struct state_dnet *state_find(const struct state *s, const struct object_id *id)
+{
+	return find(s, id);
+}
+
+static bool number_is_used(const struct state *s, uint32_t number)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->dnets[i].number == number)
+			return true;
+	}
+	return false;
+}
+
+int state_add(struct state *s, const struct object_id *id)
+{
+	if (find(s, id))
+		return -EEXIST;
+	if (s->count == STATE_DNETS_MAX)
+		return -ENOSPC;
+	uint32_t number = 0;
+	while (number_is_used(s, number))
+		number++;
+	s->dnets[s->count++] = (struct state_dnet){.id = *id, .number = number};
+	int r = save_node(s);
+	if (r < 0)
+		s->count--;
+	return r;
+}
+
+int state_remove(struct state *s, const struct object_id *id)
+{
+	struct state_dnet *d = find(s, id);
+	if (!d)
+		return -ENOENT;
+	struct state_dnet before[STATE_DNETS_MAX];
+	size_t i = (size_t)(d - s->dnets);
+	memcpy(before, s->dnets, sizeof(before));
+	memmove(d, d + 1, (s->count - i - 1) * sizeof(*d));
+	s->count--;
+	int r = save_node(s);
+	if (r < 0) {
+		memcpy(s->dnets, before, sizeof(before));
+		s->count++;
+		return r;
+	}
+	_cleanup_(freep) char *path = copy_path(s, id);
+	(void)unlink(path);
+	return 0;
+}
+
+int state_set_down(struct state *s, const struct object_id *id, bool down)
+{
+	struct state_dnet *d = find(s, id);
+	if (!d)
+		return -ENOENT;
+	if (d->down == down)
+		return 0;
+	d->down = down;
+	int r = save_node(s);
+	if (r < 0)
+		d->down = !down;
+	return r;
+}
+
+int state_save_input(const struct state *s, const struct netmap_input *input)
+{
+	json_t *json = input_to_json(input);
+	_cleanup_(freep) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	if (!text)
+		return -ENOMEM;
+	_cleanup_(freep) char *path = copy_path(s, &input->id);
+	return file_replace(path, text, strlen(text), 0600);
+}
+
+int state_load_input(const struct state *s, const struct object_id *id,
+		     struct netmap_input *ret_input)
+{
+	_cleanup_(freep) char *path = copy_path(s, id);
+	_cleanup_(freep) char *data = NULL;
+	size_t len;
+	int r = file_read(path, COPY_FILE_MAX, &data, &len);
+	if (r < 0)
+		return r;
+	json_error_t where;
+	json_t *json = json_loadb(data, len, JSON_REJECT_DUPLICATES, &where);
+	struct netmap_input input;
+	bool good = json && input_from_json(json, &input);
+	json_decref(json);
+	if (!good)
+		return -EBADMSG;
+	if (!object_id_equal(&input.id, id)) {
+		input_free(&input);
+		return -EBADMSG;
+	}
+	*ret_input = input;
+	return 0;
+}
+
+void state_free_input(struct netmap_input *input)
+{
+	input_free(input);
+}

@@ -1,0 +1,52 @@
+#ifndef NODE_STATE_H
+#define NODE_STATE_H
+
+/* What dnetd keeps in its state folder: the master secret, the dnets it joined, its UDP port, and a
+ * copy of each dnet's last good netmap input. Every file is replaced whole. */
+
+#include "core/netmap.h"
+#include "wire/key.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct state;
+
+enum { STATE_DNETS_MAX = 64, STATE_ERROR_MAX = 512, STATE_BACKEND_MAX = 32 };
+
+struct state_dnet {
+	struct object_id id;
+	uint32_t number; /* of the interface: dnet0, dnet1, …; stays the same */
+	bool down;	 /* by the user */
+};
+
+/* Reads the folder; makes the master secret at the first start. 0, or -errno and a text: -EBADMSG
+ * for a damaged file, which is never replaced by itself. */
+int state_open(const char *folder, struct state **ret_state, char error[static STATE_ERROR_MAX]);
+void state_close(struct state *state); /* wipes */
+/* Gives folder and files to this user, before the process becomes it. 0 or -errno. */
+int state_give(const struct state *state, unsigned uid, unsigned gid);
+/* Borrowed; locked in memory where that is allowed. */
+const struct secret *state_master(const struct state *state);
+
+uint16_t state_port(const struct state *state); /* 0: none yet */
+int state_set_port(struct state *state, uint16_t port);
+
+size_t state_dnet_count(const struct state *state);
+const struct state_dnet *state_dnet_at(const struct state *state, size_t i);
+const struct state_dnet *state_find(const struct state *state, const struct object_id *id);
+/* With the lowest free number. 0, -EEXIST, -ENOSPC, or -errno of the file, and then nothing
+ * changed. */
+int state_add(struct state *state, const struct object_id *id);
+int state_remove(struct state *state, const struct object_id *id); /* its copy too */
+int state_set_down(struct state *state, const struct object_id *id, bool down);
+
+/* The copy of the last good input of netmap_build(). -ENOENT: none. Rows and revocations are the
+ * caller's: state_free_input(). */
+int state_save_input(const struct state *state, const struct netmap_input *input);
+int state_load_input(const struct state *state, const struct object_id *id,
+		     struct netmap_input *ret_input);
+void state_free_input(struct netmap_input *input);
+
+#endif
