@@ -1,0 +1,137 @@
+#include "fixture/test.h"
+
+#include "fixture/temp.h"
+#include "os/base.h"
+#include "os/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static struct temp folder;
+
+static int make_folder(void **state)
+{
+	temp_make(&folder);
+	return 0;
+}
+
+static int remove_folder(void **state)
+{
+	temp_remove(&folder);
+	return 0;
+}
+
+static unsigned entries(void)
+{
+	DIR *dir = opendir(folder.path);
+	unsigned count = 0;
+
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count - 2;
+}
+
+static void replacing_leaves_the_new_content_and_nothing_else(void **state)
+{
+	char path[256], *text;
+	struct stat st;
+	size_t len;
+
+	temp_file(&folder, "state", path);
+	assert_int_equal(file_replace(path, "old", 3, 0644), 0);
+	assert_int_equal(file_replace(path, "new\0x", 5, 0600), 0);
+	assert_int_equal(file_read(path, 5, &text, &len), 0);
+	assert_int_equal(len, 5);
+	assert_memory_equal(text, "new\0x", 6);
+	free(text);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(entries(), 1);
+}
+
+static void a_failed_replacement_leaves_nothing(void **state)
+{
+	char path[256];
+
+	temp_file(&folder, "taken", path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(file_replace(path, "x", 1, 0600), -EISDIR);
+	assert_int_equal(entries(), 1);
+	assert_int_equal(file_replace("/nowhere/at/all", "x", 1, 0600), -ENOENT);
+}
+
+static void reading_stops_at_the_limit(void **state)
+{
+	char path[256], big[10000], *text = NULL;
+	size_t len;
+
+	memset(big, 'x', sizeof(big));
+	temp_file(&folder, "big", path);
+	assert_int_equal(file_replace(path, big, sizeof(big), 0600), 0);
+	assert_int_equal(file_read(path, sizeof(big) - 1, &text, &len), -EFBIG);
+	assert_null(text);
+	assert_int_equal(file_read(path, sizeof(big), &text, &len), 0);
+	assert_int_equal(len, sizeof(big));
+	free(text);
+	assert_int_equal(file_replace(path, "", 0, 0600), 0);
+	assert_int_equal(file_read(path, 0, &text, &len), 0);
+	assert_string_equal(text, "");
+	free(text);
+	assert_int_equal(file_read("/dev/zero", 1000, &text, &len), -EFBIG);
+	assert_int_equal(file_read("/nowhere", 10, &text, &len), -ENOENT);
+}
+
+static void folders_are_made_with_all_above_them(void **state)
+{
+	char path[256], file[256];
+	struct stat st;
+
+	temp_file(&folder, "a/b/c", path);
+	assert_int_equal(file_make_folder(path, 0750), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0750);
+	assert_int_equal(file_make_folder(path, 0700), 0);
+	temp_file(&folder, "file", file);
+	assert_int_equal(file_replace(file, "", 0, 0600), 0);
+	assert_int_equal(file_make_folder(file, 0700), -ENOTDIR);
+	temp_file(&folder, "file/below", path);
+	assert_int_equal(file_make_folder(path, 0700), -ENOTDIR);
+}
+
+static void the_second_process_learns_who_has_the_lock(void **state)
+{
+	char path[256];
+	pid_t child, owner = 0;
+	int fd, status;
+
+	temp_file(&folder, "lock", path);
+	assert_int_equal(file_lock(path, &fd, NULL), 0);
+	child = fork();
+	if (!child) {
+		int result = file_lock(path, &fd, &owner);
+
+		_exit(result == -EBUSY && owner == getppid() ? 7 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(WEXITSTATUS(status), 7);
+	file_unlock(fd);
+	assert_int_equal(file_lock(path, &fd, &owner), 0);
+	file_unlock(fd);
+}
+
+int main(void)
+{
+#define test(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
+	const struct CMUnitTest tests[] = {
+		test(replacing_leaves_the_new_content_and_nothing_else),
+		test(a_failed_replacement_leaves_nothing),
+		test(reading_stops_at_the_limit),
+		test(folders_are_made_with_all_above_them),
+		test(the_second_process_learns_who_has_the_lock),
+	};
+
+	return cmocka_run_group_tests_name("os/file", tests, NULL, NULL);
+}
