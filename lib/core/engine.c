@@ -345,6 +345,11 @@ uint64_t engine_deadline(const struct engine *engine)
 	return timer ? timer->deadline : TIMERS_NEVER;
 }
 
+uint64_t engine_now(const struct engine *engine)
+{
+	return engine->now;
+}
+
 uint64_t engine_counter(const struct engine *engine, enum engine_counter counter)
 {
 	assert(counter < ENGINE_COUNTER_COUNT);

@@ -77,6 +77,8 @@ void engine_input(struct engine *engine, const struct via *via, uint8_t *bytes, 
 uint64_t engine_tick(struct engine *engine, uint64_t now);
 /* The next deadline without running anything. */
 uint64_t engine_deadline(const struct engine *engine);
+/* The time of the call under way, for what is called back from it. */
+uint64_t engine_now(const struct engine *engine);
 
 /* A local key pair in a realm. pair and ops are borrowed until realm_remove(). NULL: out of memory.
  * The pair may be in several realms (a member's, in its dnet's and in its helpers'). */

@@ -14,8 +14,7 @@ struct mesh;
 
 struct mesh_io {
 	void *ctx;
-	/* An opened packet or super-packet for the TUN; COALESCE_HEADROOM writable bytes before
-	 * data (core/coalesce.h). */
+	/* An opened packet or super-packet for the TUN; at least 16 writable bytes before data. */
 	void (*deliver)(void *ctx, struct packet *packet);
 	/* A peer's or helper's state or path changed, for log and subscribers. text is borrowed. */
 	void (*event)(void *ctx, const struct node_key *key, const char *text);
@@ -28,8 +27,9 @@ struct mesh *mesh_new(struct engine *engine, const struct engine_io *engine_io,
 		      const struct identity *pair, unsigned gso_usable);
 void mesh_free(struct mesh *mesh); /* BYE to all, wipes */
 
-/* Takes over the netmap (owned by the mesh from now on). Removed nodes are cut before it returns. 0
- * or -ENOMEM (then nothing changed). */
+/* Takes over the netmap (owned by the mesh from now on). Removed nodes are cut before it returns;
+ * when we are removed ourselves, all are. Not from inside a callback. 0, or -ENOMEM: nothing
+ * changed, and the netmap stays the caller's. */
 int mesh_set_netmap(struct mesh *mesh, struct netmap *netmap, uint64_t now);
 const struct netmap *mesh_netmap(const struct mesh *mesh);
 /* Our own addresses that others may reach us at (interfaces' addresses with the UDP port); at most
@@ -124,7 +124,6 @@ void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void 
 	X(in_destination_foreign)                                                                  \
 	X(in_policy)                                                                               \
 	X(in_fragment_policy)                                                                      \
-	X(in_reserved_flags)                                                                       \
 	X(icmp_sent)                                                                               \
 	X(icmp_limited)                                                                            \
 	X(flow_evicted)                                                                            \
