@@ -97,7 +97,8 @@ static int on_message(const struct nlmsghdr *h, void *data)
 
 static int ask(struct netlink *nl, union netlink_request *r, struct asking *asking)
 {
-	mnl_cb_t control[NLMSG_MIN_TYPE] = {[NLMSG_ERROR] = on_acknowledgement};
+	/* Not longer than this: libmnl keeps its own for what is behind the end (NLMSG_DONE). */
+	mnl_cb_t control[NLMSG_ERROR + 1] = {[NLMSG_ERROR] = on_acknowledgement};
 	unsigned port = mnl_socket_get_portid(nl->socket);
 	int run = MNL_CB_OK;
 
