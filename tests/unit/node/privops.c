@@ -1,0 +1,224 @@
+#include "fixture/test.h"
+
+#include "node/privops.h"
+#include "os/netlink.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A real helper in a network namespace of its own; without the right to make one these are skipped.
+ */
+
+static struct priv *priv;
+static const struct prefix no_ipv4 = {{.family = ADDR_NONE}, 0};
+
+static int start(void **state)
+{
+	(void)state;
+	char error[TUN_ERROR_MAX];
+	if (unshare(CLONE_NEWNET) < 0 || tun_check(error) < 0)
+		return 0;
+	return priv_start("dtst", true, &priv);
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	priv_stop(priv);
+	return 0;
+}
+
+static int open_tun(const char *name, const struct prefix *ipv4, uint32_t *ret_index)
+{
+	int fd;
+	enum tun_offload offload;
+	int r = priv_tun_open(priv, name, ipv4, TUN_OFFLOAD_USO, &fd, ret_index, &offload);
+	return r < 0 ? r : fd;
+}
+
+static struct prefix prefix_of(const char *text)
+{
+	struct prefix p;
+	assert_true(prefix_parse(text, &p));
+	return p;
+}
+
+static struct address address_of(const char *text)
+{
+	struct address a;
+	assert_true(address_parse(text, &a));
+	return a;
+}
+
+static void an_interface_is_made_and_goes_with_its_descriptor(void **state)
+{
+	(void)state;
+	if (!priv)
+		skip();
+	struct netlink *nl;
+	struct netlink_link link;
+	uint32_t index;
+	int fd = open_tun("dtst0", &no_ipv4, &index);
+	assert_true(fd >= 0);
+	assert_int_equal(netlink_open(&nl), 0);
+	assert_int_equal(netlink_link_find(nl, "dtst0", &link), 0);
+	assert_int_equal(link.index, index);
+	assert_string_equal(link.kind, "tun");
+	close(fd);
+	assert_int_equal(priv_tun_close(priv, index), 0);
+	assert_int_equal(netlink_link_find(nl, "dtst0", &link), -ENODEV);
+	netlink_free(nl);
+}
+
+static void names_of_others_are_refused(void **state)
+{
+	static const char *const names[] = {"eth0",   "dtst", "dtst0x", "dtst00000",
+					    "xdtst0", "lo",   ""};
+	(void)state;
+	if (!priv)
+		skip();
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		uint32_t index;
+		assert_int_equal(open_tun(names[i], &no_ipv4, &index), -EPERM);
+		assert_memory_equal(priv_error(priv), "refused: ", 9);
+	}
+}
+
+static void interfaces_that_were_not_made_here_are_refused(void **state)
+{
+	struct address a = address_of("fd00::1");
+	struct prefix p = prefix_of("fd00::/64");
+	(void)state;
+	if (!priv)
+		skip();
+	for (uint32_t index = 0; index < 3; index++) { /* 1 is the loopback */
+		assert_int_equal(priv_link_up(priv, index), -EPERM);
+		assert_int_equal(priv_link_mtu(priv, index, 1400), -EPERM);
+		assert_int_equal(priv_link_txqlen(priv, index, 100), -EPERM);
+		assert_int_equal(priv_address_add(priv, index, &a, 128), -EPERM);
+		assert_int_equal(priv_route_add(priv, index, &p, 512, &a), -EPERM);
+		assert_int_equal(priv_tun_close(priv, index), -EPERM);
+	}
+}
+
+static void an_existing_interface_is_not_taken_over(void **state)
+{
+	(void)state;
+	if (!priv)
+		skip();
+	uint32_t index, other;
+	int fd = open_tun("dtst1", &no_ipv4, &index);
+	assert_true(fd >= 0);
+	assert_int_equal(open_tun("dtst1", &no_ipv4, &other), -EBUSY);
+	assert_non_null(strstr(priv_error(priv), "another program"));
+	close(fd);
+	priv_tun_close(priv, index);
+}
+
+static void addresses_outside_the_ranges_are_refused(void **state)
+{
+	static const struct {
+		const char *address;
+		uint8_t bits;
+		int result;
+	} table[] = {
+		{"fd12::1", 128, 0},	      {"fd12::1", 8, -EPERM},	 {"fe80::1", 64, -EPERM},
+		{"2001:db8::1", 64, -EPERM},  {"::1", 128, -EPERM},	 {"10.9.0.1", 32, 0},
+		{"10.9.0.2", 24, 0},	      {"10.9.0.1", 23, -EPERM},	 {"10.9.1.1", 32, -EPERM},
+		{"10.8.255.255", 32, -EPERM}, {"127.0.0.1", 32, -EPERM},
+	};
+	(void)state;
+	if (!priv)
+		skip();
+	struct prefix ipv4 = prefix_of("10.9.0.0/24");
+	uint32_t index;
+	int fd = open_tun("dtst2", &ipv4, &index);
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct address a = address_of(table[i].address);
+		assert_int_equal(priv_address_add(priv, index, &a, table[i].bits), table[i].result);
+		struct prefix p = {a, table[i].bits};
+		if (table[i].result < 0) {
+			prefix_mask(&p);
+			assert_int_equal(priv_route_add(priv, index, &p, 512, &no_ipv4.addr),
+					 -EPERM);
+		}
+	}
+	close(fd);
+	priv_tun_close(priv, index);
+}
+
+static void an_interface_without_ipv4_takes_none(void **state)
+{
+	(void)state;
+	if (!priv)
+		skip();
+	uint32_t index;
+	int fd = open_tun("dtst3", &no_ipv4, &index);
+	struct address a = address_of("10.9.0.1");
+	assert_true(fd >= 0);
+	assert_int_equal(priv_address_add(priv, index, &a, 32), -EPERM);
+	close(fd);
+	priv_tun_close(priv, index);
+}
+
+static void only_private_ipv4_prefixes_are_taken(void **state)
+{
+	static const struct {
+		const char *prefix;
+		bool good;
+	} table[] = {
+		{"10.0.0.0/8", true},	   {"10.1.2.0/24", true},     {"8.0.0.0/7", false},
+		{"172.16.0.0/12", true},   {"172.32.0.0/16", false},  {"192.168.0.0/16", true},
+		{"192.168.0.0/15", false}, {"192.169.0.0/16", false}, {"100.64.0.0/10", true},
+		{"100.128.0.0/10", false}, {"198.18.0.0/15", true},   {"127.0.0.0/8", false},
+		{"0.0.0.0/0", false},	   {"8.8.8.0/24", false},     {"224.0.0.0/4", false},
+		{"169.254.0.0/16", false}, {"fd00::/8", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct prefix p = prefix_of(table[i].prefix);
+		uint32_t index;
+		assert_int_equal(priv_ipv4_prefix_ok(&p), table[i].good);
+		if (!table[i].good && priv)
+			assert_int_equal(open_tun("dtst4", &p, &index), -EPERM);
+	}
+}
+
+static void numbers_at_their_limits_are_taken_and_past_them_refused(void **state)
+{
+	(void)state;
+	if (!priv)
+		skip();
+	uint32_t index;
+	int fd = open_tun("dtst5", &no_ipv4, &index);
+	assert_true(fd >= 0);
+	assert_int_equal(priv_link_mtu(priv, index, 1280), 0);
+	assert_int_equal(priv_link_mtu(priv, index, 1279), -EPERM);
+	assert_int_equal(priv_link_mtu(priv, index, 65535), 0);
+	assert_int_equal(priv_link_mtu(priv, index, 65536), -EPERM);
+	assert_int_equal(priv_link_txqlen(priv, index, 1), 0);
+	assert_int_equal(priv_link_txqlen(priv, index, 0), -EPERM);
+	assert_int_equal(priv_link_txqlen(priv, index, 10000), 0);
+	assert_int_equal(priv_link_txqlen(priv, index, 10001), -EPERM);
+	close(fd);
+	priv_tun_close(priv, index);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_interface_is_made_and_goes_with_its_descriptor),
+		cmocka_unit_test(names_of_others_are_refused),
+		cmocka_unit_test(interfaces_that_were_not_made_here_are_refused),
+		cmocka_unit_test(an_existing_interface_is_not_taken_over),
+		cmocka_unit_test(addresses_outside_the_ranges_are_refused),
+		cmocka_unit_test(an_interface_without_ipv4_takes_none),
+		cmocka_unit_test(only_private_ipv4_prefixes_are_taken),
+		cmocka_unit_test(numbers_at_their_limits_are_taken_and_past_them_refused),
+	};
+	return cmocka_run_group_tests(tests, start, stop);
+}
