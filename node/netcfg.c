@@ -246,11 +246,6 @@ static void collect_address(void *arg, const struct netlink_address *address)
 			(struct prefix){address->address, address->bits};
 }
 
-static bool is_link_local(const struct address *a)
-{
-	return a->family == ADDR_V6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
-}
-
 static bool has_prefix(const struct prefix *list, size_t count, const struct prefix *one)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -260,14 +255,13 @@ static bool has_prefix(const struct prefix *list, size_t count, const struct pre
 	return false;
 }
 
-/* Addresses that nobody wants go, but for the kernel's own link-local one. */
+/* Addresses that the records do not give go, the kernel's link-local one too. */
 static int delete_strange_addresses(struct netcfg *n, const struct actual *actual)
 {
 	char text[PREFIX_TEXT_MAX];
 	for (size_t i = 0; i < actual->address_count; i++) {
 		const struct prefix *a = &actual->addresses[i];
-		if (is_link_local(&a->addr) ||
-		    has_prefix(n->wanted.addresses, n->wanted.address_count, a))
+		if (has_prefix(n->wanted.addresses, n->wanted.address_count, a))
 			continue;
 		int r = priv_address_delete(n->priv, n->index, &a->addr, a->bits);
 		if (r < 0 && r != -EADDRNOTAVAIL)

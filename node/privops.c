@@ -199,7 +199,8 @@ static int do_address(struct helper *h, const struct interface *i,
 		      const struct priv_request *request, struct priv_reply *reply)
 {
 	char text[PREFIX_TEXT_MAX];
-	if (!range_is_ours(i, &request->prefix))
+	/* Taking away may be anything: the interface is ours, and others put addresses on it. */
+	if (request->op == PRIV_ADDRESS_ADD && !range_is_ours(i, &request->prefix))
 		return refuse(reply, "address %s is outside the ranges of %s",
 			      prefix_format(&request->prefix, text), i->name);
 	struct netlink_address address = {
@@ -236,7 +237,10 @@ static int do_number(struct helper *h, const struct interface *i,
 	}
 	if (request->number < PRIV_MTU_MIN || request->number > TUN_PACKET_MAX)
 		return refuse(reply, "an MTU of %u", request->number);
-	return kernel_result(h, reply, netlink_link_set_mtu(h->nl, i->index, request->number));
+	int r = netlink_link_set_mtu(h->nl, i->index, request->number);
+	if (r == 0)
+		quieten(i->name); /* below 1280 the kernel had forgotten all IPv6 settings */
+	return kernel_result(h, reply, r);
 }
 
 static int serve_interface(struct helper *h, const struct priv_request *request,
