@@ -37,7 +37,7 @@ static bool knows(const struct netmap_input *input, const struct netmap_revocati
 	return false;
 }
 
-/* RECORDS 5.2: what was revoked once stays revoked, whatever this chain.db has seen so far. */
+/* RECORDS 5.2, what was revoked once stays revoked, whatever this chain.db has seen so far. */
 static void add_revocations(struct netmap_input *to, const struct netmap_input *from)
 {
 	struct netmap_revocation *all =

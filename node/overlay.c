@@ -237,7 +237,7 @@ static void want_interface(struct overlay *o, const struct netmap_node *self)
 	struct netcfg_route *routes = xcalloc(NETCFG_ROUTES_MAX, sizeof(*routes));
 	struct netcfg_wanted w;
 	memset(&w, 0, sizeof(w));
-	strcpy(w.name, o->interface);
+	memcpy(w.name, o->interface, strlen(o->interface) + 1);
 	w.offload = settings_offload(o->env->config);
 	w.mtu = (uint32_t)o->env->config->mtu;
 	w.txqlen = (uint32_t)o->env->config->txqueuelen;

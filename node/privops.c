@@ -178,7 +178,7 @@ static int do_open(struct helper *h, const struct priv_request *request, struct 
 	}
 	quieten(request->name);
 	*slot = (struct interface){.index = link.index, .ipv4 = request->prefix};
-	strcpy(slot->name, request->name);
+	memcpy(slot->name, request->name, strlen(request->name) + 1);
 	reply->index = link.index;
 	reply->offload = offload;
 	*ret_fd = fd;

@@ -101,7 +101,7 @@ static int attach(int fd, const char *name, char error[static TUN_ERROR_MAX])
 	struct ifreq request = {.ifr_flags =
 					IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (short)IFF_TUN_EXCL};
 	assert(strlen(name) < sizeof(request.ifr_name));
-	strcpy(request.ifr_name, name);
+	memcpy(request.ifr_name, name, strlen(name) + 1);
 	if (ioctl(fd, TUNSETIFF, &request) == 0)
 		return 0;
 	int saved = errno;

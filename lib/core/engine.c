@@ -242,7 +242,7 @@ static void accept_data(struct slot *slot, const struct via *via, const struct c
 	uint64_t created = session_created(slot->session);
 	bool promoted = slot->role == SLOT_NEXT;
 
-	/* PROTOCOL 3.5: now the other side is known to have the keys. */
+	/* PROTOCOL 3.5, now the other side is known to have the keys. */
 	if (promoted)
 		peer_promote(peer, slot);
 	peer_set_via(peer, via);

@@ -26,7 +26,7 @@ static void send_cookie(struct engine *engine, const struct realm *realm, const 
 	engine_send_via(engine, via, reply, sizeof(reply));
 }
 
-/* PROTOCOL 4.2: Under load a message without a right mac2 gets a cookie reply and nothing else;
+/* PROTOCOL 4.2, Under load a message without a right mac2 gets a cookie reply and nothing else;
  * with one it is let through at 20 a second, burst 5, per IPv4 address or IPv6 /64. */
 static bool admit(struct engine *engine, const struct realm *realm, const struct via *via,
 		  const uint8_t *msg, size_t len, uint32_t sender, bool high)
@@ -82,7 +82,7 @@ static struct peer *authorize(struct realm *realm, const struct node_key *key,
 	return peer;
 }
 
-/* PROTOCOL 3.4: newer than the last one, and not within 20 ms of it. */
+/* PROTOCOL 3.4, newer than the last one, and not within 20 ms of it. */
 static bool is_fresh(struct peer *peer, const struct initiation_payload *asked)
 {
 	struct engine *engine = peer->realm->engine;
@@ -286,7 +286,7 @@ static void commit_response(struct slot *slot, struct session *session, const st
 		realm->ops->heard(realm->ctx, peer, via);
 	if (!peer->dead)
 		peer_sessions_changed(peer);
-	/* PROTOCOL 3.5: the responder may send only after it has opened something under the new
+	/* PROTOCOL 3.5, the responder may send only after it has opened something under the new
 	 * keys. */
 	if (!peer->dead && slot->role == SLOT_CURRENT && !session_sent(slot->session))
 		peer_send_content(peer, via, NULL, 0, TIMERS_EMPTY);

@@ -38,7 +38,7 @@ bool id_xonly_valid(const struct id *id, const uint8_t xonly[static XONLY_LEN]);
 /* The x coordinate: BIP340 public key of it. */
 void id_xonly(const struct node_key *key, uint8_t ret_xonly[static XONLY_LEN]);
 
-/* PROTOCOL 1.2: A derived secret is the first of HMAC-SHA256(key = parent secret, label || context
+/* PROTOCOL 1.2, A derived secret is the first of HMAC-SHA256(key = parent secret, label || context
  * || n) that is a scalar. label is text without its NUL; context may be NULL when context_len is
  * 0. */
 void id_derive(const struct id *id, const struct secret *from, const char *label,

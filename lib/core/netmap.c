@@ -183,7 +183,7 @@ static size_t rows_of(const struct builder *b, const struct object_id *object,
 	return end - low;
 }
 
-/* Create, transfers and roster; RECORDS 4.1: the last one counts. */
+/* Create, transfers and roster; RECORDS 4.1, the last one counts. */
 static void read_dnet(struct netmap *map, const struct record *r)
 {
 	switch ((enum record_type)r->type) {

@@ -32,7 +32,7 @@ struct noise_dh {
 		      const uint8_t *pub, uint8_t ret_shared[static NOISE_HASH_LEN]);
 };
 
-/* PROTOCOL 3.1: secp256k1, the shared secret being the SHA-256 of the compressed point. id is
+/* PROTOCOL 3.1, secp256k1, the shared secret being the SHA-256 of the compressed point. id is
  * borrowed. */
 struct noise_dh noise_dh_secp256k1(const struct id *id);
 
@@ -89,7 +89,7 @@ int noise_create_response(struct noise *noise, const uint8_t psk[static NOISE_KE
 int noise_consume_response(struct noise *noise, const uint8_t psk[static NOISE_KEY_LEN],
 			   const uint8_t *msg, size_t len, uint8_t *ret_payload,
 			   size_t payload_len);
-/* PROTOCOL 3.5: the two data keys, already in this side's order. Wipes the handshake. */
+/* PROTOCOL 3.5, the two data keys, already in this side's order. Wipes the handshake. */
 void noise_split(struct noise *noise, uint8_t ret_send[static NOISE_KEY_LEN],
 		 uint8_t ret_receive[static NOISE_KEY_LEN]);
 void noise_wipe(struct noise *noise);

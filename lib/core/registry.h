@@ -50,7 +50,7 @@ struct registry_event {
 	enum record_reason reason;   /* RECORD_OK: it counts */
 };
 
-/* RECORDS 5.2: stays, whatever happens to its transaction. */
+/* RECORDS 5.2, stays, whatever happens to its transaction. */
 struct registry_revocation {
 	struct object_id object;
 	enum object_kind kind;

@@ -81,7 +81,7 @@ int chaindb_resolve(struct chaindb *db, enum object_kind kind, const char *text,
 		    struct chaindb_object *ret_object);
 
 typedef int (*chaindb_row_cb)(void *arg, const struct record_row *row);
-/* Every row that can matter for one dnet, in the order of RECORDS 3.5: its DNET_CREATE, TRANSFERs
+/* Every row that can matter for one dnet, in the order of RECORDS 3.5, its DNET_CREATE, TRANSFERs
  * with an admin key, NODE_PUTs, LINKs, ROSTERs, CLOSE; of each OVC and OVR that it links or linked:
  * CREATE, ENDPOINT_PUTs, CLOSE, and GRANTs to this dnet. Rows that ended (to_height) come for
  * CHAINDB_DEPTH_MAX blocks more. A dnet that does not exist has no rows. */

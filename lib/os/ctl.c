@@ -572,7 +572,7 @@ static int bind_to_path(struct ctl_server *server, int fd)
 
 	if (strlen(path) >= sizeof(to.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(to.sun_path, path);
+	memcpy(to.sun_path, path, strlen(path) + 1);
 	/* Nobody else connects before owner and mode are what they should be. */
 	mask = umask(0177);
 	result = bind(fd, (struct sockaddr *)&to, sizeof(to)) ? -errno : 0;

@@ -196,7 +196,7 @@ int ctl_connect(const char *path, unsigned timeout_ms, int *ret_fd)
 
 	if (strlen(path) >= sizeof(to.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(to.sun_path, path);
+	memcpy(to.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (timeout_ms ? 0 : SOCK_NONBLOCK), 0);
 	if (fd < 0)
 		return -errno;

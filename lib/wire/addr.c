@@ -155,7 +155,7 @@ char *address_format(const struct address *a, char text[static ADDRESS_TEXT_MAX]
 	case ADDR_NONE:
 		break;
 	}
-	return strcpy(text, "none");
+	return memcpy(text, "none", sizeof("none"));
 }
 
 char *endpoint_format(const struct endpoint *e, char text[static ENDPOINT_TEXT_MAX])
