@@ -169,18 +169,29 @@ static void commit_answer(struct answer *answer, const struct via *via, size_t l
 	peer_schedule(peer);
 }
 
+static struct noise_local noise_side(const struct realm *realm)
+{
+	return (struct noise_local){
+		.dh = &realm->engine->dh,
+		.secret = realm->pair->secret.bytes,
+		.pub = realm->pair->key.bytes,
+		.prologue = realm->prologue,
+		.prologue_len = PROLOGUE_LEN,
+	};
+}
+
 /* False: it was not meant for this realm. */
 static bool consume_initiation(struct realm *realm, const struct via *via, const uint8_t *msg,
 			       size_t len, uint32_t sender)
 {
 	struct engine *engine = realm->engine;
+	struct noise_local local = noise_side(realm);
 	uint8_t payload[INITIATION_PAYLOAD_LEN];
 	struct answer answer = {0};
 	struct noise noise = {0};
 	struct node_key key;
 
-	if (noise_consume_initiation(&noise, &engine->dh, realm->prologue, PROLOGUE_LEN,
-				     realm->pair->secret.bytes, msg + INITIATION_EPHEMERAL_AT,
+	if (noise_consume_initiation(&noise, &local, msg + INITIATION_EPHEMERAL_AT,
 				     INITIATION_MAC1_AT - INITIATION_EPHEMERAL_AT, payload,
 				     sizeof(payload)) ||
 	    !initiation_payload_parse(payload, &answer.asked) ||
@@ -378,6 +389,7 @@ static bool make_initiation(struct peer *peer, struct noise *noise, uint32_t ind
 							   INITIATION_EPHEMERAL_AT,
 					 .mac1 = no_mac,
 					 .mac2 = no_mac};
+	struct noise_local local = noise_side(realm);
 	struct writer w;
 	int r;
 
@@ -386,9 +398,8 @@ static bool make_initiation(struct peer *peer, struct noise *noise, uint32_t ind
 	initiation_payload_write(&w, &asked);
 	assert(!w.failed);
 	engine->io.random(engine->io.ctx, ephemeral, sizeof(ephemeral));
-	r = noise_create_initiation(noise, &engine->dh, realm->prologue, PROLOGUE_LEN,
-				    realm->pair->secret.bytes, peer->id.key.bytes, ephemeral,
-				    payload, sizeof(payload), out);
+	r = noise_create_initiation(noise, &local, peer->id.key.bytes, ephemeral, payload,
+				    sizeof(payload), out);
 	secret_wipe(ephemeral, sizeof(ephemeral));
 	if (r)
 		return false;

@@ -57,28 +57,35 @@ struct noise {
 	uint8_t remote_ephemeral[NOISE_PUB_MAX];
 };
 
+/* What this side is in one realm; borrowed only during the calls that take it. */
+struct noise_local {
+	const struct noise_dh *dh;
+	const uint8_t *secret; /* NOISE_KEY_LEN */
+	const uint8_t *pub;    /* its public key, dh->pub_len */
+	const void *prologue;
+	size_t prologue_len;
+};
+
 /* Lengths of the messages with a payload of len bytes: ephemeral, [static and tag,] payload and
  * tag. */
 size_t noise_initiation_len(const struct noise_dh *dh, size_t payload_len);
 size_t noise_response_len(const struct noise_dh *dh, size_t payload_len);
 
 /* The functions below return 0, -DNET_EAUTH (a tag is wrong: altered, or not meant for this key or
- * realm), -DNET_EFORMAT (wrong length, a point that is none). After an error of a consume function
- * the state is as before and outputs are untouched. */
+ * realm), -DNET_EFORMAT (wrong length, a point that is none). After an error noise and outputs are
+ * as before. payload_len is at most NOISE_PAYLOAD_MAX; when consuming it is what the format says it
+ * must be. */
 
 /* Initiator. -> e, es, s, ss, {payload}. ephemeral: 32 fresh random bytes; -DNET_EFORMAT when they
  * are no secret key (chance 2^-127: draw again). remote_static: the responder's key from the
  * records. out has room for noise_initiation_len(). */
-int noise_create_initiation(struct noise *noise, const struct noise_dh *dh, const void *prologue,
-			    size_t prologue_len, const uint8_t local_static[static NOISE_KEY_LEN],
+int noise_create_initiation(struct noise *noise, const struct noise_local *local,
 			    const uint8_t *remote_static,
 			    const uint8_t ephemeral[static NOISE_KEY_LEN], const void *payload,
 			    size_t payload_len, uint8_t *out);
-/* Responder. ret_payload has room for len minus the rest; the initiator's key is in
- * noise->remote_static, proven to be held by the sender. ret_payload_len is what it must be (the
- * caller knows the format): other lengths are -DNET_EFORMAT. */
-int noise_consume_initiation(struct noise *noise, const struct noise_dh *dh, const void *prologue,
-			     size_t prologue_len, const uint8_t local_static[static NOISE_KEY_LEN],
+/* Responder. Afterwards the initiator's key is in noise->remote_static; that the sender holds it is
+ * proven. */
+int noise_consume_initiation(struct noise *noise, const struct noise_local *local,
 			     const uint8_t *msg, size_t len, uint8_t *ret_payload,
 			     size_t payload_len);
 /* Responder. <- e, ee, se, psk, {payload}. */
