@@ -221,20 +221,26 @@ void path_remove_lane(struct path_set *set, const struct via *lane, uint64_t now
 	}
 }
 
-void path_heard(struct path_set *set, const struct via *via, uint64_t now)
+bool path_heard(struct path_set *set, const struct via *via, uint64_t now)
 {
-	int i = find(set, via);
+	int i = set->last;
+	struct path *p;
 
+	if (i == NONE || !via_equal(&set->list[i].via, via))
+		i = find(set, via);
 	if (i == NONE) {
 		if (!add(set, via, PATH_HEARD, now))
-			return;
+			return false;
 		i = find(set, via);
 	}
+	p = &set->list[i];
 	set->last = i;
-	set->list[i].last_heard = now;
+	p->last_heard = now;
 	/* PROTOCOL 7.2: A handshake message or data received on a new path starts a PING there. */
-	if (!set->list[i].confirmed && now - set->list[i].last_ping >= PROBE_ACTIVE)
-		ask_ping(&set->list[i]);
+	if (p->confirmed || (p->last_ping && now - p->last_ping < PROBE_ACTIVE))
+		return false;
+	ask_ping(p);
+	return true;
 }
 
 static bool any_lane(const struct path_set *set)

@@ -64,8 +64,9 @@ void path_add_endpoint(struct path_set *set, const struct endpoint *endpoint,
 		       enum path_origin origin, uint64_t now);
 void path_add_lane(struct path_set *set, const struct via *lane, uint64_t now);
 void path_remove_lane(struct path_set *set, const struct via *lane, uint64_t now);
-/* An authenticated message came by this way: PROTOCOL 7.2 starts a PING there when it is new. */
-void path_heard(struct path_set *set, const struct via *via, uint64_t now);
+/* An authenticated message came by this way: PROTOCOL 7.2 starts a PING there when it is new.
+ * Returns whether path_deadline() may have come nearer. */
+bool path_heard(struct path_set *set, const struct via *via, uint64_t now);
 /* A packet of data went in or out. */
 void path_flow(struct path_set *set, uint64_t now);
 bool path_flows(const struct path_set *set, uint64_t now);

@@ -1,0 +1,522 @@
+#include "core/mesh_parts.h"
+
+#include "core/error.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Putting a netmap into force: everything that can fail is made first, beside what is in use; then
+ * the old parts are cut and the new ones take their places, which cannot fail. */
+
+void mesh_tell(struct mesh *mesh, const struct node_key *key, const char *text)
+{
+	if (mesh->out.event)
+		mesh->out.event(mesh->out.ctx, key, text);
+}
+
+void mesh_wake(struct mesh *mesh, uint64_t at)
+{
+	if (at < mesh->deadline)
+		mesh->deadline = at;
+}
+
+static bool take_memory(struct mesh *mesh)
+{
+	size_t boxes = (size_t)MESH_BOXES * OUTBOX_SIZE;
+	uint8_t seed[FLOW_SEED_LEN];
+	int err;
+
+	mesh->io.random(mesh->io.ctx, seed, sizeof(seed));
+	mesh->buffer = malloc(boxes + COALESCE_ROOM + STAGE_PACKET_MAX);
+	mesh->pool = stage_pool_new(MESH_STAGE);
+	mesh->flows = flow_table_new(FLOW_LIMIT, seed);
+	mesh->routes = route_table_new(NULL, 0);
+	err = acl_new(NULL, 0, &(struct netmap){0}, &mesh->acl);
+	if (!mesh->buffer || !mesh->pool || !mesh->flows || !mesh->routes || err)
+		return false;
+	for (unsigned i = 0; i < MESH_BOXES; i++)
+		mesh->boxes[i].box.bytes = mesh->buffer + i * (size_t)OUTBOX_SIZE;
+	coalesce_init(&mesh->coalescer, mesh->buffer + boxes);
+	mesh->unstaged = mesh->buffer + boxes + COALESCE_ROOM;
+	return true;
+}
+
+struct mesh *mesh_new(struct engine *engine, const struct engine_io *engine_io,
+		      const struct mesh_io *io, const struct object_id *dnet,
+		      const struct identity *pair, unsigned gso_usable)
+{
+	struct mesh *mesh = calloc(1, sizeof(*mesh));
+
+	if (!mesh)
+		return NULL;
+	mesh->engine = engine;
+	mesh->io = *engine_io;
+	mesh->out = *io;
+	mesh->dnet = *dnet;
+	mesh->pair = pair;
+	mesh->gso_usable = gso_usable;
+	mesh->deadline = UINT64_MAX;
+	mesh->self.mesh = mesh;
+	LIST_INIT(&mesh->helpers);
+	LIST_INIT(&mesh->pings);
+	if (take_memory(mesh))
+		mesh->realm =
+			engine_add_realm(engine, REALM_DNET, dnet, pair, &mesh_peer_ops, mesh);
+	if (!mesh->realm) {
+		mesh_free(mesh);
+		return NULL;
+	}
+	return mesh;
+}
+
+static void end_ping(struct ping *ping, const char *reason)
+{
+	struct mesh_pong pong = {.reason = reason};
+
+	LIST_REMOVE(ping, entry);
+	if (ping->peer)
+		ping->peer->pings--;
+	ping->done(ping->ctx, &pong);
+	free(ping);
+}
+
+static void end_pings_of(struct mesh *mesh, const struct mesh_peer *p, const char *reason)
+{
+	struct ping *ping = LIST_FIRST(&mesh->pings), *next;
+
+	for (; ping; ping = next) {
+		next = LIST_NEXT(ping, entry);
+		if (!p || ping->peer == p)
+			end_ping(ping, reason);
+	}
+}
+
+/* Cuts it: nothing is sealed for it or opened from it any more. */
+static void peer_cut(struct mesh_peer *p, uint8_t bye, uint64_t now)
+{
+	struct mesh *mesh = p->mesh;
+
+	data_drop_boxes(mesh, p);
+	stage_clear(mesh->pool, &p->stage);
+	for (unsigned i = 0; i < PATH_LANES; i++)
+		if (p->lanes[i].id)
+			mesh_peer_drop_lane(p, &p->lanes[i], now);
+	peer_remove(p->peer, bye);
+	end_pings_of(mesh, p, "the node was removed from the dnet");
+	free(p);
+}
+
+void mesh_free(struct mesh *mesh)
+{
+	struct helper *h;
+
+	if (!mesh)
+		return;
+	end_pings_of(mesh, NULL, "the dnet is being left");
+	while ((h = LIST_FIRST(&mesh->helpers))) {
+		LIST_REMOVE(h, entry);
+		helper_free(h);
+	}
+	for (size_t i = 0; i < mesh->peer_count; i++)
+		if (mesh->peers[i])
+			peer_cut(mesh->peers[i], BYE_SHUTDOWN, engine_now(mesh->engine));
+	if (mesh->realm)
+		realm_remove(mesh->realm);
+	free(mesh->peers);
+	netmap_free(mesh->netmap);
+	route_table_free(mesh->routes);
+	acl_free(mesh->acl);
+	free(mesh->rules);
+	flow_table_free(mesh->flows);
+	stage_pool_free(mesh->pool);
+	free(mesh->buffer);
+	free(mesh);
+}
+
+/* What a new netmap needs, made before anything is changed. */
+struct change {
+	struct netmap *netmap;
+	const struct netmap_node *self; /* NULL: we are no member */
+	struct mesh_peer **peers;	/* by index; those that stay and new ones */
+	size_t peer_count;
+	struct helper **helpers; /* new ones, by index in the netmap; NULL: is there */
+	size_t helper_count;
+	struct route_table *routes;
+	struct acl *acl;
+};
+
+static struct mesh_peer *peer_new(struct mesh *mesh, const struct node_key *key)
+{
+	struct mesh_peer *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->mesh = mesh;
+	p->peer = realm_add_peer(mesh->realm, key, NULL);
+	if (!p->peer) {
+		free(p);
+		return NULL;
+	}
+	peer_set_ctx(p->peer, p);
+	path_set_init(&p->paths);
+	p->punch_round = PUNCH_ROUNDS;
+	p->deadline = UINT64_MAX;
+	return p;
+}
+
+static int prepare_peers(struct mesh *mesh, struct change *c)
+{
+	size_t count = c->self ? c->netmap->node_count : 0;
+
+	c->peers = calloc(count + 1, sizeof(struct mesh_peer *));
+	if (!c->peers)
+		return -ENOMEM;
+	c->peer_count = count;
+	for (size_t i = 0; i < count; i++) {
+		const struct netmap_node *node = &c->netmap->nodes[i];
+
+		if (node == c->self)
+			continue;
+		c->peers[i] = mesh_peer_find(mesh, &node->key);
+		if (!c->peers[i])
+			c->peers[i] = peer_new(mesh, &node->key);
+		if (!c->peers[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int prepare_helpers(struct mesh *mesh, struct change *c)
+{
+	size_t count = c->self ? c->netmap->helper_count : 0;
+
+	c->helpers = calloc(count + 1, sizeof(struct helper *));
+	if (!c->helpers)
+		return -ENOMEM;
+	c->helper_count = count;
+	for (size_t i = 0; i < count; i++) {
+		const struct netmap_helper *row = &c->netmap->helpers[i];
+		const struct helper *h = helper_find(mesh, row->kind, &row->id);
+
+		if (h && node_key_equal(&h->row.key, &row->key))
+			continue;
+		c->helpers[i] = helper_new(mesh, row);
+		if (!c->helpers[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static size_t routes_of(const struct netmap_node *node, struct mesh_peer *p, struct route *routes)
+{
+	const struct address *const addresses[] = {&node->ipv6, &node->ipv4, &node->extra_ipv6};
+	size_t n = 0;
+
+	for (unsigned i = 0; i < 3; i++) {
+		unsigned bits = address_bits(addresses[i]);
+
+		if (bits)
+			routes[n++] = (struct route){{*addresses[i], (uint8_t)bits}, p};
+	}
+	return n;
+}
+
+static int prepare_routes(struct mesh *mesh, struct change *c)
+{
+	struct route *routes = calloc(3 * c->peer_count + 1, sizeof(*routes));
+	size_t n = 0;
+
+	if (!routes)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->peer_count; i++)
+		n += routes_of(&c->netmap->nodes[i], c->peers[i] ? c->peers[i] : &mesh->self,
+			       routes + n);
+	c->routes = route_table_new(routes, n);
+	free(routes);
+	return c->routes ? 0 : -ENOMEM;
+}
+
+static int prepare(struct mesh *mesh, struct change *c)
+{
+	int err = prepare_peers(mesh, c);
+
+	if (!err)
+		err = prepare_helpers(mesh, c);
+	if (!err)
+		err = prepare_routes(mesh, c);
+	if (!err)
+		err = acl_new(mesh->rules, mesh->rule_count, c->netmap, &c->acl);
+	return err;
+}
+
+static bool is_old(const struct mesh *mesh, const struct mesh_peer *p)
+{
+	return p->node != NULL;
+}
+
+static void abandon(struct mesh *mesh, struct change *c)
+{
+	for (size_t i = 0; c->peers && i < c->peer_count; i++) {
+		if (!c->peers[i] || is_old(mesh, c->peers[i]))
+			continue;
+		peer_remove(c->peers[i]->peer, 0);
+		free(c->peers[i]);
+	}
+	for (size_t i = 0; c->helpers && i < c->helper_count; i++)
+		helper_free(c->helpers[i]);
+	free(c->peers);
+	free(c->helpers);
+	route_table_free(c->routes);
+}
+
+static void cut_removed(struct mesh *mesh, const struct change *c, uint64_t now)
+{
+	for (size_t i = 0; i < mesh->peer_count; i++) {
+		struct mesh_peer *p = mesh->peers[i];
+
+		if (!p || (c->self && netmap_find_node(c->netmap, &p->node->key) &&
+			   !node_key_equal(&p->node->key, &c->self->key)))
+			continue;
+		mesh->peers[i] = NULL;
+		mesh_tell(mesh, &p->node->key, "removed from the dnet");
+		peer_cut(p, BYE_REMOVED, now);
+	}
+}
+
+static bool helper_stays(const struct helper *h, const struct change *c)
+{
+	for (size_t i = 0; i < c->helper_count; i++) {
+		const struct netmap_helper *row = &c->netmap->helpers[i];
+
+		if (h->row.kind == row->kind && object_id_equal(&h->row.id, &row->id) &&
+		    node_key_equal(&h->row.key, &row->key))
+			return true;
+	}
+	return false;
+}
+
+static void swap_helpers(struct mesh *mesh, struct change *c, uint64_t now)
+{
+	struct helper *h = LIST_FIRST(&mesh->helpers), *next;
+
+	for (; h; h = next) {
+		next = LIST_NEXT(h, entry);
+		if (helper_stays(h, c))
+			continue;
+		LIST_REMOVE(h, entry);
+		helper_free(h);
+	}
+	for (size_t i = 0; i < c->helper_count; i++) {
+		const struct netmap_helper *row = &c->netmap->helpers[i];
+
+		if (c->helpers[i])
+			LIST_INSERT_HEAD(&mesh->helpers, c->helpers[i], entry);
+		helper_update(helper_find(mesh, row->kind, &row->id), row, now);
+	}
+}
+
+static void put_in_force(struct mesh *mesh, struct change *c, uint64_t now)
+{
+	cut_removed(mesh, c, now);
+	free(mesh->peers);
+	mesh->peers = c->peers;
+	mesh->peer_count = c->peer_count;
+	for (size_t i = 0; i < c->peer_count; i++) {
+		struct mesh_peer *p = c->peers[i] ? c->peers[i] : &mesh->self;
+
+		p->node = &c->netmap->nodes[i];
+		p->index = (uint32_t)i;
+		p->in_version = 0;
+	}
+	netmap_free(mesh->netmap);
+	mesh->netmap = c->netmap;
+	mesh->member = c->self;
+	route_table_free(mesh->routes);
+	mesh->routes = c->routes;
+	acl_free(mesh->acl);
+	mesh->acl = c->acl;
+	data_filter_flows(mesh);
+	swap_helpers(mesh, c, now);
+	free(c->helpers);
+}
+
+int mesh_set_netmap(struct mesh *mesh, struct netmap *netmap, uint64_t now)
+{
+	struct change c = {.netmap = netmap};
+	int err;
+
+	/* What was opened before belongs to the time before. */
+	mesh_flush(mesh, now);
+	if (netmap->exists)
+		c.self = netmap_find_node(netmap, &mesh->pair->key);
+	err = prepare(mesh, &c);
+	if (err)
+		abandon(mesh, &c);
+	else
+		put_in_force(mesh, &c, now);
+	mesh_wake(mesh, now);
+	return err;
+}
+
+const struct netmap *mesh_netmap(const struct mesh *mesh)
+{
+	return mesh->netmap;
+}
+
+void mesh_set_local_endpoints(struct mesh *mesh, const struct endpoint *endpoints, size_t count,
+			      uint64_t now)
+{
+	mesh->local_count = 0;
+	for (size_t i = 0; i < count && mesh->local_count < MESH_LOCAL; i++)
+		/* The overlay's own addresses lead nowhere outside. */
+		if (!route_lookup(mesh->routes, endpoints[i].addr.family, endpoints[i].addr.bytes))
+			mesh->local[mesh->local_count++] = endpoints[i];
+	helpers_refresh(mesh, now);
+	for (size_t i = 0; i < mesh->peer_count; i++)
+		if (mesh->peers[i])
+			mesh_peer_tell_candidates(mesh->peers[i], now);
+}
+
+bool mesh_set_helper_endpoints(struct mesh *mesh, const struct object_id *id,
+			       const struct endpoint *endpoints, size_t count)
+{
+	struct helper *h = helper_find(mesh, OBJECT_OVC, id);
+
+	if (!h)
+		h = helper_find(mesh, OBJECT_OVR, id);
+	if (!h)
+		return false;
+	h->resolved_count = count < HELPER_ENDPOINTS ? count : HELPER_ENDPOINTS;
+	memcpy(h->resolved, endpoints, h->resolved_count * sizeof(*endpoints));
+	return true;
+}
+
+int mesh_set_policy(struct mesh *mesh, const struct acl_rule *rules, size_t count, uint64_t now)
+{
+	static const struct netmap nobody;
+	struct acl_rule *copy = calloc(count + 1, sizeof(*copy));
+	struct acl *acl;
+	int err =
+		copy ? acl_new(rules, count, mesh->netmap ? mesh->netmap : &nobody, &acl) : -ENOMEM;
+
+	if (err) {
+		free(copy);
+		return err;
+	}
+	mesh_flush(mesh, now);
+	if (count)
+		memcpy(copy, rules, count * sizeof(*rules));
+	free(mesh->rules);
+	mesh->rules = copy;
+	mesh->rule_count = count;
+	acl_free(mesh->acl);
+	mesh->acl = acl;
+	data_filter_flows(mesh);
+	return 0;
+}
+
+int mesh_explain(const struct mesh *mesh, const struct ip_flow *flow,
+		 struct acl_verdict *ret_verdict)
+{
+	const struct mesh_peer *src = route_lookup(mesh->routes, flow->version, flow->src);
+	const struct mesh_peer *dst = route_lookup(mesh->routes, flow->version, flow->dst);
+
+	if (!src || !dst)
+		return -DNET_ENOROUTE;
+	acl_allows(mesh->acl, src->index, dst->index, flow, ret_verdict);
+	return 0;
+}
+
+bool mesh_owns_lane(const struct mesh *mesh, const struct endpoint *relay, uint64_t lane)
+{
+	struct mesh_lane *found;
+
+	HASH_FIND(hh, mesh->lanes, &lane, sizeof(lane), found);
+	return found && endpoint_equal(&found->via.endpoint, relay);
+}
+
+static void tick_pings(struct mesh *mesh, uint64_t now)
+{
+	struct ping *ping = LIST_FIRST(&mesh->pings), *next;
+
+	for (; ping; ping = next) {
+		next = LIST_NEXT(ping, entry);
+		if (ping->deadline <= now)
+			end_ping(ping, ping->peer->up ? path_reason(&ping->peer->paths)
+						      : mesh_peer_waiting_reason(ping->peer));
+		else
+			mesh_wake(mesh, ping->deadline);
+	}
+}
+
+uint64_t mesh_tick(struct mesh *mesh, uint64_t now)
+{
+	struct helper *h;
+
+	mesh->deadline = UINT64_MAX;
+	LIST_FOREACH(h, &mesh->helpers, entry)
+	{
+		helper_tick(h, now);
+		mesh_wake(mesh, helper_deadline(h));
+	}
+	for (size_t i = 0; i < mesh->peer_count; i++) {
+		struct mesh_peer *p = mesh->peers[i];
+
+		if (p && p->deadline <= now)
+			mesh_peer_tick(p, now);
+		if (p)
+			mesh_wake(mesh, p->deadline);
+	}
+	tick_pings(mesh, now);
+	mesh_flush(mesh, now);
+	return mesh->deadline;
+}
+
+uint64_t mesh_deadline(const struct mesh *mesh)
+{
+	return mesh->deadline;
+}
+
+void mesh_network_changed(struct mesh *mesh, uint64_t now)
+{
+	struct helper *h;
+
+	mesh_flush(mesh, now);
+	LIST_FOREACH(h, &mesh->helpers, entry)
+	peer_reconnect(h->peer, now);
+	helpers_refresh(mesh, now);
+	for (size_t i = 0; i < mesh->peer_count; i++) {
+		struct mesh_peer *p = mesh->peers[i];
+
+		if (!p)
+			continue;
+		path_doubt(&p->paths, now);
+		p->next_ask = 0;
+		mesh_peer_schedule(p, now);
+	}
+}
+
+int mesh_ping(struct mesh *mesh, const struct node_key *key, uint64_t now, uint64_t deadline_ns,
+	      mesh_ping_done *done, void *ctx)
+{
+	struct mesh_peer *p = mesh_peer_find(mesh, key);
+	struct mesh_pong pong = {.reason = "the key is not a member of the dnet"};
+	struct ping *ping;
+
+	if (!p) {
+		if (node_key_equal(key, &mesh->pair->key))
+			pong.reason = "that is this node itself";
+		done(ctx, &pong);
+		return 0;
+	}
+	ping = calloc(1, sizeof(*ping));
+	if (!ping)
+		return -ENOMEM;
+	*ping = (struct ping){.peer = p, .deadline = deadline_ns, .done = done, .ctx = ctx};
+	LIST_INSERT_HEAD(&mesh->pings, ping, entry);
+	p->pings++;
+	mesh_wake(mesh, deadline_ns);
+	mesh_peer_want(p, now);
+	return 0;
+}

@@ -1,0 +1,205 @@
+#ifndef CORE_MESH_PARTS_H
+#define CORE_MESH_PARTS_H
+
+/* The inside of the mesh, shared by mesh.c, mesh_data.c, mesh_peer.c and helper_client.c. Users
+ * include core/mesh.h only. */
+
+#include <sys/queue.h>
+
+#include "core/coalesce.h"
+#include "core/flow.h"
+#include "core/id.h"
+#include "core/mesh.h"
+#include "core/path.h"
+#include "core/route.h"
+#include "core/stage.h"
+#include "wire/frame.h"
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#define MESH_MS	    1000000ull
+#define MESH_SECOND (1000 * MESH_MS)
+
+enum {
+	MESH_LOCAL = 7,	      /* endpoints of our own that are told */
+	MESH_BOXES = 4,	      /* bursts to so many peers at once */
+	MESH_STAGE = 4 << 20, /* bytes for packets that wait, of all peers */
+	PUNCH_ROUNDS = 3,
+};
+
+/* A lane that an OVR opened to a peer. */
+struct mesh_lane {
+	uint64_t id; /* 0: none */
+	struct via via;
+	const struct helper *helper;
+	UT_hash_handle hh; /* mesh->lanes, by id */
+};
+
+/* Another node of the dnet; also what our own addresses lead to (mesh->self, with peer NULL). */
+struct mesh_peer {
+	struct mesh *mesh;
+	struct peer *peer;		/* the engine's; we decide when it goes */
+	const struct netmap_node *node; /* in mesh->netmap */
+	uint32_t index;			/* of node */
+	bool up;
+	uint16_t mtu;
+	struct path_set paths;
+	uint64_t changes; /* of paths that were told */
+	struct mesh_lane lanes[PATH_LANES];
+	struct stage stage;
+	unsigned pings;			/* mesh_ping() calls that wait */
+	uint64_t deadline;		/* when peer_tick() has something to do */
+	uint64_t next_ask;		/* of the helpers; 0: at once */
+	uint64_t candidates_at;		/* accepted last */
+	uint64_t told_at;		/* our candidates, last */
+	unsigned tries;			/* initiations sent without a path */
+	uint8_t not_here, lane_refused; /* the last reasons, 0: none */
+	/* PROTOCOL 8.2: punches under way */
+	struct frame_endpoints punches;
+	unsigned punch_round; /* PUNCH_ROUNDS: none */
+	uint64_t punch_at;
+	/* Addresses of the last packet that was found right, so that the next one of the flow need
+	 * not be looked up. */
+	uint8_t in_version; /* 0: none */
+	uint8_t in_addresses[32];
+	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets; /* IP */
+};
+
+struct mesh_box {
+	struct outbox box;
+	struct mesh_peer *peer; /* NULL: empty */
+	struct via via;
+	uint64_t used; /* turn of the last use */
+};
+
+struct ping {
+	LIST_ENTRY(ping) entry;
+	struct mesh_peer *peer;
+	uint64_t id, sent, deadline; /* sent 0: not yet */
+	struct via via;
+	mesh_ping_done *done;
+	void *ctx;
+};
+
+enum { HELPER_ENDPOINTS = 8 };
+
+/* An OVC or OVR that we are a client of. */
+struct helper {
+	LIST_ENTRY(helper) entry;
+	struct mesh *mesh;
+	struct netmap_helper row; /* a copy */
+	struct realm *realm;	  /* owned */
+	struct peer *peer;
+	struct endpoint resolved[HELPER_ENDPOINTS]; /* of host names */
+	size_t resolved_count;
+	bool up, registered;
+	bool refresh; /* a new session: say everything again */
+	bool wake;    /* when it answers, peers that wait may ask it */
+	uint64_t last_handshake;
+	uint64_t asked;	  /* the first question without an answer, 0: none */
+	uint64_t doubted; /* when it was last reconnected for that */
+	uint64_t next_at; /* HELPER_KEEPALIVE */
+	uint64_t ping_id, ping_sent;
+	uint64_t rtt_ns;
+	struct endpoint observed; /* ADDR_NONE: not told */
+	uint16_t members;
+};
+
+struct mesh {
+	struct engine *engine;
+	struct engine_io io;
+	struct mesh_io out;
+	struct object_id dnet;
+	const struct identity *pair;
+	unsigned gso_usable;
+	struct realm *realm;	  /* owned */
+	struct netmap *netmap;	  /* owned; NULL before the first */
+	struct mesh_peer **peers; /* owned, by index in netmap; NULL for ourselves */
+	size_t peer_count;	  /* of the array */
+	struct mesh_peer self;
+	bool member;		    /* we are in the netmap */
+	struct route_table *routes; /* owned; targets are mesh_peers */
+	struct acl *acl;	    /* owned */
+	struct acl_rule *rules;	    /* owned; as given by mesh_set_policy() */
+	size_t rule_count;
+	struct flow_table *flows; /* owned */
+	struct endpoint local[MESH_LOCAL];
+	size_t local_count;
+	LIST_HEAD(, helper) helpers; /* owned */
+	LIST_HEAD(, ping) pings;     /* owned */
+	struct mesh_lane *lanes;     /* hash; the lanes are their peers' */
+	struct mesh_box boxes[MESH_BOXES];
+	uint64_t turn;
+	struct coalescer coalescer;
+	struct stage_pool *pool; /* owned */
+	uint8_t *buffer;	 /* owned; boxes, coalescer, and one packet being unstaged */
+	uint8_t *unstaged;
+	uint64_t deadline;
+	uint64_t icmp_tokens, icmp_at;
+	uint64_t counters[MESH_COUNTER_COUNT];
+};
+
+static inline void mesh_count(struct mesh *mesh, enum mesh_counter counter)
+{
+	mesh->counters[counter]++;
+}
+
+/* mesh.c */
+void mesh_tell(struct mesh *mesh, const struct node_key *key, const char *text);
+/* There is something to do at that time at the latest. */
+void mesh_wake(struct mesh *mesh, uint64_t at);
+
+/* mesh_data.c */
+/* Sends what is sealed for this peer (NULL: for all). */
+void data_flush_boxes(struct mesh *mesh, const struct mesh_peer *only, uint64_t now);
+/* Forgets what is sealed for it. */
+void data_drop_boxes(struct mesh *mesh, const struct mesh_peer *peer);
+/* Sends what waited for a session or a path. */
+void data_unstage(struct mesh_peer *p, uint64_t now);
+/* It waited for nothing. */
+void data_drop_staged(struct mesh_peer *p, uint64_t now);
+void data_on_packet(void *ctx, struct peer *peer, const struct via *via, uint8_t flags,
+		    uint8_t *bytes, size_t len);
+/* Flows that the policy no longer allows. */
+void data_filter_flows(struct mesh *mesh);
+
+/* mesh_peer.c */
+extern const struct realm_ops mesh_peer_ops;
+struct mesh_peer *mesh_peer_find(const struct mesh *mesh, const struct node_key *key);
+void mesh_peer_tick(struct mesh_peer *p, uint64_t now);
+/* Its deadline may have come nearer. */
+void mesh_peer_schedule(struct mesh_peer *p, uint64_t now);
+/* Somebody waits for it: a session is begun, helpers are asked. */
+void mesh_peer_want(struct mesh_peer *p, uint64_t now);
+/* The helpers have news, or are there again. */
+void mesh_peer_on_helper(struct mesh_peer *p, uint64_t now);
+void mesh_peer_add_candidates(struct mesh_peer *p, const struct frame_endpoints *list,
+			      uint64_t now);
+void mesh_peer_punch(struct mesh_peer *p, const struct frame_endpoints *list, uint64_t now);
+void mesh_peer_add_lane(struct mesh_peer *p, const struct helper *helper, uint64_t id,
+			uint64_t now);
+void mesh_peer_drop_lane(struct mesh_peer *p, struct mesh_lane *lane, uint64_t now);
+/* Tells it our candidates. */
+void mesh_peer_tell_candidates(struct mesh_peer *p, uint64_t now);
+/* Why there is no session. */
+const char *mesh_peer_waiting_reason(const struct mesh_peer *p);
+
+/* helper_client.c */
+/* NULL: out of memory. */
+struct helper *helper_new(struct mesh *mesh, const struct netmap_helper *row);
+/* Not from inside a callback of the engine. */
+void helper_free(struct helper *helper);
+/* The row changed; it keeps its key. */
+void helper_update(struct helper *helper, const struct netmap_helper *row, uint64_t now);
+struct helper *helper_find(const struct mesh *mesh, uint8_t kind, const struct object_id *id);
+void helper_tick(struct helper *helper, uint64_t now);
+uint64_t helper_deadline(const struct helper *helper);
+/* INTRODUCE to each OVC and LANE_OPEN to each OVR that is there. Returns whether any is. */
+bool helpers_ask(struct mesh *mesh, const struct node_key *key, uint64_t now);
+/* Our endpoints changed. */
+void helpers_refresh(struct mesh *mesh, uint64_t now);
+size_t helper_endpoints(const struct helper *helper,
+			struct endpoint ret[static 2 * HELPER_ENDPOINTS]);
+
+#endif

@@ -1,0 +1,91 @@
+#include "core/mesh_parts.h"
+
+#include <assert.h>
+
+static void fill_path(const struct mesh *mesh, const struct mesh_peer *p,
+		      struct mesh_peer_status *s)
+{
+	const struct path *path = p->up ? path_current(&p->paths) : NULL;
+	struct mesh_lane *lane;
+
+	if (!path)
+		return;
+	s->path = path->via.lane ? PATH_RELAY : PATH_DIRECT;
+	s->endpoint = path->via.endpoint;
+	s->rtt_ns = path->rtt_ns;
+	HASH_FIND(hh, mesh->lanes, &path->via.lane, sizeof(path->via.lane), lane);
+	if (path->via.lane && lane)
+		s->relay = lane->helper->row.id;
+}
+
+void mesh_visit_peers(const struct mesh *mesh, mesh_visit_peer *visit, void *ctx)
+{
+	for (size_t i = 0; i < mesh->peer_count; i++) {
+		const struct mesh_peer *p = mesh->peers[i];
+		struct mesh_peer_status s = {.node = p ? p->node : NULL};
+
+		if (!p)
+			continue;
+		peer_get_stats(p->peer, &s.stats);
+		s.stats.rx_bytes = p->rx_bytes;
+		s.stats.tx_bytes = p->tx_bytes;
+		s.stats.rx_packets = p->rx_packets;
+		s.stats.tx_packets = p->tx_packets;
+		fill_path(mesh, p, &s);
+		s.state = p->up ? "connected" : "idle";
+		if (!p->up && (p->stage.packets || p->pings))
+			s.state = "connecting";
+		s.reason = p->up ? path_reason(&p->paths) : mesh_peer_waiting_reason(p);
+		visit(ctx, &s);
+	}
+}
+
+static const char *helper_state(const struct helper *h)
+{
+	struct endpoint list[2 * HELPER_ENDPOINTS];
+
+	if (h->up && h->registered)
+		return h->row.kind == OBJECT_OVC ? "registered" : "connected";
+	return helper_endpoints(h, list) ? "connecting" : "no endpoint";
+}
+
+void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void *ctx)
+{
+	const struct helper *h;
+	struct endpoint list[2 * HELPER_ENDPOINTS];
+
+	LIST_FOREACH(h, &mesh->helpers, entry)
+	{
+		struct mesh_helper_status s = {.helper = &h->row,
+					       .observed = h->observed,
+					       .up = h->up,
+					       .rtt_ns = h->rtt_ns,
+					       .state = helper_state(h)};
+
+		if (h->up)
+			s.endpoint = peer_via(h->peer)->endpoint;
+		else if (helper_endpoints(h, list))
+			s.endpoint = list[0];
+		visit(ctx, &s);
+	}
+}
+
+uint64_t mesh_counter(const struct mesh *mesh, enum mesh_counter counter)
+{
+	assert(counter < MESH_COUNTER_COUNT);
+	if (counter == MESH_flow_evicted)
+		return flow_evicted(mesh->flows);
+	return mesh->counters[counter];
+}
+
+const char *mesh_counter_name(enum mesh_counter counter)
+{
+	static const char *const names[] = {
+#define X(name) #name,
+		MESH_COUNTERS(X)
+#undef X
+	};
+
+	assert(counter < MESH_COUNTER_COUNT);
+	return names[counter];
+}
