@@ -92,6 +92,7 @@ struct registry_sink {
  * -ENOMEM. */
 int registry_new(uint8_t op_node, const uint8_t seed[static 16], struct registry **ret_registry);
 void registry_free(struct registry *registry);
+uint8_t registry_op_node(const struct registry *registry);
 
 /* One transaction; heights never go down but by registry_undo(). A transaction that neither spends
  * a live seal nor has our magic costs a lookup an input and a look at its outputs. 0, -ENOMEM, or

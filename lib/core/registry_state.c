@@ -402,6 +402,11 @@ void registry_prune(struct registry *registry, uint32_t height)
 		registry->change_count * sizeof(registry->changes[0]));
 }
 
+uint8_t registry_op_node(const struct registry *registry)
+{
+	return registry->op_node;
+}
+
 void registry_count(const struct registry *registry, struct registry_counts *ret_counts)
 {
 	ret_counts->objects = HASH_COUNT(registry->objects);

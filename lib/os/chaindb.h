@@ -15,6 +15,9 @@
 
 struct chaindb;
 
+/* Where chainwatch puts it when nothing else is said. */
+#define CHAINDB_PATH DNET_STATEDIR "/chain/chain.db"
+
 enum {
 	CHAINDB_SCHEMA = 1, /* of this program; a database with a higher number is refused */
 	CHAINDB_ERROR_MAX = 512,

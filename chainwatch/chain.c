@@ -1,0 +1,527 @@
+#include "chainwatch/chain.h"
+
+#include "core/error.h"
+#include "os/base.h"
+#include "os/clock.h"
+#include "os/log.h"
+#include "wire/hex.h"
+#include "wire/tx.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	BATCH = 64,	     /* blocks asked for at once */
+	NEAR = 6,	     /* blocks behind that still count as following */
+	ERROR_BEHIND = 2000, /* the source's chain is shorter, and it does not know our tip */
+	ERROR_MOVED,	     /* the source changed its mind meanwhile: step again */
+	ERROR_BLOCK,	     /* a block that cannot be read */
+	ERROR_BIRTH,	     /* the source has not come to the birth height */
+};
+
+/*	STARTING ──► SYNCING ◄──► FOLLOWING
+ *	    │            │            │
+ *	    └────────────┴──► WAITING ◄┘   the source fails, or is behind; the next good step leaves
+ *	                 │                 it again
+ *	                 └──► STOPPED      another network, a reorganisation past what is kept; left
+ *	                                   only if the source comes back to what is known
+ */
+struct chain {
+	struct chain_config config;
+	struct source *source;	   /* borrowed */
+	struct store *store;	   /* borrowed */
+	struct registry *registry; /* owned */
+	struct mempool *mempool;   /* owned */
+	bool network_ok;	   /* the genesis was compared since the source last failed */
+	bool tip_moved;		   /* since the mempool was last judged */
+	bool lost;		   /* the registry is not what the store has: load it anew */
+	uint64_t logged_ns;	   /* when progress was logged last */
+	struct chain_report report;
+};
+
+const char *chain_state_name(enum chain_state state)
+{
+	switch (state) {
+	case CHAIN_STARTING:
+		return "starting";
+	case CHAIN_SYNCING:
+		return "syncing";
+	case CHAIN_FOLLOWING:
+		return "following";
+	case CHAIN_WAITING:
+		return "waiting";
+	case CHAIN_STOPPED:
+		return "stopped";
+	}
+	return "?";
+}
+
+/* The registry as the store has it, in place of the one there is. */
+static int reload(struct chain *c)
+{
+	struct registry *registry;
+	int result = registry_new(c->config.params.op_node, c->config.seed, &registry);
+
+	if (!result)
+		result = store_load(c->store, registry);
+	if (result) {
+		registry_free(registry);
+		return result;
+	}
+	mempool_free(c->mempool);
+	registry_free(c->registry);
+	c->registry = registry;
+	c->mempool = mempool_new(c->source, c->store, registry);
+	c->lost = c->mempool == NULL;
+	return c->mempool ? 0 : -ENOMEM;
+}
+
+int chain_new(const struct chain_config *config, struct chain **ret_chain,
+	      char ret_error[static STORE_ERROR_MAX])
+{
+	struct chain *c = calloc(1, sizeof(*c));
+	int result = -ENOMEM;
+
+	if (c) {
+		c->config = *config;
+		c->source = config->source;
+		c->store = config->store;
+		result = reload(c);
+	}
+	if (result) {
+		snprintf(ret_error, STORE_ERROR_MAX, "%s",
+			 result == -ENOMEM ? "out of memory" : store_error(config->store));
+		chain_free(c);
+		return result;
+	}
+	*ret_chain = c;
+	return 0;
+}
+
+void chain_free(struct chain *c)
+{
+	if (!c)
+		return;
+	mempool_free(c->mempool);
+	registry_free(c->registry);
+	free(c);
+}
+
+_printf_(3, 4) static int fail(struct chain *c, int result, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(c->report.error, sizeof(c->report.error), format, args);
+	va_end(args);
+	return result;
+}
+
+static int fail_source(struct chain *c, int result)
+{
+	c->network_ok = false;
+	c->report.trouble = c->source->ops->trouble(c->source);
+	return fail(c, result, "%s", c->source->ops->error(c->source));
+}
+
+static int fail_store(struct chain *c, int result)
+{
+	return fail(c, result, "%s", store_error(c->store));
+}
+
+/* Asked anew after each failure: another node may stand there now. */
+static int check_network(struct chain *c)
+{
+	char theirs[HASH_TEXT_SIZE], ours[HASH_TEXT_SIZE];
+	struct hash256 genesis;
+	int result = c->source->ops->genesis(c->source, &genesis);
+
+	if (result)
+		return fail_source(c, result);
+	if (memcmp(&genesis, &c->config.params.genesis, sizeof(genesis)) != 0) {
+		hash_format(&genesis, theirs);
+		hash_format(&c->config.params.genesis, ours);
+		return fail(c, -DNET_ENETWORK,
+			    "the chain node is on another network: its genesis block is %.16s…, "
+			    "that of %s is %.16s…: check chain and rpc-url",
+			    theirs, c->config.params.name, ours);
+	}
+	c->network_ok = true;
+	return 0;
+}
+
+/* The block below the first one that is read. */
+static int set_base(struct chain *c)
+{
+	struct store_tip base = {.height = c->config.birth_height - 1};
+	size_t count;
+	int result = c->source->ops->hashes(c->source, base.height, 1, &base.hash, &count);
+
+	if (result)
+		return fail_source(c, result);
+	if (count == 0)
+		return fail(c, -ERROR_BIRTH,
+			    "the chain node has not come to height %u yet, where records begin "
+			    "(birth-height): waiting",
+			    c->config.birth_height);
+	result = store_set_base(c->store, &base);
+	return result ? fail_store(c, result) : 0;
+}
+
+/* Judges all transactions of a raw block that stands on the tip; inside a transaction. */
+static int apply_block(struct chain *c, const struct hash256 *hash, const uint8_t *raw, size_t len)
+{
+	struct block_view block;
+	struct store_tip tip, next;
+	struct hash256 found;
+	struct tx_view tx;
+	int result;
+
+	store_tip(c->store, &tip);
+	if (block_open(&block, raw, len) != TX_OK)
+		return fail(c, -ERROR_BLOCK, "block %u cannot be read: %s", tip.height + 1,
+			    tx_reason_text(block.reason));
+	block_hash(raw, &found);
+	if (memcmp(&found, hash, sizeof(found)) != 0)
+		return fail(c, -ERROR_BLOCK,
+			    "the chain node gave another block than asked for at height %u",
+			    tip.height + 1);
+	if (memcmp(&block.header.prev, &tip.hash, sizeof(tip.hash)) != 0)
+		return -ERROR_MOVED;
+	next = (struct store_tip){
+		.height = tip.height + 1, .hash = *hash, .time = block.header.time};
+	result = store_add_block(c->store, &next);
+	while (!result && block_next(&block, &tx))
+		result = registry_apply_tx(c->registry, next.height, block.tx_index, &tx,
+					   store_sink(c->store));
+	if (result)
+		return result == -ENOMEM ? fail(c, result, "out of memory") : fail_store(c, result);
+	if (block.reason != TX_OK)
+		return fail(c, -ERROR_BLOCK, "block %u cannot be read: %s", next.height,
+			    tx_reason_text(block.reason));
+	c->report.blocks_read++;
+	c->report.bytes_read += len;
+	return 0;
+}
+
+/* Back to the committed state after a failure half way. */
+static void take_back(struct chain *c)
+{
+	struct store_tip tip;
+
+	store_rollback(c->store);
+	if (!store_tip(c->store, &tip) || registry_undo(c->registry, tip.height))
+		c->lost = true;
+}
+
+static void commit_done(struct chain *c)
+{
+	uint32_t lowest;
+
+	c->report.blocks = true;
+	c->tip_moved = true;
+	if (store_lowest(c->store, &lowest) == 0)
+		registry_prune(c->registry, lowest);
+}
+
+struct forward {
+	struct chain *chain;
+	const struct hash256 *hashes;
+	uint64_t until_ns;
+	bool one_commit; /* the caller commits */
+	bool out_of_time;
+};
+
+static int on_block(void *arg, size_t index, const uint8_t *raw, size_t len)
+{
+	struct forward *f = arg;
+	struct chain *c = f->chain;
+	int result;
+
+	if (f->out_of_time)
+		return 0;
+	result = f->one_commit ? 0 : store_begin(c->store);
+	if (result)
+		return fail_store(c, result);
+	result = apply_block(c, &f->hashes[index], raw, len);
+	if (!result && !f->one_commit) {
+		result = store_commit(c->store);
+		if (result)
+			fail_store(c, result);
+	}
+	if (result && !f->one_commit)
+		take_back(c);
+	if (result || f->one_commit)
+		return result;
+	commit_done(c);
+	f->out_of_time = clock_monotonic_ns() >= f->until_ns || atomic_load(c->config.stop);
+	return 0;
+}
+
+/* Up to BATCH blocks on top of the tip. *ret_count: how many the source had. */
+static int go_forward(struct chain *c, uint64_t budget_ms, bool one_commit, size_t *ret_count)
+{
+	struct hash256 hashes[BATCH];
+	struct forward f = {.chain = c,
+			    .hashes = hashes,
+			    .until_ns = clock_monotonic_ns() + budget_ms * NS_PER_MS,
+			    .one_commit = one_commit};
+	struct store_tip tip;
+	int result;
+
+	store_tip(c->store, &tip);
+	result = c->source->ops->hashes(c->source, tip.height + 1, BATCH, hashes, ret_count);
+	if (!result && *ret_count > 0) {
+		c->report.error[0] = '\0';
+		result = c->source->ops->blocks(c->source, hashes, *ret_count, on_block, &f);
+	}
+	if (result && result != -ERROR_MOVED && c->report.error[0] == '\0')
+		return fail_source(c, result);
+	c->report.more = f.out_of_time || *ret_count == BATCH;
+	return result;
+}
+
+/* The highest block of ours that is on the source's best chain. */
+static int find_fork(struct chain *c, uint32_t *ret_height)
+{
+	struct source_header header;
+	struct store_tip tip;
+	struct hash256 hash;
+	uint32_t lowest;
+	int result;
+
+	store_tip(c->store, &tip);
+	result = store_lowest(c->store, &lowest);
+	if (result)
+		return fail_store(c, result);
+	for (uint32_t height = tip.height; height-- > lowest;) {
+		result = store_hash_at(c->store, height, &hash);
+		if (result)
+			return fail_store(c, result);
+		result = c->source->ops->header(c->source, &hash, &header);
+		if (result && result != -ENOENT)
+			return fail_source(c, result);
+		if (!result && header.active) {
+			*ret_height = height;
+			return 0;
+		}
+	}
+	return fail(c, -DNET_EREORG,
+		    "the chain node's chain shares none of the %u blocks that are kept (back to "
+		    "height %u): check that the node is right; to follow it, stop chainwatch, "
+		    "remove its db file and start it again",
+		    tip.height - lowest + 1, lowest);
+}
+
+/* Undoes down to the fork and applies the other branch, all in one transaction: readers see the old
+ * chain or the new one, never the hole between them. */
+static int reorganise(struct chain *c, uint32_t fork)
+{
+	struct store_tip before, now;
+	size_t count = BATCH;
+	int result;
+
+	store_tip(c->store, &before);
+	log_notice("chain: blocks %u to %u are no longer on the best chain", fork + 1,
+		   before.height);
+	result = store_begin(c->store);
+	if (!result)
+		result = store_undo(c->store, fork);
+	if (result)
+		fail_store(c, result);
+	if (!result && registry_undo(c->registry, fork)) {
+		c->lost = true;
+		result = fail(c, -ENOMEM, "out of memory");
+	}
+	now.height = fork;
+	while (!result && now.height < before.height && count == BATCH) {
+		result = go_forward(c, UINT32_MAX, true, &count);
+		store_tip(c->store, &now);
+		if (!result && atomic_load(c->config.stop))
+			result = fail(c, -ECANCELED, "stopping");
+	}
+	if (!result) {
+		result = store_commit(c->store);
+		if (result)
+			fail_store(c, result);
+	}
+	if (result) {
+		/* what was undone in memory cannot be redone: it comes from the store again */
+		store_rollback(c->store);
+		c->lost = true;
+		return result;
+	}
+	c->report.reorg = true;
+	c->report.reorgs++;
+	c->report.blocks_undone += before.height - fork;
+	c->report.more = true;
+	commit_done(c);
+	return 0;
+}
+
+/* Our tip is not on the source's best chain. */
+static int change_branch(struct chain *c, const struct hash256 *best, bool tip_is_known)
+{
+	struct source_header header;
+	struct store_tip tip;
+	uint32_t fork = 0;
+	int result = check_network(c);
+
+	if (result)
+		return result;
+	store_tip(c->store, &tip);
+	result = c->source->ops->header(c->source, best, &header);
+	if (result)
+		return result == -ENOENT ? -ERROR_MOVED : fail_source(c, result);
+	/* A node that was wiped or is reading its chain anew proves nothing by not knowing it. */
+	if (!tip_is_known && header.height <= tip.height)
+		return fail(c, -ERROR_BEHIND,
+			    "the chain node is at height %u and does not know our tip at %u: it is "
+			    "probably still reading its chain; waiting",
+			    header.height, tip.height);
+	result = find_fork(c, &fork);
+	return result ? result : reorganise(c, fork);
+}
+
+static void log_progress(struct chain *c, const struct store_tip *tip)
+{
+	uint64_t now = clock_monotonic_ns();
+	uint32_t first = c->config.birth_height;
+
+	if (now - c->logged_ns < 5 * NS_PER_S || c->report.source_height <= tip->height)
+		return;
+	c->logged_ns = now;
+	log_info("chain: read up to height %u of %u (%.1f %%)", tip->height,
+		 c->report.source_height,
+		 100.0 * (tip->height - first + 1) / (c->report.source_height - first + 1));
+}
+
+/* Brings the tip nearer to the source's. *ret_at_tip: it is there. */
+static int follow(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
+{
+	struct source_header header = {.active = false};
+	struct store_tip tip;
+	struct hash256 best;
+	size_t count;
+	int result = c->source->ops->tip(c->source, &best);
+
+	if (result)
+		return fail_source(c, result);
+	store_tip(c->store, &tip);
+	*ret_at_tip = memcmp(&best, &tip.hash, sizeof(best)) == 0;
+	if (*ret_at_tip) {
+		c->report.source_height = tip.height;
+		return 0;
+	}
+	result = c->source->ops->header(c->source, &tip.hash, &header);
+	if (result && result != -ENOENT)
+		return fail_source(c, result);
+	if (result == -ENOENT || !header.active)
+		return change_branch(c, &best, result != -ENOENT);
+	result = c->source->ops->header(c->source, &best, &header);
+	if (result && result != -ENOENT)
+		return fail_source(c, result);
+	if (!result)
+		c->report.source_height = header.height;
+	result = go_forward(c, budget_ms, false, &count);
+	c->report.more = true;
+	store_tip(c->store, &tip);
+	log_progress(c, &tip);
+	return result;
+}
+
+static int watch_mempool(struct chain *c)
+{
+	struct store_tip tip;
+	int result;
+
+	store_tip(c->store, &tip);
+	result = mempool_step(c->mempool, &tip.hash, tip.height, c->tip_moved, clock_wall_s(),
+			      &c->report.pool);
+	if (result) {
+		c->lost = result == -ENOMEM;
+		c->report.error[0] = '\0';
+		if (c->source->ops->trouble(c->source) != SOURCE_FINE)
+			return fail_source(c, result);
+		return fail_store(c, result);
+	}
+	c->report.mempool = c->report.pool.changed;
+	c->report.more = c->report.pool.more;
+	c->tip_moved = c->tip_moved && c->report.pool.more && !c->report.pool.changed;
+	return 0;
+}
+
+static int step(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
+{
+	struct store_tip tip;
+	int result = c->lost ? reload(c) : 0;
+
+	if (result)
+		return result == -ENOMEM ? fail(c, result, "out of memory") : fail_store(c, result);
+	if (!c->network_ok)
+		result = check_network(c);
+	if (!result && !store_tip(c->store, &tip)) {
+		store_set_now(c->store, clock_wall_s());
+		result = set_base(c);
+	}
+	if (!result) {
+		store_set_now(c->store, clock_wall_s());
+		result = follow(c, budget_ms, ret_at_tip);
+	}
+	if (!result && *ret_at_tip)
+		result = watch_mempool(c);
+	return result;
+}
+
+/* A few blocks more do not make a follower one that has to catch up. */
+static enum chain_state state_of(const struct chain *c, int result, bool at_tip)
+{
+	const struct chain_report *r = &c->report;
+	bool near = r->state == CHAIN_FOLLOWING && r->tip.height + NEAR >= r->source_height;
+
+	switch (result) {
+	case 0:
+		return at_tip || near ? CHAIN_FOLLOWING : CHAIN_SYNCING;
+	case -DNET_ENETWORK:
+	case -DNET_EREORG:
+		return CHAIN_STOPPED;
+	}
+	return CHAIN_WAITING;
+}
+
+void chain_step(struct chain *c, uint64_t budget_ms, struct chain_report *ret_report)
+{
+	struct chain_report *report = &c->report;
+	bool at_tip = false;
+	int result;
+
+	report->blocks = report->reorg = report->mempool = report->more = false;
+	report->trouble = SOURCE_FINE;
+	report->error[0] = '\0';
+	result = step(c, budget_ms, &at_tip);
+	if (result == -ERROR_MOVED) {
+		report->error[0] = '\0';
+		report->more = true;
+		result = 0;
+	}
+	report->failures += result != 0;
+	report->more &= result == 0;
+	report->has_tip = store_tip(c->store, &report->tip);
+	report->state = state_of(c, result, at_tip);
+	report->requests = c->source->ops->requests(c->source);
+	store_count(c->store, &report->counts);
+	registry_count(c->registry, &report->live);
+	*ret_report = *report;
+}
+
+int chain_submit(struct chain *c, const uint8_t *raw, size_t len, struct hash256 *ret_txid,
+		 char error[static 512])
+{
+	int result = c->source->ops->submit(c->source, raw, len, ret_txid);
+
+	if (result)
+		snprintf(error, 512, "%s", c->source->ops->error(c->source));
+	return result;
+}

@@ -1,0 +1,76 @@
+#ifndef CHAINWATCH_CHAIN_H
+#define CHAINWATCH_CHAIN_H
+
+/* Follows the best chain of a source, block by block, and its mempool. The cursor is (height, hash)
+ * in chain.db; everything else is looked up again. */
+
+#include "chainwatch/mempool.h"
+#include "chainwatch/source.h"
+#include "chainwatch/store.h"
+
+#include "core/chainparams.h"
+#include "core/registry.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct chain;
+
+enum chain_state {
+	CHAIN_STARTING,	 /* nothing heard from the source yet */
+	CHAIN_SYNCING,	 /* blocks are left to be read */
+	CHAIN_FOLLOWING, /* at the source's tip */
+	CHAIN_WAITING,	 /* the source is away or says nothing useful; what is known stays */
+	CHAIN_STOPPED,	 /* only a person can help; what is known stays */
+};
+
+const char *chain_state_name(enum chain_state state);
+
+struct chain_config {
+	struct chainparams params;
+	struct source *source;	 /* borrowed */
+	struct store *store;	 /* borrowed */
+	const atomic_bool *stop; /* borrowed; true: come back soon */
+	uint32_t birth_height;
+	uint32_t keep;
+	uint8_t seed[16]; /* random */
+};
+
+/* What a step did and what is known after it; a value, so that another thread may have a copy. */
+struct chain_report {
+	enum chain_state state;
+	char error[512]; /* "" when nothing is wrong */
+	enum source_trouble trouble;
+	struct store_tip tip;
+	bool has_tip;
+	uint32_t source_height; /* as far as it is known; 0: not yet */
+	bool blocks;		/* this step: the tip moved */
+	bool reorg;		/* this step: and blocks were taken back */
+	bool mempool;		/* this step: what is pending or revoked changed */
+	bool more;		/* step again at once */
+	uint64_t blocks_read;	/* since the start… */
+	uint64_t bytes_read;
+	uint64_t reorgs;
+	uint64_t blocks_undone;
+	uint64_t failures;
+	uint64_t requests;
+	struct store_counts counts;
+	struct registry_counts live;
+	struct mempool_result pool;
+};
+
+/* Loads what the store has. 0, -ENOMEM, or the store's error with text in ret_error. */
+int chain_new(const struct chain_config *config, struct chain **ret_chain,
+	      char ret_error[static STORE_ERROR_MAX]);
+void chain_free(struct chain *chain);
+
+/* One step: some blocks (about budget_ms of them) or, at the tip, the mempool. Blocks while it
+ * talks to the source. */
+void chain_step(struct chain *chain, uint64_t budget_ms, struct chain_report *ret_report);
+
+/* Hands a raw transaction to the source. 0 or a negative errno with the source's words in error. */
+int chain_submit(struct chain *chain, const uint8_t *raw, size_t len, struct hash256 *ret_txid,
+		 char error[static 512]);
+
+#endif

@@ -1,0 +1,351 @@
+/* chainwatch follows a chain node and writes what concerns dnets into chain.db.
+ *
+ * To read it, in this order:
+ *	chain.c       the cursor: one block after the other, reorganisations, the steps
+ *	mempool.c     what waits to be mined and already revokes
+ *	core/registry which transaction may change what (not here: doc/records.md 3 and 4)
+ *	store.c       what the registry says as rows; store_rows.c, store_load.c, schema.c
+ *	source.h      where blocks come from; source_rpc.c: a node of the Bitcoin family
+ *	feed.c        ZMQ, which only says "look"
+ *	watch.c       the loop around it: when to look, the worker, what is published; cmds.c
+ */
+#include "chainwatch/watch.h"
+
+#include "config.h"
+#include "core/chainparams.h"
+#include "os/base.h"
+#include "os/chaindb.h"
+#include "os/file.h"
+#include "os/log.h"
+#include "os/loop.h"
+#include "os/rand.h"
+#include "os/rpc.h"
+#include "os/sandbox.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	STATUS_FAILED = 1,
+	STATUS_CONFIG = 2,
+	CHAIN_FILE_MAX = 64 << 10,
+	KEEP_MIN = 10,
+	KEEP_MAX = 100000,
+};
+
+#define FIELD(member) offsetof(struct chainwatch_config, member)
+
+static const struct conf_option options[] = {
+	DAEMON_OPTIONS(struct chainwatch_config, daemon, "chainwatch"),
+	{"", "chain", CONF_STRING, "bitcoin", 1, CHAIN_NAME_SIZE - 1, FIELD(chain),
+	 "profile: bitcoin, bitcoin-testnet4, bitcoin-signet, bitcoin-regtest, litecoin, "
+	 "litecoin-testnet or litecoin-regtest"},
+	{"", "chain-file", CONF_PATH, NULL, 0, 0, FIELD(chain_file),
+	 "file of lines field = value that replace fields of the profile, for a chain that is not "
+	 "in the table"},
+	{"", "rpc-url", CONF_STRING, NULL, 0, 300, FIELD(rpc_url),
+	 "where the chain node answers; empty: http://127.0.0.1 and the profile's port"},
+	{"", "rpc-user", CONF_STRING, NULL, 0, 200, FIELD(rpc_user), "user at the chain node"},
+	{"", "rpc-password", CONF_STRING, NULL, 0, 200, FIELD(rpc_password),
+	 "password at the chain node; better in the file than on the command line"},
+	{"", "rpc-cookie", CONF_PATH, NULL, 0, 0, FIELD(rpc_cookie),
+	 "cookie file of the chain node, in place of user and password"},
+	{"", "rpc-timeout", CONF_DURATION, "30s", 100, 600000, FIELD(rpc_timeout_ms),
+	 "how long to wait for an answer of the chain node"},
+	{"", "zmq", CONF_LIST, NULL, 0, 16, FIELD(zmq),
+	 "ZMQ publisher of the chain node (tcp://127.0.0.1:28332), may be repeated; a hint that "
+	 "makes it faster, never needed"},
+	{"", "poll", CONF_DURATION, "250ms", 20, 3600000, FIELD(poll_ms),
+	 "how often to ask the chain node"},
+	{"", "poll-zmq", CONF_DURATION, "5s", 20, 3600000, FIELD(poll_zmq_ms),
+	 "how often to ask once ZMQ tells of transactions"},
+	{"", "birth-height", CONF_INT, "0", 0, INT32_MAX, FIELD(birth_height),
+	 "height of the first block that is read; 0: the profile's"},
+	{"", "keep-headers", CONF_INT, "1000", KEEP_MIN, KEEP_MAX, FIELD(keep_headers),
+	 "blocks that can be undone in a reorganisation"},
+	{"", "db", CONF_PATH, CHAINDB_PATH, 0, 0, FIELD(db),
+	 "chain.db; its folder must be readable for who reads it"},
+};
+
+static const struct conf_program program = {
+	.name = "chainwatch",
+	.version = PACKAGE_VERSION,
+	.summary = "follows a chain node and keeps what concerns dnets in chain.db",
+	.path = DNET_SYSCONFDIR "/chainwatch.conf",
+	.options = options,
+	.options_count = ARRAY_SIZE(options),
+};
+
+struct override {
+	struct chainparams *params;
+	char error[96];
+};
+
+static const char *on_field(void *arg, unsigned line, const char *section, const char *name,
+			    const char *value)
+{
+	struct override *o = arg;
+
+	switch (section[0] ? -ENOENT : chainparams_set(o->params, name, value)) {
+	case 0:
+		return NULL;
+	case -ENOENT:
+		snprintf(o->error, sizeof(o->error), "a profile has no field '%.40s'", name);
+		return o->error;
+	}
+	snprintf(o->error, sizeof(o->error), "%.24s cannot be '%.40s'", name, value);
+	return o->error;
+}
+
+static bool read_chain_file(const char *path, struct chainparams *params)
+{
+	_cleanup_(freep) char *text = NULL;
+	struct override override = {.params = params};
+	char error[CONF_ERROR_MAX];
+	size_t len;
+	int result = file_read(path, CHAIN_FILE_MAX, &text, &len);
+
+	if (result) {
+		log_error("chain-file %s: %s", path, strerror(-result));
+		return false;
+	}
+	result = conf_visit_text(path, text, len, on_field, &override, error);
+	if (result)
+		log_error("%s", error);
+	return !result;
+}
+
+/* Fills in what depends on the profile. */
+static bool complete_config(struct chainwatch_config *config, struct chainparams *ret_params)
+{
+	const struct chainparams *found = chainparams_find(config->chain);
+
+	if (!found) {
+		log_error("chain is '%s', which is no profile; see chainwatch --help",
+			  config->chain);
+		return false;
+	}
+	*ret_params = *found;
+	if (config->chain_file[0] && !read_chain_file(config->chain_file, ret_params))
+		return false;
+	if (strchr(config->rpc_url, '@')) {
+		log_error("rpc-url must not hold credentials: use rpc-user and rpc-password, or "
+			  "rpc-cookie");
+		return false;
+	}
+	if (config->rpc_cookie[0] && config->rpc_user[0]) {
+		log_error("give rpc-cookie, or rpc-user and rpc-password, not both");
+		return false;
+	}
+	if (!config->rpc_url[0]) {
+		free(config->rpc_url);
+		config->rpc_url = xasprintf("http://127.0.0.1:%u/", ret_params->rpc_port);
+	}
+	free(config->chain);
+	config->chain = xstrdup(ret_params->name);
+	if (config->birth_height == 0)
+		config->birth_height = ret_params->birth_height;
+	return true;
+}
+
+/* The folder is for readers too: they may be other users. */
+static bool make_db_folder(const struct chainwatch_config *config)
+{
+	_cleanup_(freep) char *path = xstrdup(config->db);
+	const char *folder = dirname(path);
+	unsigned uid, gid;
+	int result = file_make_folder(folder, 0755);
+
+	if (result) {
+		log_error("folder %s of db: %s", folder, strerror(-result));
+		return false;
+	}
+	if (config->daemon.user[0] && geteuid() == 0 &&
+	    sandbox_user_find(config->daemon.user, &uid, &gid) == 0 &&
+	    (chown(folder, uid, gid) || chown(config->daemon.state_folder, uid, gid))) {
+		log_error("cannot give %s to %s: %s", folder, config->daemon.user, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static bool enter_sandbox(const struct chainwatch_config *config)
+{
+	/* to the chain node, by name or address, again and again */
+	static const char *const syscalls[] = {"socket", "connect", "bind", "uname", NULL};
+	const struct sandbox sandbox = {
+		.role = "chainwatch",
+		.user = config->daemon.user,
+		.syscalls = syscalls,
+		.no_seccomp = !config->daemon.sandbox,
+	};
+	int result = sandbox_enter(&sandbox);
+
+	if (result)
+		log_error("cannot give up rights: %s", strerror(-result));
+	return !result;
+}
+
+static struct source *open_source(const struct chainwatch_config *config, const atomic_bool *stop)
+{
+	const struct rpc_config rpc = {
+		.url = config->rpc_url,
+		.user = config->rpc_user,
+		.password = config->rpc_password,
+		.cookie_file = config->rpc_cookie,
+		.timeout_ms = (uint32_t)config->rpc_timeout_ms,
+		.cancel = stop,
+	};
+	struct source *source = NULL;
+	int result = source_rpc_new(&rpc, &source);
+
+	if (result)
+		log_error("rpc-url %s: %s", config->rpc_url, strerror(-result));
+	return source;
+}
+
+static struct store *open_store(const struct chainwatch_config *config,
+				const struct chainparams *params)
+{
+	const struct store_config wanted = {
+		.path = config->db,
+		.chain = params->name,
+		.genesis = params->genesis,
+		.birth_height = (uint32_t)config->birth_height,
+		.keep = (uint32_t)config->keep_headers,
+	};
+	char error[STORE_ERROR_MAX];
+	struct store *store = NULL;
+
+	if (store_open(&wanted, &store, error))
+		log_error("%s", error);
+	return store;
+}
+
+static struct chain *open_chain(const struct chainwatch_config *config,
+				const struct chainparams *params, struct source *source,
+				struct store *store, const atomic_bool *stop)
+{
+	struct chain_config wanted = {
+		.params = *params,
+		.source = source,
+		.store = store,
+		.stop = stop,
+		.birth_height = (uint32_t)config->birth_height,
+		.keep = (uint32_t)config->keep_headers,
+	};
+	char error[STORE_ERROR_MAX];
+	struct chain *chain = NULL;
+
+	rand_bytes(wanted.seed, sizeof(wanted.seed));
+	if (chain_new(&wanted, &chain, error))
+		log_error("%s", error);
+	return chain;
+}
+
+static bool open_feed(struct watch *w)
+{
+	const struct conf_list *zmq = &w->config->zmq;
+	size_t bad = 0;
+
+	if (zmq->count == 0)
+		return true;
+	if (feed_new(w->loop, zmq->items, zmq->count, watch_look, w, &w->feed, &bad)) {
+		log_error("zmq '%s' is no endpoint; it looks like tcp://127.0.0.1:28332",
+			  zmq->items[bad]);
+		return false;
+	}
+	return true;
+}
+
+static bool open_control(struct watch *w)
+{
+	const struct daemon_options *options_ = &w->config->daemon;
+	struct ctl_config config = {
+		.program = program.name,
+		.version = program.version,
+		.path = options_->control,
+		.group = options_->control_group,
+		.commands = watch_commands,
+		.commands_count = watch_commands_count,
+		.topics = watch_topics,
+		.arg = w,
+	};
+	unsigned mode;
+	int result;
+
+	if (daemon_control_mode(options_, &mode))
+		config.mode = mode;
+	result = ctl_server_new(w->loop, &config, &w->ctl);
+	if (result)
+		log_error("control socket %s: %s", options_->control, strerror(-result));
+	return !result;
+}
+
+/* The loop, until a signal. */
+static int serve(struct daemon *d, const struct chainwatch_config *config,
+		 const struct chainparams *params, struct store *store)
+{
+	static struct watch w; /* large, and there is one */
+	struct source *source = NULL;
+	struct chain *chain = NULL;
+	int status = STATUS_FAILED;
+
+	w.config = config;
+	w.loop = d->loop;
+	/* the socket is bound by the user who started us, everything else after */
+	if (!open_control(&w) || !enter_sandbox(config))
+		goto out;
+	source = open_source(config, &w.stop);
+	if (source)
+		chain = open_chain(config, params, source, store, &w.stop);
+	if (!chain)
+		goto out;
+	watch_init(&w, config, d->loop, chain);
+	if (open_feed(&w)) {
+		log_notice("following %s at %s into %s", config->chain, config->rpc_url,
+			   config->db);
+		daemon_run(d);
+		status = 0;
+	}
+	watch_done(&w);
+	source->ops->free(source);
+	return status;
+out:
+	ctl_server_free(w.ctl);
+	if (source)
+		source->ops->free(source);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct chainwatch_config config = {.chain = NULL};
+	struct chainparams params;
+	struct store *store = NULL;
+	struct daemon d;
+	int status;
+
+	setenv("UV_THREADPOOL_SIZE", "1", 0); /* one step at a time */
+	umask(0022);			      /* readers of chain.db are other users */
+	status = daemon_init(&d, &program, argc, argv, &config, &config.daemon);
+	if (status < 0 && !complete_config(&config, &params))
+		status = STATUS_CONFIG;
+	if (status < 0 && d.check_only)
+		status = daemon_check_done(&d);
+	if (status < 0) {
+		status = STATUS_FAILED;
+		if (make_db_folder(&config))
+			store = open_store(&config, &params);
+		if (store)
+			status = serve(&d, &config, &params, store);
+		store_close(store);
+	}
+	daemon_done(&d);
+	conf_free(&program, &config);
+	return status;
+}

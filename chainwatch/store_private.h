@@ -1,0 +1,64 @@
+#ifndef CHAINWATCH_STORE_PRIVATE_H
+#define CHAINWATCH_STORE_PRIVATE_H
+
+/* Shared by store.c and store_rows.c only. */
+
+#include "chainwatch/store.h"
+
+#include <sqlite3.h>
+
+enum store_statement {
+	STORE_ADD_BLOCK,
+	STORE_DROP_BLOCKS,
+	STORE_TIP,
+	STORE_HASH_AT,
+	STORE_LOWEST,
+	STORE_CHANGE,
+	STORE_LOG,
+	STORE_OBJECT,
+	STORE_OBJECT_END,
+	STORE_SEAL,
+	STORE_SEAL_SPENT,
+	STORE_REVOCATION,
+	STORE_PENDING,
+	STORE_PENDING_SEAL,
+	STORE_PENDING_LOG,
+	STORE_NODE,
+	STORE_LINK,
+	STORE_ROSTER,
+	STORE_ENDPOINT,
+	STORE_GRANT,
+	STORE_TRANSFER,
+	STORE_NODE_END,
+	STORE_LINK_END,
+	STORE_ROSTER_END,
+	STORE_ENDPOINT_END,
+	STORE_GRANT_END,
+	STORE_TRANSFER_END,
+	STORE_STATEMENTS
+};
+
+struct store {
+	sqlite3 *db;
+	sqlite3_stmt *statements[STORE_STATEMENTS];
+	struct registry_sink sink;
+	struct store_tip tip;	    /* as written, perhaps not committed */
+	struct store_tip committed; /* what store_rollback() goes back to */
+	bool has_tip;
+	bool dirty; /* rows changed since store_begin() */
+	uint32_t keep;
+	uint64_t now_s;
+	struct store_counts counts;
+	char error[STORE_ERROR_MAX];
+};
+
+/* Notes why, by SQLite's code; returns the negative errno. */
+int store_fail(struct store *store, const char *what);
+/* A statement, reset and unbound. */
+sqlite3_stmt *store_statement(struct store *store, enum store_statement which);
+/* Runs one that returns no rows. */
+int store_step(struct store *store, sqlite3_stmt *statement);
+/* The callbacks of store_sink(). */
+void store_init_sink(struct store *store);
+
+#endif

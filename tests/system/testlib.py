@@ -1,0 +1,470 @@
+"""What the system tests share: a litecoind on regtest, chainwatch, raw transactions with records.
+
+Every process is started in a temporary folder with ports chosen free, and ended by its pid."""
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+LITECOIND = "/usr/lib/litecoin/litecoind"
+COIN = 100_000_000
+SEAL = 10_000
+GENESIS = "530827f38f93b43ed12af0b3ad25a288dc02ed74d6d7857862df51fc56c416f9"
+
+DNET_CREATE, OVC_CREATE, OVR_CREATE = 0x01, 0x02, 0x03
+NODE_PUT, NODE_DEL, LINK, UNLINK, ROSTER = 0x10, 0x11, 0x12, 0x13, 0x14
+ENDPOINT_PUT, ENDPOINT_DEL, GRANT, REVOKE = 0x20, 0x21, 0x22, 0x23
+TRANSFER, CLOSE = 0x30, 0x31
+
+
+def need_litecoind():
+    """Ends the test as skipped when there is no chain node to run against."""
+    if not os.access(LITECOIND, os.X_OK):
+        print("SKIP: %s is missing: apt-get install litecoind" % LITECOIND)
+        sys.exit(77)
+
+
+def top_builddir():
+    return os.environ.get("top_builddir") or os.getcwd()
+
+
+def program(path):
+    return os.path.join(top_builddir(), path)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(fact, what, seconds=20.0, interval=0.01):
+    """Returns the first true value of fact(); the time it took is not slept away."""
+    end = time.monotonic() + seconds
+    while True:
+        value = fact()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError("not within %g s: %s" % (seconds, what))
+        select.select([], [], [], interval)
+
+
+class Process:
+    """A child that is ended by its pid, whatever happens."""
+
+    def __init__(self, argv, log):
+        self.log_path = log
+        with open(log, "ab") as out:
+            self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    @property
+    def pid(self):
+        return self.child.pid
+
+    def alive(self):
+        return self.child.poll() is None
+
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def stop(self, number=signal.SIGTERM, seconds=20):
+        if self.alive():
+            self.child.send_signal(number)
+        try:
+            return self.child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+            raise AssertionError("pid %d did not end after signal %d" % (self.pid, number))
+
+    def rss_kib(self):
+        with open("/proc/%d/status" % self.pid) as f:
+            for line in f:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1])
+
+
+class RpcError(Exception):
+    def __init__(self, error):
+        super().__init__(error["message"])
+        self.code = error["code"]
+
+
+class Litecoind:
+    """litecoind -regtest; mweb off, so that blocks are as Bitcoin's."""
+
+    def __init__(self, folder, extra=(), network="regtest"):
+        self.folder = folder
+        self.network = network
+        self.port, self.p2p = free_port(), free_port()
+        self.user, self.password = "user", "secret"
+        self.extra = list(extra)
+        self.process = None
+        self.connection = None
+        os.makedirs(folder, exist_ok=True)
+
+    def start(self, wait=True):
+        argv = [LITECOIND, "-datadir=" + self.folder, "-server", "-printtoconsole=0", "-txindex=1",
+                "-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1", "-rpcport=%d" % self.port,
+                "-bind=127.0.0.1:%d" % self.p2p, "-listen=1", "-listenonion=0", "-discover=0",
+                "-dnsseed=0", "-fallbackfee=0.0002", "-dbcache=16", "-maxconnections=8"]
+        if self.network == "regtest":
+            argv += ["-regtest", "-vbparams=mweb:-2:0"]
+        elif self.network == "test":
+            argv += ["-testnet", "-connect=0"]
+        else:
+            argv += ["-connect=0"]
+        if self.user:
+            argv += ["-rpcuser=" + self.user, "-rpcpassword=" + self.password]
+        self.process = Process(argv + self.extra, os.path.join(self.folder, "out"))
+        if wait:
+            wait_for(self.ready, "litecoind answers")
+        return self
+
+    def ready(self):
+        if not self.process.alive():
+            raise AssertionError("litecoind ended: " + self.process.log())
+        try:
+            self.call("getblockcount")
+            return True
+        except (OSError, RpcError, http.client.HTTPException, FileNotFoundError):
+            return False
+
+    def stop(self, number=signal.SIGTERM):
+        if self.connection:  # an open one keeps litecoind from ending
+            self.connection.close()
+            self.connection = None
+        if self.process:
+            self.process.stop(number)
+            self.process = None
+
+    @property
+    def cookie_file(self):
+        return os.path.join(self.folder, "regtest", ".cookie")
+
+    def credentials(self):
+        if self.user:
+            return "%s:%s" % (self.user, self.password)
+        with open(self.cookie_file) as f:
+            return f.read()
+
+    def post(self, body):
+        headers = {"Authorization": "Basic " + base64.b64encode(
+            self.credentials().encode()).decode()}
+        for attempt in (0, 1):
+            try:
+                if self.connection is None:
+                    self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+                self.connection.request("POST", "/", json.dumps(body), headers)
+                return json.loads(self.connection.getresponse().read())
+            except (OSError, http.client.HTTPException):
+                self.connection = None
+                if attempt:
+                    raise
+
+    def call(self, method, *params):
+        answer = self.post({"id": 1, "method": method, "params": list(params)})
+        if answer["error"]:
+            raise RpcError(answer["error"])
+        return answer["result"]
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda *params: self.call(name, *params)
+
+    def url(self):
+        return "http://127.0.0.1:%d/" % self.port
+
+    def wallet(self, blocks=101):
+        """A wallet with mature coins."""
+        self.createwallet("w")
+        self.generatetoaddress(blocks, self.getnewaddress())
+
+    def mine(self, count=1):
+        return self.generatetoaddress(count, self.getnewaddress())
+
+
+# Records and their transactions.
+
+def record(kind, body=b""):
+    return bytes([kind, len(body)]) + body
+
+
+def payload(*records, version=1):
+    return b"DN" + bytes([version]) + b"".join(records)
+
+
+def node_key(n):
+    """Well-formed, and on the curve or not does not matter to the chain."""
+    return b"\x02" + hashlib.sha256(b"node %d" % n).digest()
+
+
+def dnet_create(name, prefix=None):
+    flags = 1 if prefix else 0
+    ipv4 = socket.inet_aton(prefix[0]) + bytes([prefix[1]]) if prefix else b""
+    return record(DNET_CREATE, hashlib.sha256(b"admin").digest() + bytes([flags]) + ipv4 +
+                  name.encode())
+
+
+def ovc_create(name):
+    return record(OVC_CREATE, node_key(1000) + b"\0" + name.encode())
+
+
+def node_put(n, name="", ipv4=None):
+    flags = 0x40 if ipv4 else 0
+    return record(NODE_PUT, node_key(n) + bytes([flags]) +
+                  (socket.inet_aton(ipv4) if ipv4 else b"") + name.encode())
+
+
+def node_del(n):
+    return record(NODE_DEL, node_key(n))
+
+
+def link(ident, kind=2, priority=0, weight=1):
+    return record(LINK, bytes([kind]) + ident + bytes([priority, weight]))
+
+
+def grant(dnet, expiry=0, rate=0, volume=0):
+    return record(GRANT, dnet + struct.pack("<III", expiry, rate, volume))
+
+
+def revoke(dnet):
+    return record(REVOKE, dnet)
+
+
+def endpoint_put(ip, port, transport=1):
+    return record(ENDPOINT_PUT, bytes([transport]) + struct.pack("<H", port) + b"\x04" +
+                  socket.inet_aton(ip))
+
+
+def hash160(data):
+    # OpenSSL 3 may have no ripemd160: chain.db's own ids are compared, not made here
+    return hashlib.new("ripemd160", hashlib.sha256(data).digest()).digest()
+
+
+CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+
+
+def bech32m_data(text):
+    """The 20 bytes of an id."""
+    value = 0
+    for c in text[text.index("1") + 1:-6]:
+        value = value << 5 | CHARSET.index(c)
+    return value.to_bytes(20, "big")
+
+
+def compact(n):
+    if n < 253:
+        return bytes([n])
+    return b"\xfd" + struct.pack("<H", n)
+
+
+def op_return(data):
+    return b"\x6a" + (bytes([len(data)]) if len(data) <= 75 else bytes([0x4c, len(data)])) + data
+
+
+def raw_tx(inputs, outputs):
+    """inputs: (txid, vout); outputs: (value, script)."""
+    tx = struct.pack("<I", 2) + compact(len(inputs))
+    for txid, vout in inputs:
+        tx += bytes.fromhex(txid)[::-1] + struct.pack("<I", vout) + b"\0" + b"\xfd\xff\xff\xff"
+    tx += compact(len(outputs))
+    for value, script in outputs:
+        tx += struct.pack("<q", value) + compact(len(script)) + script
+    return (tx + struct.pack("<I", 0)).hex()
+
+
+class Owner:
+    """Owns one object: its seal is an output of the wallet that is spent only here."""
+
+    def __init__(self, node):
+        self.node = node
+        self.seal = None  # (txid, vout)
+
+    def script(self):
+        address = self.node.getnewaddress("", "bech32")
+        return bytes.fromhex(self.node.getaddressinfo(address)["scriptPubKey"])
+
+    def build(self, data, fee=20_000, seal=True, vin=None, carrier="a"):
+        """A signed transaction with the payload; spends the seal first, if there is one."""
+        script = self.script()
+        if carrier == "a":
+            outputs = [(0, op_return(data))] + ([(SEAL, script)] if seal else [])
+            vout = 1
+        else:  # (b): payload dropped in front of the owner's script
+            outputs = [(SEAL, bytes([len(data)]) + data + b"\x75" + script)]
+            vout = 0
+        inputs = vin if vin is not None else ([self.seal] if self.seal else [])
+        coin = self.coin()
+        change = coin["sat"] - fee - (SEAL if seal else 0) + SEAL * (1 if self.seal and vin is None
+                                                                    else 0)
+        outputs.append((change, self.script()))
+        raw = raw_tx(inputs + [(coin["txid"], coin["vout"])], outputs)
+        signed = self.node.signrawtransactionwithwallet(raw)
+        assert signed["complete"], signed
+        return signed["hex"], vout
+
+    def coin(self):
+        """A coin of the wallet, locked so that nobody takes it twice."""
+        for coin in self.node.listunspent(0):
+            sat = round(coin["amount"] * COIN)
+            if sat > COIN // 10:
+                self.node.lockunspent(False, [{"txid": coin["txid"], "vout": coin["vout"]}])
+                return dict(coin, sat=sat)
+        raise AssertionError("no coins left")
+
+    def send(self, *records, **options):
+        """Broadcasts; returns the txid. The new seal is taken over."""
+        raw, vout = self.build(payload(*records), **options)
+        txid = self.node.sendrawtransaction(raw)
+        self.took(txid, vout, options)
+        return txid
+
+    def took(self, txid, vout, options):
+        if options.get("seal", True):
+            self.seal = (txid, vout)
+            if options.get("carrier", "a") == "a":
+                self.node.lockunspent(False, [{"txid": txid, "vout": vout}])
+        else:
+            self.seal = None
+
+
+# chainwatch.
+
+class Chainwatch:
+    def __init__(self, folder, node, **options):
+        self.folder = folder
+        self.node = node
+        self.db = os.path.join(folder, "db", "chain.db")
+        self.socket = os.path.join(folder, "cw.sock")
+        self.options = {"chain": "litecoin-regtest", "state": os.path.join(folder, "state"),
+                        "db": self.db, "control": self.socket, "log-level": "debug"}
+        if node is not None:
+            self.options.update({"rpc-url": node.url()})
+            if node.user:
+                self.options.update({"rpc-user": node.user, "rpc-password": node.password})
+            else:
+                self.options.update({"rpc-cookie": node.cookie_file})
+        self.options.update({k.replace("_", "-"): v for k, v in options.items()})
+        self.process = None
+
+    def argv(self, *extra):
+        conf = os.path.join(self.folder, "chainwatch.conf")
+        with open(conf, "w") as f:
+            for name, value in self.options.items():
+                f.write("%s = %s\n" % (name, value))
+        return [program("chainwatch/chainwatch"), "-c", conf] + list(extra)
+
+    def start(self, wait=True):
+        self.process = Process(self.argv(), os.path.join(self.folder, "chainwatch.log"))
+        if wait:
+            wait_for(self.try_status, "the control socket answers")
+        return self
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process:
+            status = self.process.stop(number)
+            self.process = None
+            return status
+
+    def call(self, method, params=None, timeout=10):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(timeout)
+            s.connect(self.socket)
+            s.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method,
+                                  "params": params or {}}).encode() + b"\n")
+            with s.makefile() as lines:
+                answer = json.loads(lines.readline())
+        if "error" in answer:
+            raise AssertionError(answer["error"])
+        return answer["result"]
+
+    def status(self):
+        return self.call("status")
+
+    def try_status(self):
+        if not self.process.alive():
+            raise AssertionError("chainwatch ended: " + self.process.log())
+        try:
+            return self.status()
+        except (OSError, ValueError):
+            return None
+
+    def wait_tip(self, seconds=20):
+        """Until it has come to the node's best block."""
+        def there():
+            s = self.try_status()
+            return s and s["state"] == "following" and s["hash"] == self.node.getbestblockhash()
+        return wait_for(there, "chainwatch is at the node's tip", seconds)
+
+    def wait_state(self, state, words="", seconds=20):
+        def there():
+            s = self.try_status()
+            return s and s["state"] == state and words in (s["error"] or "") and s
+        try:
+            return wait_for(there, "state %s with \"%s\"" % (state, words), seconds)
+        except AssertionError as e:
+            raise AssertionError("%s; status is %s" % (e, self.try_status()))
+
+    def query(self, sql, *params):
+        db = sqlite3.connect("file:%s?mode=ro" % self.db, uri=True, timeout=5)
+        try:
+            return db.execute(sql, params).fetchall()
+        finally:
+            db.close()
+
+    def dump(self, sticky=True):
+        """Everything that has to be the same however chainwatch got there."""
+        tables = ["block", "record_log", "object", "seal", "node", "link", "roster", "endpoint",
+                  "grant_", "transfer"]
+        columns = {"record_log": "height, tx_index, vout, pos, txid, object, sequence, type, text,"
+                                 " refused, hex(raw)"}
+        return {t: sorted(self.query("SELECT %s FROM %s" % (columns.get(t, "*"), t)), key=repr)
+                for t in tables}
+
+
+class Subscriber:
+    """The topic `height` of a control socket, with the time at which each message came."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.socket.sendall(b'{"jsonrpc":"2.0","id":1,"method":"subscribe",'
+                            b'"params":{"topic":"height"}}\n')
+        self.lines = self.socket.makefile()
+        self.reply = json.loads(self.lines.readline())
+        assert "error" not in self.reply, self.reply
+
+    def next(self, seconds=10):
+        self.socket.settimeout(seconds)
+        return json.loads(self.lines.readline())["params"]
+
+    def close(self):
+        self.lines.close()
+        self.socket.close()
+
+
+class Folder:
+    """A temporary folder that is gone afterwards."""
+
+    def __enter__(self):
+        self.path = tempfile.mkdtemp(prefix="dnet-test-")
+        return self.path
+
+    def __exit__(self, *exc):
+        shutil.rmtree(self.path, ignore_errors=True)
