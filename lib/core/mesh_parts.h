@@ -55,7 +55,7 @@ struct mesh_peer {
 	uint64_t told_at;		/* our candidates, last */
 	unsigned tries;			/* initiations sent without a path */
 	uint8_t not_here, lane_refused; /* the last reasons, 0: none */
-	/* PROTOCOL 8.2: punches under way */
+	/* PROTOCOL 8.2, punches under way */
 	struct frame_endpoints punches;
 	unsigned punch_round; /* PUNCH_ROUNDS: none */
 	uint64_t punch_at;
