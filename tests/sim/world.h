@@ -1,0 +1,69 @@
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+/* A whole dnet in virtual time: members (engine and mesh each), an OVC, an OVR, records, and flows
+ * of numbered packets between TUN ends that are checked on arrival. */
+
+#include "core/mesh.h"
+#include "sim/net.h"
+
+struct world;
+struct member;
+struct server;
+struct flow;
+
+/* Prints the seed; DNET_SIM_SEED overrides it. */
+struct world *world_new(uint64_t seed);
+/* Checks that nothing is left over that should not be. */
+void world_free(struct world *w);
+struct sim_net *world_net(struct world *w);
+uint64_t world_now(const struct world *w);
+
+/* kind: REALM_OVC or REALM_OVR. */
+struct server *world_add_server(struct world *w, enum realm_kind kind);
+struct member *world_add_member(struct world *w, struct sim_nat *nat);
+/* Builds netmaps from the records and hands them to everybody. */
+void world_publish(struct world *w);
+/* The owner's NODE_DEL was seen. Takes effect with world_publish(). */
+void world_revoke(struct world *w, const struct member *m);
+
+/* Loses all its memory, keeps key and address. */
+void server_restart(struct server *s);
+void member_restart(struct member *m);
+void server_set_off(struct server *s, bool off);
+struct sim_host *server_host(struct server *s);
+
+struct sim_host *member_host(struct member *m);
+struct mesh *member_mesh(struct member *m);
+struct engine *member_engine(struct member *m);
+const struct node_key *member_key(const struct member *m);
+struct address member_address(const struct member *m); /* IPv6 */
+void member_move(struct member *m, struct sim_nat *nat);
+/* One packet into its TUN, as it is. */
+void member_send_raw(struct member *m, const uint8_t *bytes, size_t len);
+/* Which way data takes from one to the other. */
+enum path_kind path_between(const struct member *from, const struct member *to);
+const char *reason_between(const struct member *from, const struct member *to);
+bool both_direct(const struct member *a, const struct member *b);
+
+/* Numbered packets of len bytes, one each interval, from now on. */
+struct flow *world_add_flow(struct world *w, struct member *from, struct member *to,
+			    uint64_t interval, size_t len);
+void flow_stop(struct flow *f);
+struct flow_stats {
+	uint64_t sent, arrived;
+	uint64_t first_arrival; /* since the flow began; UINT64_MAX: none */
+	uint64_t longest_gap;	/* between two arrivals, or since the last one, from the first on */
+};
+struct flow_stats flow_stats(const struct flow *f);
+/* Gaps and numbers are counted anew from here. */
+void flow_mark(struct flow *f);
+
+/* Lets the time pass. */
+void world_run(struct world *w, uint64_t ns);
+/* Until both have a direct path to the other and so on; returns how long it took, UINT64_MAX: not
+ * within limit. */
+typedef bool world_fact(struct world *w, void *ctx);
+uint64_t world_run_until(struct world *w, world_fact *fact, void *ctx, uint64_t limit);
+
+#endif
