@@ -42,7 +42,7 @@ static bool joinable(const struct piece *p, unsigned usable_gso)
 		return false;
 	if (p->transport.version == 4) {
 		/* Joining works the header's checksum out anew, and must not mend a wrong one. */
-		checksum = ipv4_header_checksum(ip);
+		checksum = segment_ipv4_checksum(ip);
 		if (memcmp(&checksum, ip + 10, sizeof(checksum)) || (load_u16be(ip + 6) & ~IPV4_DF))
 			return false;
 	}
@@ -159,7 +159,7 @@ static void finish(struct coalescer *c)
 		store_u16be(ip + c->ip_len + 4, (uint16_t)(c->len - c->ip_len));
 	if (t.version == 4) {
 		store_u16be(ip + 2, (uint16_t)c->len);
-		sum = ipv4_header_checksum(ip);
+		sum = segment_ipv4_checksum(ip);
 		memcpy(ip + 10, &sum, sizeof(sum));
 	} else {
 		store_u16be(ip + 4, (uint16_t)(c->len - c->ip_len));

@@ -155,7 +155,7 @@ uint16_t transport_pseudo_sum(const uint8_t *ip, const struct transport *t, size
 	return sum_fold(pseudo_sum(ip, t) + htons((uint16_t)len));
 }
 
-uint16_t ipv4_header_checksum(const uint8_t *ip)
+uint16_t segment_ipv4_checksum(const uint8_t *ip)
 {
 	size_t header_len = (size_t)(ip[0] & 15) * 4;
 	uint64_t sum = sum_add(ip, 8, 0);

@@ -31,7 +31,7 @@ unsigned transport_checksum_offset(uint8_t protocol);
 uint16_t transport_pseudo_sum(const uint8_t *ip, const struct transport *t, size_t len);
 /* What the checksum field of a right IPv4 header has; put it there with memcpy(). ip's own field is
  * not looked at. */
-uint16_t ipv4_header_checksum(const uint8_t *ip);
+uint16_t segment_ipv4_checksum(const uint8_t *ip);
 /* Works out a partial checksum. False: csum_start or csum_offset points out of the packet. */
 bool checksum_finish(uint8_t *ip, size_t len, size_t csum_start, size_t csum_offset);
 
