@@ -170,7 +170,7 @@ static char *read_line(char *dst, int size, void *stream)
 {
 	struct visit *v = stream;
 	const char *start = v->pos, *newline;
-	size_t len;
+	size_t len, text_len;
 
 	if (v->error_line || v->pos >= v->end)
 		return NULL;
@@ -180,9 +180,12 @@ static char *read_line(char *dst, int size, void *stream)
 	while (start < v->pos && (*start == ' ' || *start == '\t'))
 		start++;
 	len = (size_t)(v->pos - start);
+	text_len = len && start[len - 1] == '\n' ? len - 1 : len;
 	if (memchr(start, 0, len))
 		return fail_line(v, "there is a zero byte; is this a text file?");
-	if (len >= (size_t)size)
+	/* libinih's buffer also holds a newline and an end, whether the last line has them or not.
+	 */
+	if (text_len + 2 > (size_t)size)
 		return fail_line(v, "the line is too long: at most 198 bytes");
 	memcpy(dst, start, len);
 	dst[len] = 0;

@@ -13,12 +13,26 @@ static bool first_of_section(const struct conf_program *p, size_t i)
 	return true;
 }
 
+enum { LINE_MAX_READ = 198 };
+
+/* Without spaces where they would make the line too long to be read again, or a comment of the
+ * value. */
+static void print_value(const char *name, const char *text, FILE *out)
+{
+	size_t len = strlen(name) + strlen(" = ") + strlen(text);
+
+	if (text[0] == ';' || len > LINE_MAX_READ)
+		fprintf(out, "%s=%s\n", name, text);
+	else
+		fprintf(out, text[0] ? "%s = %s\n" : "%s =\n", name, text);
+}
+
 static void print_values(const struct conf_option *o, const void *config, FILE *out)
 {
 	char *text;
 
 	for (size_t i = 0; (text = conf_value_text(o, config, i)); i++) {
-		fprintf(out, text[0] ? "%s = %s\n" : "%s =\n", o->name, text);
+		print_value(o->name, text, out);
 		free(text);
 	}
 }

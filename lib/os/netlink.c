@@ -112,6 +112,8 @@ static int ask(struct netlink *nl, union netlink_request *r, struct asking *aski
 			continue;
 		if (n < 0)
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		if (!netlink_datagram_ok(nl->answer, (size_t)n))
+			return -EBADMSG;
 		run = mnl_cb_run2(nl->answer, (size_t)n, nl->sequence, port, on_message, asking,
 				  control, ARRAY_SIZE(control));
 		/* The late answer of an earlier request that was given up. */

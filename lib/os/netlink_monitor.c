@@ -73,11 +73,11 @@ int netlink_monitor_read(struct netlink_monitor *m)
 	for (;;) {
 		ssize_t n = mnl_socket_recvfrom(m->socket, m->events, sizeof(m->events));
 
-		if (n > 0)
+		if (n > 0 && netlink_datagram_ok(m->events, (size_t)n))
 			mnl_cb_run(m->events, (size_t)n, 0, 0, on_message, m);
 		else if (n < 0 && (errno == ENOBUFS || errno == ENOSPC))
 			m->cb(m->arg, &lost);
-		else if (n < 0 && errno == EAGAIN)
+		else if (n == 0 || (n < 0 && errno == EAGAIN))
 			return 0;
 		else if (n < 0 && errno != EINTR)
 			return -errno;

@@ -18,6 +18,23 @@ struct attributes {
 	const struct nlattr *at[ATTRIBUTES]; /* NULL: not there */
 };
 
+bool netlink_datagram_ok(const void *datagram, size_t len)
+{
+	const char *pos = datagram;
+	struct nlmsghdr h;
+
+	while (len >= sizeof(h)) {
+		memcpy(&h, pos, sizeof(h));
+		if (h.nlmsg_len < sizeof(h) || h.nlmsg_len > len)
+			return false;
+		if (MNL_ALIGN(h.nlmsg_len) >= len)
+			return true;
+		pos += MNL_ALIGN(h.nlmsg_len);
+		len -= MNL_ALIGN(h.nlmsg_len);
+	}
+	return true;
+}
+
 static int take_attribute(const struct nlattr *attr, void *data)
 {
 	struct attributes *a = data;

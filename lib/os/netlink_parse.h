@@ -8,6 +8,9 @@
 
 #include <linux/netlink.h>
 
+/* Whether every message of a datagram lies within it. libmnl takes lengths from 2 GiB on for
+ * negative and walks out of the buffer: ask this before it. */
+bool netlink_datagram_ok(const void *datagram, size_t len);
 bool netlink_parse_link(const struct nlmsghdr *h, struct netlink_link *ret_link);
 bool netlink_parse_address(const struct nlmsghdr *h, struct netlink_address *ret_address);
 bool netlink_parse_route(const struct nlmsghdr *h, struct netlink_route *ret_route);
