@@ -175,8 +175,12 @@ static bool make_db_folder(const struct chainwatch_config *config)
 
 static bool enter_sandbox(const struct chainwatch_config *config)
 {
-	/* to the chain node, by name or address, again and again */
-	static const char *const syscalls[] = {"socket", "connect", "bind", "uname", NULL};
+	static const char *const syscalls[] = {
+		/* to the chain node, by name or address, again and again */
+		"socket", "connect", "bind", "uname",
+		/* threads of libzmq look at their scheduling */
+		"sched_getparam", "sched_getscheduler", "sched_get_priority_max",
+		"sched_get_priority_min", "sched_setscheduler", NULL};
 	const struct sandbox sandbox = {
 		.role = "chainwatch",
 		.user = config->daemon.user,
