@@ -76,6 +76,19 @@ static void drop_netmap(struct overlay *o)
 	o->adapter_has_netmap = false;
 }
 
+/* Endpoints that the configuration knows: the mesh forgets them with their peers. */
+static void add_known_endpoints(const struct overlay *o)
+{
+	const struct dnetd_config *config = o->env->config;
+	struct mesh *mesh = overlay_mesh(o);
+	for (size_t i = 0; mesh && i < config->peer_endpoints.count; i++) {
+		struct node_key key;
+		struct endpoint endpoint;
+		settings_peer_endpoint(config, i, &key, &endpoint);
+		mesh_add_endpoint(mesh, &key, &endpoint, clock_boottime_ns());
+	}
+}
+
 /* The one before stays in force when the backend cannot take this one. */
 static void take_netmap(struct overlay *o, struct netmap *netmap)
 {
@@ -92,6 +105,7 @@ static void take_netmap(struct overlay *o, struct netmap *netmap)
 		netmap_free(o->netmap);
 	o->netmap = netmap;
 	o->adapter_has_netmap = o->adapter != NULL;
+	add_known_endpoints(o);
 }
 
 static void start_adapter(struct overlay *o, enum tun_offload offload)

@@ -11,12 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 /* The closed list. Numbers are between two processes of one build. */
@@ -346,8 +345,6 @@ int priv_start(const char *prefix, bool sandbox, struct priv **ret_priv)
 		free(priv);
 		return r;
 	}
-	struct timeval timeout = {.tv_sec = PRIV_TIMEOUT_MS / 1000};
-	(void)setsockopt(priv->child.fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	*ret_priv = priv;
 	return 0;
 }
@@ -372,6 +369,20 @@ const char *priv_error(const struct priv *priv)
 	return priv->error;
 }
 
+/* The descriptor may be non-blocking: an event loop watches it for the helper's end. */
+static ssize_t receive_reply(struct priv *priv, struct priv_reply *ret_reply, int fds[static 1],
+			     size_t *ret_fds_count)
+{
+	struct pollfd p = {.fd = priv->child.fd, .events = POLLIN};
+	int n;
+	do {
+		n = poll(&p, 1, PRIV_TIMEOUT_MS);
+	} while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n < 0 ? -errno : -ETIMEDOUT;
+	return proc_receive(priv->child.fd, ret_reply, sizeof(*ret_reply), fds, 1, ret_fds_count);
+}
+
 static int call(struct priv *priv, const struct priv_request *request, struct priv_reply *ret_reply,
 		int *ret_fd)
 {
@@ -380,7 +391,7 @@ static int call(struct priv *priv, const struct priv_request *request, struct pr
 	size_t fds_count = 0;
 	ssize_t n = 0;
 	if (r == 0)
-		n = proc_receive(priv->child.fd, ret_reply, sizeof(*ret_reply), fds, 1, &fds_count);
+		n = receive_reply(priv, ret_reply, fds, &fds_count);
 	if (r < 0 || n != sizeof(*ret_reply)) {
 		priv->lost = true;
 		snprintf(priv->error, sizeof(priv->error),

@@ -4,8 +4,11 @@
 #include "config.h"
 #include "node/privops.h"
 #include "os/base.h"
+#include "wire/addr.h"
 #include "wire/bech32.h"
+#include "wire/hex.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +35,12 @@ static const struct conf_option options[] = {
 	{"network", "udp-buffer", CONF_INT, "2097152", 65536, 67108864,
 	 offsetof(struct dnetd_config, udp_buffer),
 	 "bytes of the sockets' buffers, each direction"},
+	{"network", "peer-endpoint", CONF_LIST, NULL, 0, 1024,
+	 offsetof(struct dnetd_config, peer_endpoints),
+	 "where a node can be tried without an OVC, as 'KEY ADDRESS:PORT'; may be repeated"},
+	{"network", "peer-endpoint", CONF_LIST, NULL, 0, 1024,
+	 offsetof(struct dnetd_config, peer_endpoints),
+	 "where a node can be tried without an OVC, as 'KEY ADDRESS:PORT'; may be repeated"},
 	{"chain", "chain-db", CONF_PATH, DNET_STATEDIR "/chainwatch/chain.db", 0, 0,
 	 offsetof(struct dnetd_config, chain_db), "what chainwatch writes"},
 	{"chain", "chainwatch-control", CONF_PATH, DNET_RUNDIR "/chainwatch.sock", 0, 0,
@@ -70,6 +79,26 @@ static const char *split_backend(const char *item, struct object_id *ret_id)
 	return space + strspn(space, " ");
 }
 
+static bool split_peer_endpoint(const char *item, struct node_key *ret_key,
+				struct endpoint *ret_endpoint)
+{
+	const char *space = strchr(item, ' ');
+	char hex[2 * PUBKEY_LEN + 1];
+	if (!space || space - item != 2 * PUBKEY_LEN)
+		return false;
+	memcpy(hex, item, 2 * PUBKEY_LEN);
+	hex[2 * PUBKEY_LEN] = '\0';
+	return hex_parse(hex, ret_key->bytes, PUBKEY_LEN) &&
+	       endpoint_parse(space + strspn(space, " "), ret_endpoint) && ret_endpoint->port != 0;
+}
+
+void settings_peer_endpoint(const struct dnetd_config *config, size_t i, struct node_key *ret_key,
+			    struct endpoint *ret_endpoint)
+{
+	bool good = split_peer_endpoint(config->peer_endpoints.items[i], ret_key, ret_endpoint);
+	assert(good); /* settings_check() */
+}
+
 static bool check_backend(const char *name, char error[static CONF_ERROR_MAX])
 {
 	if (adapter_find(name))
@@ -91,6 +120,23 @@ static bool check_prefix(const char *prefix, char error[static CONF_ERROR_MAX])
 	return good;
 }
 
+static bool check_peer_endpoints(const struct dnetd_config *config,
+				 char error[static CONF_ERROR_MAX])
+{
+	for (size_t i = 0; i < config->peer_endpoints.count; i++) {
+		const char *item = config->peer_endpoints.items[i];
+		struct node_key key;
+		struct endpoint endpoint;
+		if (split_peer_endpoint(item, &key, &endpoint))
+			continue;
+		snprintf(error, CONF_ERROR_MAX,
+			 "peer-endpoint '%s' is not 'KEY ADDRESS:PORT' (KEY as dnet id shows it)",
+			 item);
+		return false;
+	}
+	return true;
+}
+
 bool settings_check(const struct dnetd_config *config, char error[static CONF_ERROR_MAX])
 {
 	enum tun_offload offload;
@@ -102,7 +148,7 @@ bool settings_check(const struct dnetd_config *config, char error[static CONF_ER
 		return false;
 	}
 	if (!check_prefix(config->interface_prefix, error) ||
-	    !check_backend(config->backend, error))
+	    !check_backend(config->backend, error) || !check_peer_endpoints(config, error))
 		return false;
 	for (size_t i = 0; i < config->backends.count; i++) {
 		const char *item = config->backends.items[i];

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct endpoint;
+struct node_key;
 struct object_id;
 
 struct dnetd_config {
@@ -22,6 +24,7 @@ struct dnetd_config {
 	bool udp_gso;
 	bool udp_gro;
 	int64_t udp_buffer;
+	struct conf_list peer_endpoints;
 	char *chain_db;
 	char *chainwatch;
 	int64_t confirm;
@@ -36,6 +39,9 @@ extern const struct conf_program dnetd_program;
 bool settings_check(const struct dnetd_config *config, char error[static CONF_ERROR_MAX]);
 /* The backend for this dnet; borrowed. */
 const char *settings_backend(const struct dnetd_config *config, const struct object_id *dnet);
+/* The i-th peer-endpoint. */
+void settings_peer_endpoint(const struct dnetd_config *config, size_t i, struct node_key *ret_key,
+			    struct endpoint *ret_endpoint);
 enum tun_offload settings_offload(const struct dnetd_config *config);
 
 #endif

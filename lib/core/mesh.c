@@ -392,6 +392,18 @@ bool mesh_set_helper_endpoints(struct mesh *mesh, const struct object_id *id,
 	return true;
 }
 
+bool mesh_add_endpoint(struct mesh *mesh, const struct node_key *key,
+		       const struct endpoint *endpoint, uint64_t now)
+{
+	const struct frame_endpoints one = {.count = 1, .list = {*endpoint}};
+	struct mesh_peer *p = mesh_peer_find(mesh, key);
+
+	if (!p)
+		return false;
+	mesh_peer_add_candidates(p, &one, now);
+	return true;
+}
+
 int mesh_set_policy(struct mesh *mesh, const struct acl_rule *rules, size_t count, uint64_t now)
 {
 	static const struct netmap nobody;

@@ -42,6 +42,11 @@ void mesh_set_local_endpoints(struct mesh *mesh, const struct endpoint *endpoint
 bool mesh_set_helper_endpoints(struct mesh *mesh, const struct object_id *helper,
 			       const struct endpoint *endpoints, size_t count);
 
+/* An endpoint of a member that is known without an OVC (configuration); one more candidate of its
+ * paths, so name it again after mesh_set_netmap(). False: no such member, or it is ourselves. */
+bool mesh_add_endpoint(struct mesh *mesh, const struct node_key *key,
+		       const struct endpoint *endpoint, uint64_t now);
+
 /* The owner's policy; no rules (count 0): members may talk to members. Flows that it no longer
  * allows are cut. 0 or -ENOMEM (then nothing changed). Rules are copied. */
 int mesh_set_policy(struct mesh *mesh, const struct acl_rule *rules, size_t count, uint64_t now);

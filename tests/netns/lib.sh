@@ -1,0 +1,127 @@
+# shellcheck shell=bash
+# Sourced by the tests of this folder: namespaces with names of their own, daemons ended by pid, everything cleaned up.
+
+set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2154 # top_builddir comes from make
+build=${top_builddir:-$(pwd)}
+id=dt$$
+dir=$(mktemp -d "/tmp/$id.XXXXXX")
+pids=()
+namespaces=()
+
+cleanup()
+{
+	local status=$? pid ns
+
+	trap - EXIT INT TERM
+	for pid in "${pids[@]}"; do
+		kill "$pid" 2>/dev/null
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" 2>/dev/null
+	done
+	for ns in "${namespaces[@]}"; do
+		ip netns del "$ns" 2>/dev/null
+	done
+	[ $status = 0 ] || [ $status = 77 ] || tail -n 30 "$dir"/*.log >&2 2>/dev/null
+	rm -rf "$dir"
+	exit $status
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+skip()
+{
+	echo "skip: $*"
+	exit 77
+}
+
+die()
+{
+	echo "FAILED: $*" >&2
+	exit 1
+}
+
+ok()
+{
+	echo "ok: $*"
+}
+
+need_root()
+{
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	[ -c /dev/net/tun ] || skip "needs /dev/net/tun"
+	ip netns add "$id-try" 2>/dev/null || skip "cannot make network namespaces"
+	ip netns del "$id-try"
+}
+
+# within SECONDS COMMAND...: true as soon as the command is, false when the time is over.
+within()
+{
+	local deadline=$(($(date +%s%N) + $1 * 1000000000))
+
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$(date +%s%N)" -lt $deadline ] || return 1
+		sleep 0.02
+	done
+}
+
+# netns NAME: a namespace with its loopback up, known as $id-NAME.
+netns()
+{
+	ip netns add "$id-$1" || die "cannot make a namespace"
+	namespaces+=("$id-$1")
+	ip -n "$id-$1" link set lo up
+}
+
+in_ns()
+{
+	local ns=$id-$1
+
+	shift
+	ip netns exec "$ns" "$@"
+}
+
+# veth A ADDRESS B ADDRESS: joins two namespaces, eth0 in both.
+veth()
+{
+	ip link add eth0 netns "$id-$1" type veth peer name eth0 netns "$id-$3" || die "cannot make a veth"
+	ip -n "$id-$1" addr add "$2" dev eth0
+	ip -n "$id-$3" addr add "$4" dev eth0
+	ip -n "$id-$1" link set eth0 up
+	ip -n "$id-$3" link set eth0 up
+}
+
+chain()
+{
+	python3 "$here/chaindb.py" "$dir/chain.db" "$@" || die "chain.db: $*"
+}
+
+# start NAME [OPTION...]: dnetd of that namespace in the background; its pid is $pid.
+start()
+{
+	local name=$1
+
+	shift
+	in_ns "$name" "$build/dnetd" --state "$dir/$name" --control "$dir/$name.sock" --chain-db "$dir/chain.db" \
+		--chainwatch-control "" "$@" >>"$dir/$name.log" 2>&1 &
+	pid=$!
+	pids+=("$pid")
+	within 5 test -S "$dir/$name.sock" || die "dnetd of $name does not start"
+}
+
+# call NAME METHOD [PARAMS]: the result as JSON; fails with the error's message.
+call()
+{
+	printf '{"jsonrpc": "2.0", "id": 1, "method": "%s", "params": %s}\n' "$2" "${3:-{\}}" |
+		timeout 20 socat -t 20 - "UNIX-CONNECT:$dir/$1.sock" |
+		jq -ce 'if .error then error(.error.message) else .result end'
+}
+
+# is NAME METHOD PARAMS JQ: the result fulfils the condition.
+is()
+{
+	call "$1" "$2" "$3" | jq -e "$4"
+}
