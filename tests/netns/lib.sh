@@ -105,7 +105,7 @@ start()
 	local name=$1
 
 	shift
-	in_ns "$name" "$build/dnetd" --state "$dir/$name" --control "$dir/$name.sock" --chain-db "$dir/chain.db" \
+	ip netns exec "$id-$name" "$build/dnetd" --state "$dir/$name" --control "$dir/$name.sock" --chain-db "$dir/chain.db" \
 		--chainwatch-control "" "$@" >>"$dir/$name.log" 2>&1 &
 	pid=$!
 	pids+=("$pid")

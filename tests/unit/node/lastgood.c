@@ -1,0 +1,149 @@
+#include "fixture/test.h"
+
+#include "node/inputcopy.h"
+#include "node/lastgood.h"
+#include "os/base.h"
+#include "wire/record.h"
+
+#include <string.h>
+
+static struct object_id dnet = {{1, 2, 3}};
+
+/* A reading of chain.db at this height: one NODE_PUT, and count revocations numbered from first. */
+static struct netmap_input reading(uint32_t height, unsigned first, unsigned count)
+{
+	struct record_row *rows = xcalloc(1, sizeof(*rows));
+	struct netmap_revocation *revocations = xcalloc(count, sizeof(*revocations));
+	rows->record.type = RECORD_NODE_PUT;
+	rows->record.node_put.key.bytes[0] = 2;
+	rows->record.node_put.key.bytes[1] = 0x77;
+	strcpy(rows->record.node_put.name, "alice");
+	rows->object = dnet;
+	rows->kind = OBJECT_DNET;
+	rows->from_height = 5;
+	rows->to_height = UINT32_MAX;
+	rows->sequence = 1;
+	for (unsigned i = 0; i < count; i++) {
+		revocations[i].object = dnet;
+		revocations[i].type = RECORD_NODE_DEL;
+		revocations[i].subject_len = PUBKEY_LEN;
+		revocations[i].subject[0] = 2;
+		revocations[i].sequence = first + i;
+		revocations[i].position = UINT32_MAX;
+	}
+	return (struct netmap_input){.id = dnet,
+				     .rows = rows,
+				     .row_count = 1,
+				     .revocations = revocations,
+				     .revocation_count = count,
+				     .tip_height = height,
+				     .confirm = 3};
+}
+
+static void a_newer_reading_replaces_the_one_before(void **state)
+{
+	struct lastgood l;
+	struct netmap_input a = reading(10, 0, 2), b = reading(10, 5, 1);
+	(void)state;
+	lastgood_init(&l, &dnet);
+	lastgood_take(&l, &a);
+	assert_int_equal(l.input.revocation_count, 2);
+	lastgood_take(&l, &b);
+	assert_int_equal(l.input.tip_height, 10);
+	assert_int_equal(l.input.revocation_count, 1);
+	assert_int_equal(l.behind, 0);
+	lastgood_done(&l);
+}
+
+static void a_chain_db_that_is_behind_adds_revocations_only(void **state)
+{
+	struct lastgood l;
+	struct netmap_input a = reading(10, 0, 2), b = reading(9, 1, 3), c = reading(10, 7, 1);
+	(void)state;
+	lastgood_init(&l, &dnet);
+	lastgood_take(&l, &a);
+	lastgood_take(&l, &b);
+	assert_int_equal(l.behind, 9);
+	assert_int_equal(l.input.tip_height, 10);
+	assert_int_equal(l.input.row_count, 1);
+	assert_int_equal(l.input.revocation_count, 4); /* 0, 1, and 2, 3 once each */
+	lastgood_take(&l, &c);
+	assert_int_equal(l.behind, 0);
+	assert_int_equal(l.input.revocation_count, 1);
+	lastgood_done(&l);
+}
+
+static void a_copy_reads_back_as_it_was_written(void **state)
+{
+	struct netmap_input a = reading(77, 3, 2), back;
+	(void)state;
+	json_t *json = input_to_json(&a);
+	assert_non_null(json);
+	assert_true(input_from_json(json, &back));
+	assert_int_equal(back.tip_height, 77);
+	assert_int_equal(back.confirm, 3);
+	assert_true(object_id_equal(&back.id, &dnet));
+	assert_int_equal(back.row_count, 1);
+	assert_string_equal(back.rows[0].record.node_put.name, "alice");
+	assert_memory_equal(&back.rows[0].record.node_put.key, &a.rows[0].record.node_put.key,
+			    PUBKEY_LEN);
+	assert_int_equal(back.rows[0].to_height, UINT32_MAX);
+	assert_int_equal(back.revocation_count, 2);
+	assert_int_equal(back.revocations[1].sequence, 4);
+	assert_int_equal(back.revocations[1].position, UINT32_MAX);
+	assert_int_equal(back.revocations[1].subject_len, PUBKEY_LEN);
+	json_decref(json);
+	input_free(&a);
+	input_free(&back);
+}
+
+static void a_copy_with_anything_wrong_is_refused(void **state)
+{
+	static const struct {
+		const char *in, *name, *value; /* value as JSON; NULL removes it */
+	} table[] = {
+		{NULL, "format", "2"},
+		{NULL, "dnet", "\"00\""},
+		{NULL, "height", "-1"},
+		{NULL, "height", "4294967296"},
+		{NULL, "confirm", "0"},
+		{NULL, "rows", "{}"},
+		{NULL, "revocations", NULL},
+		{"rows", "record", "\"\""},
+		{"rows", "record", "\"1003\""},
+		{"rows", "kind", "4"},
+		{"rows", "kind", "0"},
+		{"rows", "from", "\"5\""},
+		{"rows", "to", NULL},
+		{"revocations", "type", "16"},
+		{"revocations", "type", "273"},
+		{"revocations", "subject", "\"0\""},
+		{"revocations", "sequence", "1.5"},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		struct netmap_input a = reading(77, 3, 1), back;
+		json_t *json = input_to_json(&a), *at = json;
+		if (table[i].in)
+			at = json_array_get(json_object_get(json, table[i].in), 0);
+		if (table[i].value)
+			json_object_set_new(at, table[i].name,
+					    json_loads(table[i].value, JSON_DECODE_ANY, NULL));
+		else
+			json_object_del(at, table[i].name);
+		assert_false(input_from_json(json, &back));
+		json_decref(json);
+		input_free(&a);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_newer_reading_replaces_the_one_before),
+		cmocka_unit_test(a_chain_db_that_is_behind_adds_revocations_only),
+		cmocka_unit_test(a_copy_reads_back_as_it_was_written),
+		cmocka_unit_test(a_copy_with_anything_wrong_is_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,117 @@
+#include "fixture/test.h"
+
+#include "node/local.h"
+#include "node/settings.h"
+#include "wire/bech32.h"
+
+#include <string.h>
+
+static struct dnetd_config config;
+static char error[CONF_ERROR_MAX];
+
+static int defaults(void **state)
+{
+	(void)state;
+	memset(&config, 0, sizeof(config));
+	return conf_set_defaults(&dnetd_program, &config);
+}
+
+static int release(void **state)
+{
+	(void)state;
+	conf_free(&dnetd_program, &config);
+	return 0;
+}
+
+static bool good_with(const char *name, const char *value)
+{
+	return conf_set(&dnetd_program, name, value, &config, error) == 0 &&
+	       settings_check(&config, error);
+}
+
+static void the_defaults_are_good(void **state)
+{
+	(void)state;
+	assert_true(settings_check(&config, error));
+	assert_int_equal(config.mtu, 1400);
+	assert_int_equal(settings_offload(&config), TUN_OFFLOAD_USO);
+}
+
+static void an_unknown_backend_is_named_with_those_there_are(void **state)
+{
+	(void)state;
+	assert_false(good_with("backend", "wireguard2"));
+	assert_non_null(strstr(error, "'wireguard2'"));
+	assert_non_null(strstr(error, "native"));
+}
+
+static void a_dnet_may_have_its_own_backend(void **state)
+{
+	struct object_id id = {{7}}, other = {{8}};
+	char line[OBJECT_ID_TEXT_SIZE + 16];
+	(void)state;
+	object_id_format(OBJECT_DNET, &id, line);
+	strcat(line, " native");
+	assert_true(good_with("dnet-backend", line));
+	assert_string_equal(settings_backend(&config, &id), "native");
+	assert_string_equal(settings_backend(&config, &other), "native");
+	assert_false(good_with("dnet-backend", "dnet1nonsense native"));
+	assert_non_null(strstr(error, "DNET-ID NAME"));
+}
+
+static void offloads_and_prefixes_are_checked(void **state)
+{
+	(void)state;
+	assert_false(good_with("tun-offload", "all"));
+	assert_true(good_with("tun-offload", "checksum"));
+	assert_false(good_with("interface-prefix", "dnet0"));
+	assert_false(good_with("interface-prefix", "d net"));
+	assert_false(good_with("interface-prefix", "../x"));
+	assert_false(good_with("interface-prefix", "elevenchars"));
+	assert_true(good_with("interface-prefix", "tencharsxx"));
+}
+
+static void numbers_have_their_bounds(void **state)
+{
+	(void)state;
+	assert_true(good_with("mtu", "1280"));
+	assert_false(good_with("mtu", "1279"));
+	assert_true(good_with("mtu", "65535"));
+	assert_false(good_with("mtu", "65536"));
+	assert_false(good_with("txqueuelen", "0"));
+	assert_false(good_with("port", "65536"));
+}
+
+static void addresses_nobody_else_can_use_do_not_count(void **state)
+{
+	static const struct {
+		const char *text;
+		bool usable;
+	} table[] = {
+		{"198.51.100.1", true}, {"10.0.0.1", true},   {"127.0.0.1", false},
+		{"169.254.1.1", false}, {"224.0.0.1", false}, {"0.0.0.0", false},
+		{"2001:db8::1", true},	{"fd00::1", true},    {"fe80::1", false},
+		{"::1", false},		{"ff02::1", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct address a;
+		assert_true(address_parse(table[i].text, &a));
+		assert_int_equal(local_address_usable(&a), table[i].usable);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(the_defaults_are_good, defaults, release),
+		cmocka_unit_test_setup_teardown(an_unknown_backend_is_named_with_those_there_are,
+						defaults, release),
+		cmocka_unit_test_setup_teardown(a_dnet_may_have_its_own_backend, defaults, release),
+		cmocka_unit_test_setup_teardown(offloads_and_prefixes_are_checked, defaults,
+						release),
+		cmocka_unit_test_setup_teardown(numbers_have_their_bounds, defaults, release),
+		cmocka_unit_test(addresses_nobody_else_can_use_do_not_count),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
