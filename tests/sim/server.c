@@ -289,6 +289,11 @@ const struct node_key *server_key(const struct server *s)
 	return &s->identity.key;
 }
 
+const struct object_id *server_object(const struct server *s)
+{
+	return &s->object;
+}
+
 static void cut_lanes(struct server *s, const struct peer *peer)
 {
 	for (unsigned i = 0; i < s->lane_count;) {

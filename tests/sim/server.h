@@ -11,6 +11,7 @@ struct server *server_new(struct sim_net *net, const struct id *id, enum realm_k
 			  const struct object_id *object);
 void server_free(struct server *s);
 const struct node_key *server_key(const struct server *s);
+const struct object_id *server_object(const struct server *s);
 /* Takes over the netmap. */
 void server_set_netmap(struct server *s, struct netmap *netmap);
 uint64_t server_deadline(const struct server *s);

@@ -22,7 +22,9 @@ struct member {
 	struct sim_host *host;
 	struct engine *engine;
 	struct mesh *mesh;
+	struct record_row row;
 	bool revoked;
+	bool stranger; /* only he himself thinks that he is a member */
 };
 
 struct flow {
@@ -31,9 +33,9 @@ struct flow {
 	struct member *from, *to;
 	uint64_t interval, next, began, last, gap, first;
 	size_t len;
-	uint64_t sent, arrived;
-	uint8_t *seen; /* by sequence number */
-	uint64_t sequence;
+	uint64_t sent, arrived; /* of those since the mark */
+	uint8_t *seen;		/* by sequence number */
+	uint64_t sequence, mark;
 	bool stopped;
 };
 
@@ -121,10 +123,12 @@ static struct record_row *add_row(struct world *w, const struct object_id *objec
 	return row;
 }
 
-static struct netmap *netmap_of(const struct world *w)
+/* As `who` sees it; NULL: as everybody does. */
+static struct netmap *netmap_of(const struct world *w, const struct member *who)
 {
+	struct record_row rows[ROWS + 1];
 	struct netmap_input in = {.id = w->dnet,
-				  .rows = w->rows,
+				  .rows = rows,
 				  .row_count = w->row_count,
 				  .revocations = w->revocations,
 				  .revocation_count = w->revocation_count,
@@ -132,16 +136,28 @@ static struct netmap *netmap_of(const struct world *w)
 				  .confirm = 1};
 	struct netmap *map = NULL;
 
+	memcpy(rows, w->rows, w->row_count * sizeof(*rows));
+	if (who && who->stranger)
+		rows[in.row_count++] = who->row;
 	assert(!netmap_build(&in, &map));
 	return map;
 }
 
+void world_publish_except(struct world *w, const struct member *unaware)
+{
+	for (unsigned i = 0; i < w->member_count; i++) {
+		struct member *m = &w->members[i];
+
+		if (m != unaware)
+			assert(!mesh_set_netmap(m->mesh, netmap_of(w, m), sim_now(w->net)));
+	}
+	for (unsigned i = 0; i < w->server_count; i++)
+		server_set_netmap(w->servers[i], netmap_of(w, NULL));
+}
+
 void world_publish(struct world *w)
 {
-	for (unsigned i = 0; i < w->member_count; i++)
-		assert(!mesh_set_netmap(w->members[i].mesh, netmap_of(w), sim_now(w->net)));
-	for (unsigned i = 0; i < w->server_count; i++)
-		server_set_netmap(w->servers[i], netmap_of(w));
+	world_publish_except(w, NULL);
 }
 
 void world_revoke(struct world *w, const struct member *m)
@@ -154,6 +170,25 @@ void world_revoke(struct world *w, const struct member *m)
 					.sequence = ++w->sequence};
 	memcpy(r->subject, m->identity.key.bytes, PUBKEY_LEN);
 	w->members[m->number].revoked = true;
+}
+
+void world_unrevoke(struct world *w, const struct member *m)
+{
+	struct record_row *row = add_row(w, &w->dnet, OBJECT_DNET, RECORD_NODE_PUT);
+
+	row->record = m->row.record;
+	w->members[m->number].revoked = false;
+}
+
+void world_revoke_grant(struct world *w, const struct server *s)
+{
+	struct netmap_revocation *r = &w->revocations[w->revocation_count++];
+
+	*r = (struct netmap_revocation){.object = *server_object(s),
+					.type = RECORD_REVOKE,
+					.subject_len = OBJECT_ID_LEN,
+					.sequence = ++w->sequence};
+	memcpy(r->subject, w->dnet.bytes, OBJECT_ID_LEN);
 }
 
 static void io_send(void *ctx, const struct endpoint *dst, const uint8_t *bytes, size_t len,
@@ -197,12 +232,13 @@ static void io_deliver(void *ctx, struct packet *packet)
 	f = &w->flows[load_u32(b + HEADERS)];
 	sequence = load_u64(b + HEADERS + 4);
 	assert(f->number < w->flow_count && f->to == m && packet->len == f->len);
-	assert(!f->from->revoked && !m->revoked);
+	assert(!f->from->revoked);
+	assert(!f->from->stranger && !m->stranger);
 	assert(sequence < f->sequence && !f->seen[sequence]);
 	f->seen[sequence] = 1;
 	for (size_t i = HEADERS + 12; i < packet->len; i++)
 		assert(b[i] == (uint8_t)(sequence + i));
-	f->arrived++;
+	f->arrived += sequence >= f->mark;
 	if (f->first == UINT64_MAX)
 		f->first = now - f->began;
 	else if (now - f->last > f->gap)
@@ -241,7 +277,7 @@ static void start(struct member *m)
 	mesh_set_local_endpoints(m->mesh, &local, 1, now);
 }
 
-struct member *world_add_member(struct world *w, struct sim_nat *nat)
+static struct member *add_member(struct world *w, struct sim_nat *nat, bool stranger)
 {
 	struct member *m = &w->members[w->member_count];
 	struct secret secret;
@@ -258,8 +294,22 @@ struct member *world_add_member(struct world *w, struct sim_nat *nat)
 	row->record.node_put.key = m->identity.key;
 	row->record.node_put.ipv4 =
 		(struct address){ADDR_V4, {10, 99, 0, (uint8_t)(m->number + 1)}};
+	m->row = *row;
+	m->stranger = stranger;
+	if (stranger)
+		w->row_count--;
 	start(m);
 	return m;
+}
+
+struct member *world_add_member(struct world *w, struct sim_nat *nat)
+{
+	return add_member(w, nat, false);
+}
+
+struct member *world_add_stranger(struct world *w)
+{
+	return add_member(w, NULL, true);
 }
 
 void member_restart(struct member *m)
@@ -270,7 +320,7 @@ void member_restart(struct member *m)
 	engine_free(m->engine);
 	sim_set_host_off(m->host, false);
 	start(m);
-	assert(!mesh_set_netmap(m->mesh, netmap_of(m->w), sim_now(m->w->net)));
+	assert(!mesh_set_netmap(m->mesh, netmap_of(m->w, m), sim_now(m->w->net)));
 }
 
 struct server *world_add_server(struct world *w, enum realm_kind kind)
@@ -304,6 +354,11 @@ struct server *world_add_server(struct world *w, enum realm_kind kind)
 struct sim_host *member_host(struct member *m)
 {
 	return m->host;
+}
+
+uint64_t world_stray(const struct world *w)
+{
+	return w->stray;
 }
 
 struct mesh *member_mesh(struct member *m)
@@ -426,6 +481,7 @@ struct flow_stats flow_stats(const struct flow *f)
 void flow_mark(struct flow *f)
 {
 	f->sent = f->arrived = f->gap = 0;
+	f->mark = f->sequence;
 	f->began = f->last = sim_now(f->w->net);
 }
 

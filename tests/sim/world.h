@@ -22,10 +22,20 @@ uint64_t world_now(const struct world *w);
 /* kind: REALM_OVC or REALM_OVR. */
 struct server *world_add_server(struct world *w, enum realm_kind kind);
 struct member *world_add_member(struct world *w, struct sim_nat *nat);
+/* Who has a key, and is in nobody's records but his own. */
+struct member *world_add_stranger(struct world *w);
 /* Builds netmaps from the records and hands them to everybody. */
 void world_publish(struct world *w);
+/* To all but one, who goes on as before. */
+void world_publish_except(struct world *w, const struct member *unaware);
 /* The owner's NODE_DEL was seen. Takes effect with world_publish(). */
 void world_revoke(struct world *w, const struct member *m);
+/* And added again. */
+void world_unrevoke(struct world *w, const struct member *m);
+/* The OVC's or OVR's REVOKE of this dnet was seen. */
+void world_revoke_grant(struct world *w, const struct server *s);
+/* Packets out of any TUN that are of no flow (ICMP errors, …). */
+uint64_t world_stray(const struct world *w);
 
 /* Loses all its memory, keeps key and address. */
 void server_restart(struct server *s);
