@@ -49,10 +49,11 @@ static void set_error(struct chain *c, const char *error)
 	snprintf(c->db_error, sizeof(c->db_error), "%s", error);
 }
 
+/* Taken away, or replaced by another one. */
 static bool is_other_file(const struct chain *c)
 {
 	struct stat st;
-	return stat(c->config.path, &st) == 0 && (st.st_dev != c->device || st.st_ino != c->inode);
+	return stat(c->config.path, &st) < 0 || st.st_dev != c->device || st.st_ino != c->inode;
 }
 
 static bool open_db(struct chain *c)

@@ -282,20 +282,20 @@ static bool is_closed(const struct overlay *o)
 }
 
 /* Nothing of it is left on the machine. The backend first: its peers hear that we go. */
-static void stop(struct overlay *o, enum overlay_state state)
+static void stop(struct overlay *o)
 {
 	stop_adapter(o);
 	netcfg_set_wanted(o->netcfg, NULL);
 	loop_timer_stop(o->timer);
-	set_state(o, state);
 }
 
 void overlay_refresh(struct overlay *o)
 {
 	const struct state_dnet *stored = state_find(o->env->state, &o->id);
 	if (stored && stored->down) {
-		stop(o, OVERLAY_DOWN);
+		stop(o);
 		drop_netmap(o);
+		set_state(o, OVERLAY_DOWN);
 		return;
 	}
 	struct netmap *netmap;
@@ -304,12 +304,13 @@ void overlay_refresh(struct overlay *o)
 		if (r != -ENOENT)
 			log_error("%s: cannot build the netmap: %s", o->id_text, error_text(r));
 		if (!o->netmap)
-			stop(o, OVERLAY_WAITING);
+			set_state(o, OVERLAY_WAITING);
 		return;
 	}
 	if (!netmap->exists || !netmap_find_node(netmap, &o->identity.key)) {
-		stop(o, is_closed(o) ? OVERLAY_CLOSED : OVERLAY_WAITING);
+		stop(o);
 		take_netmap(o, netmap);
+		set_state(o, is_closed(o) ? OVERLAY_CLOSED : OVERLAY_WAITING);
 		return;
 	}
 	take_netmap(o, netmap);

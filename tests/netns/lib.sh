@@ -7,6 +7,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=${top_builddir:-$(pwd)}
 id=dt$$
 dir=$(mktemp -d "/tmp/$id.XXXXXX")
+mkdir "$dir/chain"
 pids=()
 namespaces=()
 
@@ -73,6 +74,7 @@ netns()
 {
 	ip netns add "$id-$1" || die "cannot make a namespace"
 	namespaces+=("$id-$1")
+	in_ns "$1" sysctl -qw net.ipv6.conf.default.accept_dad=0
 	ip -n "$id-$1" link set lo up
 }
 
@@ -96,7 +98,7 @@ veth()
 
 chain()
 {
-	python3 "$here/chaindb.py" "$dir/chain.db" "$@" || die "chain.db: $*"
+	python3 "$here/chaindb.py" "$dir/chain/chain.db" "$@" || die "chain.db: $*"
 }
 
 # start NAME [OPTION...]: dnetd of that namespace in the background; its pid is $pid.
@@ -105,7 +107,7 @@ start()
 	local name=$1
 
 	shift
-	ip netns exec "$id-$name" "$build/dnetd" --state "$dir/$name" --control "$dir/$name.sock" --chain-db "$dir/chain.db" \
+	ip netns exec "$id-$name" "$build/dnetd" --state "$dir/$name" --control "$dir/$name.sock" --chain-db "$dir/chain/chain.db" \
 		--chainwatch-control "" "$@" >>"$dir/$name.log" 2>&1 &
 	pid=$!
 	pids+=("$pid")

@@ -71,10 +71,11 @@ call a ping '{"node": "nobody"}' 2>&1 | grep -q "no node of this dnet" || die "p
 ok "overlay ping by name, key and addresses; peers names the path"
 
 head -c 50000000 /dev/urandom >"$dir/file"
-for address in 10.77.0.2 "[$ip6_b]"; do
-	in_ns b socat -u "TCP-LISTEN:4711,bind=$address,reuseaddr" "CREATE:$dir/copy" &
+for address in "TCP4 10.77.0.2" "TCP6 [$ip6_b]"; do
+	family=${address% *} address=${address#* }
+	in_ns b socat -u "$family-LISTEN:4711,bind=$address,reuseaddr" "CREATE:$dir/copy" &
 	within 5 sh -c "ip netns exec $id-b ss -Htln | grep -q :4711" || die "no listener"
-	in_ns a socat -u "OPEN:$dir/file" "TCP:$address:4711" || die "TCP to $address"
+	in_ns a socat -u "OPEN:$dir/file" "$family:$address:4711" || die "TCP to $address"
 	wait $!
 	cmp -s "$dir/file" "$dir/copy" || die "the file came over changed at $address"
 done
@@ -105,16 +106,14 @@ pid_a=$pid
 within 5 in_ns a ping -c1 -W1 10.77.0.2 || die "no ping after SIGKILL: $(call a peers) $(call a counters)"
 ok "after SIGKILL and a new start it is as before"
 
-mv "$dir/chain.db" "$dir/away.db"
-mv "$dir/chain.db-wal" "$dir/away.db-wal" 2>/dev/null
-mv "$dir/chain.db-shm" "$dir/away.db-shm" 2>/dev/null
+mv "$dir/chain" "$dir/away"
 kill "$pid_a"
 wait "$pid_a"
 start a --peer-endpoint "$key_b 198.51.100.2:$port_b"
 pid_a=$pid
 within 5 in_ns a ping -c1 -W1 10.77.0.2 || die "no ping without chain.db: $(call a status)"
 is a status '{}' '.dnets[0].from_copy and (.chain.error | contains("chain.db"))' >/dev/null || die "status does not say it: $(call a status)"
-mv "$dir/away.db" "$dir/chain.db"
+mv "$dir/away" "$dir/chain"
 within 3 is a status '{}' '.chain.error == null and (.dnets[0].from_copy | not)' || die "chain.db is not taken again: $(call a status)"
 ok "without chain.db the last known state stays in force"
 
