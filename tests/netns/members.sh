@@ -40,7 +40,9 @@ key_a=$(call a id "{\"dnet\": \"$dnet\"}" | jq -r .key)
 start b
 key_b=$(call b id "{\"dnet\": \"$dnet\"}" | jq -r .key)
 port_b=$(call b status | jq .port)
-[ ${#key_a} = 66 ] && [ "$key_a" != "$key_b" ] || die "id does not give two keys"
+if [ ${#key_a} != 66 ] || [ "$key_a" = "$key_b" ]; then
+	die "id does not give two keys"
+fi
 call a join "{\"id\": \"$dnet\"}" >/dev/null || die "join"
 is a status '{}' '.dnets[0].state | startswith("waiting: the owner has not added")' >/dev/null || die "not waiting: $(call a status)"
 is a status '{}' '.dnets[0].key == "'"$key_a"'"' >/dev/null || die "the key is not shown"
