@@ -1,0 +1,135 @@
+#include "fixture/test.h"
+
+#include "core/chainparams.h"
+#include "wire/hash.h"
+#include "wire/hex.h"
+#include "wire/tx.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The genesis header of each chain: what its chainparams.cpp makes it from. */
+static const struct {
+	const char *name;
+	const char *root; /* merkle root as nodes show it */
+	uint32_t time, bits, nonce;
+} genesis[] = {
+#define BITCOIN	 "4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b"
+#define TESTNET4 "7aa0a7ae1e223414cb807e40cd57e667b718e42aaf9306db9102fe28912b7b4e"
+#define LITECOIN "97ddfbbae6be97fd6cdf3e7ca13232a3afff2353e29badfab7f73011edd4ced9"
+	{"bitcoin", BITCOIN, 1231006505, 0x1d00ffff, 2083236893},
+	{"bitcoin-testnet4", TESTNET4, 1714777860, 0x1d00ffff, 393743547},
+	{"bitcoin-signet", BITCOIN, 1598918400, 0x1e0377ae, 52613770},
+	{"bitcoin-regtest", BITCOIN, 1296688602, 0x207fffff, 2},
+	{"litecoin", LITECOIN, 1317972665, 0x1e0ffff0, 2084524493},
+	{"litecoin-testnet", LITECOIN, 1486949366, 0x1e0ffff0, 293345},
+	{"litecoin-regtest", LITECOIN, 1296688602, 0x207fffff, 0},
+};
+
+enum { PROFILES = sizeof(genesis) / sizeof(genesis[0]) };
+
+static void each_genesis_is_the_hash_of_its_header(void **state)
+{
+	for (size_t i = 0; i < PROFILES; i++) {
+		const struct chainparams *params = chainparams_find(genesis[i].name);
+		struct block_header header = {.version = 1,
+					      .time = genesis[i].time,
+					      .bits = genesis[i].bits,
+					      .nonce = genesis[i].nonce};
+		uint8_t raw[BLOCK_HEADER_LEN];
+		struct hash256 hash;
+
+		assert_non_null(params);
+		assert_true(hash_parse(genesis[i].root, &header.merkle_root));
+		block_header_write(&header, raw);
+		block_hash(raw, &hash);
+		assert_memory_equal(&hash, &params->genesis, sizeof(hash));
+	}
+}
+
+static void every_row_is_whole_and_its_name_is_its_own(void **state)
+{
+	size_t count = 0;
+
+	for (; chainparams_at(count); count++) {
+		const struct chainparams *p = chainparams_at(count);
+
+		assert_ptr_equal(chainparams_find(p->name), p);
+		assert_true(p->p2p_port && p->rpc_port && p->p2p_port != p->rpc_port);
+		assert_true(p->hrp[0] && p->seal > p->dust && p->confirm && p->birth_height);
+	}
+	assert_int_equal(count, PROFILES);
+	assert_null(chainparams_find("dogecoin"));
+	assert_null(chainparams_find(""));
+}
+
+static void a_field_is_set_or_refused_whole(void **state)
+{
+	static const struct {
+		const char *field, *value;
+		int result;
+	} cases[] = {
+		{"name", "mine", 0},
+		{"name", "", -EINVAL},
+		{"name", "1234567890123456789012345678901", 0},
+		{"name", "12345678901234567890123456789012", -EINVAL},
+		{"hrp", "abcdefghijklmno", 0},
+		{"hrp", "abcdefghijklmnop", -EINVAL},
+		{"magic", "0a0b0c0d", 0},
+		{"magic", "0a0b0c", -EINVAL},
+		{"magic", "0a0b0c0d0e", -EINVAL},
+		{"p2p-port", "1", 0},
+		{"p2p-port", "0", -EINVAL},
+		{"rpc-port", "65535", 0},
+		{"rpc-port", "65536", -EINVAL},
+		{"pubkey-prefix", "0", 0},
+		{"pubkey-prefix", "255", 0},
+		{"pubkey-prefix", "256", -EINVAL},
+		{"script-prefix", "-1", -EINVAL},
+		{"script-prefix2", " 1", -EINVAL},
+		{"secret-prefix", "1x", -EINVAL},
+		{"genesis", BITCOIN, 0},
+		{"genesis", "00", -EINVAL},
+		{"pow", "scrypt", 0},
+		{"pow", "sha256d", 0},
+		{"pow", "sha3", -EINVAL},
+		{"mweb", "yes", 0},
+		{"mweb", "maybe", -EINVAL},
+		{"op-node", "none", 0},
+		{"op-node", "1", 0},
+		{"op-node", "255", 0},
+		{"op-node", "0", -EINVAL},
+		{"op-node", "256", -EINVAL},
+		{"dust", "4294967295", 0},
+		{"dust", "4294967296", -EINVAL},
+		{"seal", "0", -EINVAL},
+		{"confirm", "1", 0},
+		{"confirm", "1000", 0},
+		{"confirm", "0", -EINVAL},
+		{"confirm", "1001", -EINVAL},
+		{"birth-height", "2147483647", 0},
+		{"birth-height", "2147483648", -EINVAL},
+		{"birth-height", "99999999999999999999999", -EINVAL},
+		{"colour", "red", -ENOENT},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct chainparams params = *chainparams_find("litecoin"), before = params;
+
+		assert_int_equal(chainparams_set(&params, cases[i].field, cases[i].value),
+				 cases[i].result);
+		if (cases[i].result)
+			assert_memory_equal(&params, &before, sizeof(params));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_genesis_is_the_hash_of_its_header),
+		cmocka_unit_test(every_row_is_whole_and_its_name_is_its_own),
+		cmocka_unit_test(a_field_is_set_or_refused_whole),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
