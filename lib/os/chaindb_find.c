@@ -78,7 +78,7 @@ static sqlite3_stmt *prepare_objects(struct chaindb *db, const char *confirmed, 
 {
 	char sql[1536];
 
-	snprintf(sql, sizeof(sql), OBJECTS "%s", confirmed, pending, order);
+	snprintf(sql, sizeof(sql), "SELECT * FROM (" OBJECTS ")%s", confirmed, pending, order);
 	return chaindb_prepare(db, sql);
 }
 
@@ -153,7 +153,7 @@ int chaindb_search(struct chaindb *db, enum object_kind kind, const char *text,
 		OF_KIND " AND (substr(id, 1, length(?1)) = ?1 OR substr(name, 1, length(?1)) = ?1)",
 		OF_KIND
 		" AND (substr(object, 1, length(?1)) = ?1 OR substr(name, 1, length(?1)) = ?1)",
-		" ORDER BY 2 <> ?1, 2, 1");
+		" ORDER BY name <> ?1, name, id");
 
 	if (!statement)
 		return chaindb_fail(db);
