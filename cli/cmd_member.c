@@ -1,0 +1,407 @@
+#include "cli/cli.h"
+#include "cli/names.h"
+#include "cli/out.h"
+#include "os/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The member's commands: each is one call of dnetd's control socket (dnetd(8)). */
+
+enum {
+	CALL_MS = 10000,
+	PING_COUNT = 4,
+	PING_DIRECT_COUNT = 10, /* with --until-direct: punching takes a few tries */
+	PING_COUNT_MAX = 1000000,
+	PING_TIMEOUT_MS = 5000,
+	PING_INTERVAL_MS = 1000,
+	NUMBER_SIZE = 32,
+};
+
+static const struct arg_option ping_options[] = {
+	{"count", 'c', "N", "how many (4; with --until-direct at most 10)"},
+	{"until-direct", 0, NULL, "stop at the first answer on a direct path; fail without one"},
+	{"dnet", 'd', "DNET", "in this dnet, when several are joined"},
+	{0},
+};
+
+static enum cli_exit exit_of(int code)
+{
+	switch (code) {
+	case CTL_ECONNECT:
+		return CLI_UNREACHABLE;
+	case CTL_ENOTFOUND:
+		return CLI_NOT_FOUND;
+	case CTL_EPARAMS:
+		return CLI_USAGE;
+	case CTL_EDENIED:
+		return CLI_DENIED;
+	case CTL_ETIMEOUT:
+		return CLI_TIMEOUT;
+	}
+	return CLI_FAILED;
+}
+
+static int call_failed(struct cli *cli, const struct ctl_error *error)
+{
+	const char *next = error->next;
+
+	if (error->code == CTL_ECONNECT)
+		next = "start dnetd, or name its socket with --socket";
+	return cli_error(cli, exit_of(error->code), next && *next ? next : NULL, "%s",
+			 error->message);
+}
+
+/* params is taken. */
+static int call(struct cli *cli, const char *method, json_t *params, json_t **ret_result)
+{
+	struct ctl_error error = {0};
+	int r = ctl_client_call(cli->conf.socket, method, params, CALL_MS, ret_result, &error);
+
+	json_decref(params);
+	return r ? call_failed(cli, &error) : 0;
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text ? text : "";
+}
+
+static const char *number_of(const json_t *object, const char *name, const char *unit,
+			     char ret[static NUMBER_SIZE])
+{
+	const json_t *value = json_object_get(object, name);
+
+	ret[0] = '\0';
+	if (json_is_integer(value))
+		snprintf(ret, NUMBER_SIZE, "%lld%s", (long long)json_integer_value(value), unit);
+	else if (json_is_real(value))
+		snprintf(ret, NUMBER_SIZE, "%.1f%s", json_real_value(value), unit);
+	return ret;
+}
+
+/* A label or name becomes an id where it can; else dnetd says what is wrong with it. */
+static int name_to_id(struct cli *cli, const char *text, struct cli_object *ret)
+{
+	enum object_kind kind;
+
+	if (object_id_parse(text, &kind, &ret->id) || !strncmp(text, "dnet:", 5) ||
+	    access(cli->conf.chain_db, R_OK))
+		return 0;
+	return names_resolve(cli, OBJECT_DNET, text, ret);
+}
+
+static int run_join(struct cli *cli, const struct args *args)
+{
+	struct cli_object object = {0};
+	json_t *result;
+	int r = name_to_id(cli, args->words[0], &object);
+
+	if (!r)
+		r = call(cli, "join",
+			 json_pack("{s:s}", "id", *object.text ? object.text : args->words[0]),
+			 &result);
+	if (r)
+		return r;
+	if (cli->json) {
+		out_json(result);
+		return 0;
+	}
+	printf("joined %s on %s: %s\n  key   %s\n  IPv6  %s\n", text_of(result, "dnet"),
+	       text_of(result, "interface"), text_of(result, "state"), text_of(result, "key"),
+	       text_of(result, "ipv6"));
+	json_decref(result);
+	return 0;
+}
+
+static int simple(struct cli *cli, const struct args *args, const char *method, const char *done)
+{
+	json_t *result, *params = args->count ? json_pack("{s:s}", "id", args->words[0]) : NULL;
+	int r = call(cli, method, params, &result);
+
+	if (r)
+		return r;
+	if (cli->json) {
+		out_json(result);
+		return 0;
+	}
+	puts(done);
+	json_decref(result);
+	return 0;
+}
+
+static int run_leave(struct cli *cli, const struct args *args)
+{
+	return simple(cli, args, "leave", "left");
+}
+
+static int run_up(struct cli *cli, const struct args *args)
+{
+	return simple(cli, args, "up", "up");
+}
+
+static int run_down(struct cli *cli, const struct args *args)
+{
+	return simple(cli, args, "down", "down");
+}
+
+static int run_id(struct cli *cli, const struct args *args)
+{
+	json_t *params = args->count ? json_pack("{s:s}", "dnet", args->words[0]) : NULL, *result;
+	int r = call(cli, "id", params, &result);
+
+	if (r)
+		return r;
+	if (cli->json) {
+		out_json(result);
+		return 0;
+	}
+	printf("dnet  %s\nkey   %s\nIPv6  %s\n", text_of(result, "dnet"), text_of(result, "key"),
+	       text_of(result, "ipv6"));
+	json_decref(result);
+	return 0;
+}
+
+static void print_helpers(const struct cli *cli, const json_t *helpers)
+{
+	struct table table;
+	const json_t *value;
+	size_t i;
+
+	if (!json_array_size(helpers))
+		return;
+	table_init(&table, "KIND", "NAME", "STATE", "ENDPOINT", "RTT", "SEES US AS", NULL);
+	json_array_foreach(helpers, i, value)
+	{
+		char rtt[NUMBER_SIZE];
+
+		table_row(&table, text_of(value, "kind"), text_of(value, "name"),
+			  text_of(value, "state"), text_of(value, "endpoint"),
+			  number_of(value, "rtt_ms", " ms", rtt), text_of(value, "observed"));
+	}
+	table_print(cli, &table, "  ");
+	table_done(&table);
+}
+
+static void print_dnet(const struct cli *cli, const json_t *dnet)
+{
+	const json_t *value;
+	char height[NUMBER_SIZE], total[NUMBER_SIZE], connected[NUMBER_SIZE];
+	size_t i;
+
+	printf("\n%s%s%s  %s\n", out_on(cli, OUT_BOLD), text_of(dnet, "name"), out_off(cli),
+	       text_of(dnet, "id"));
+	printf("  state      %s\n  interface  %s\n  key        %s\n", text_of(dnet, "state"),
+	       text_of(dnet, "interface"), text_of(dnet, "key"));
+	json_array_foreach(json_object_get(dnet, "addresses"), i, value)
+		printf("  address    %s\n", json_string_value(value));
+	printf("  height     %s\n", number_of(dnet, "height", "", height));
+	printf("  peers      %s of %s connected\n",
+	       number_of(dnet, "peers_connected", "", connected),
+	       number_of(dnet, "peers_total", "", total));
+	if (*text_of(dnet, "remark"))
+		printf("  remark     %s\n", text_of(dnet, "remark"));
+	json_array_foreach(json_object_get(dnet, "parts"), i, value)
+	{
+		if (*text_of(value, "error"))
+			printf("  %s%-10s %s%s\n", out_on(cli, OUT_RED), text_of(value, "part"),
+			       text_of(value, "error"), out_off(cli));
+	}
+	print_helpers(cli, json_object_get(dnet, "helpers"));
+}
+
+static int run_status(struct cli *cli, const struct args *args)
+{
+	json_t *result, *chain, *value;
+	char height[NUMBER_SIZE], age[NUMBER_SIZE], port[NUMBER_SIZE];
+	size_t i;
+	int r = call(cli, "status", NULL, &result);
+
+	(void)args;
+	if (r)
+		return r;
+	if (cli->json) {
+		out_json(result);
+		return 0;
+	}
+	chain = json_object_get(result, "chain");
+	printf("dnetd %s, port %s: %s\n", text_of(result, "version"),
+	       number_of(result, "port", "", port), text_of(result, "state"));
+	printf("chain at height %s, block %s old%s%s\n", number_of(chain, "height", "", height),
+	       number_of(chain, "age_s", " s", age), *text_of(chain, "error") ? ": " : "",
+	       text_of(chain, "error"));
+	json_array_foreach(json_object_get(result, "dnets"), i, value) print_dnet(cli, value);
+	json_decref(result);
+	return 0;
+}
+
+static void peer_row(struct table *table, const json_t *peer)
+{
+	const json_t *age = json_object_get(peer, "last_handshake_s");
+	char rtt[NUMBER_SIZE], in[OUT_BYTES_MAX], out[OUT_BYTES_MAX], ago[OUT_AGE_MAX] = "";
+	const char *name = text_of(peer, "name"), *why = text_of(peer, "reason");
+	const char *via =
+		*text_of(peer, "relay") ? text_of(peer, "relay") : text_of(peer, "endpoint");
+
+	if (json_is_integer(age))
+		out_age((uint64_t)json_integer_value(age), ago);
+	out_bytes((uint64_t)json_integer_value(json_object_get(peer, "rx_bytes")), in);
+	out_bytes((uint64_t)json_integer_value(json_object_get(peer, "tx_bytes")), out);
+	table_row(table, *name ? name : text_of(peer, "key"),
+		  json_string_value(json_array_get(json_object_get(peer, "addresses"), 0)),
+		  text_of(peer, "state"), text_of(peer, "path"), via,
+		  number_of(peer, "rtt_ms", " ms", rtt), in, out, ago, why);
+}
+
+static int run_peers(struct cli *cli, const struct args *args)
+{
+	json_t *params = args->count ? json_pack("{s:s}", "dnet", args->words[0]) : NULL;
+	json_t *result, *value;
+	struct table table;
+	size_t i;
+	int r = call(cli, "peers", params, &result);
+
+	if (r)
+		return r;
+	if (cli->json) {
+		out_json(result);
+		return 0;
+	}
+	table_init(&table, "NAME", "ADDRESS", "STATE", "PATH", "VIA", "RTT", "IN", "OUT",
+		   "HANDSHAKE", "REASON", NULL);
+	json_array_foreach(result, i, value) peer_row(&table, value);
+	table_print(cli, &table, "");
+	table_done(&table);
+	json_decref(result);
+	return 0;
+}
+
+static int run_counters(struct cli *cli, const struct args *args)
+{
+	json_t *params = args->count ? json_pack("{s:s}", "dnet", args->words[0]) : NULL;
+	json_t *result, *value;
+	struct table table;
+	const char *name;
+	int r = call(cli, "counters", params, &result);
+
+	if (r)
+		return r;
+	if (cli->json) {
+		out_json(result);
+		return 0;
+	}
+	table_init(&table, "COUNTER", "VALUE", NULL);
+	json_object_foreach(result, name, value)
+	{
+		char number[NUMBER_SIZE];
+
+		snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
+		table_row(&table, name, number);
+	}
+	table_print(cli, &table, "");
+	table_done(&table);
+	json_decref(result);
+	return 0;
+}
+
+struct ping_run {
+	const char *node;
+	json_t *replies;
+	unsigned sent;
+	bool direct;
+	int failed; /* exit code of the last one that got no answer */
+};
+
+/* An error that will not change with the next try ends the run. */
+static int ping_once(struct cli *cli, struct ping_run *run, json_t *params)
+{
+	struct ctl_error error = {0};
+	char rtt[NUMBER_SIZE];
+	json_t *reply;
+
+	run->sent++;
+	if (ctl_client_call(cli->conf.socket, "ping", params, CALL_MS, &reply, &error)) {
+		if (error.code != CTL_ETIMEOUT && error.code != CTL_EBUSY)
+			return call_failed(cli, &error);
+		run->failed = CLI_TIMEOUT;
+		cli_note(cli, "%s: %s", run->node, error.message);
+		return 0;
+	}
+	run->direct = !strcmp(text_of(reply, "path"), "direct");
+	if (!cli->json)
+		printf("answer from %s in %s, %s via %s\n", text_of(reply, "node"),
+		       number_of(reply, "rtt_ms", " ms", rtt), text_of(reply, "path"),
+		       *text_of(reply, "relay") ? text_of(reply, "relay")
+						: text_of(reply, "endpoint"));
+	fflush(stdout);
+	json_array_append_new(run->replies, reply);
+	return 0;
+}
+
+static int ping_result(struct cli *cli, struct ping_run *run, bool until_direct)
+{
+	size_t received = json_array_size(run->replies);
+	bool ok = received && (!until_direct || run->direct);
+
+	if (cli->json)
+		out_json(json_pack("{s:s, s:i, s:i, s:b, s:O}", "node", run->node, "sent",
+				   (int)run->sent, "received", (int)received, "direct",
+				   (int)run->direct, "replies", run->replies));
+	else
+		printf("%u sent, %zu answered\n", run->sent, received);
+	if (ok)
+		return 0;
+	if (!cli->json && received)
+		cli_error(cli, CLI_FAILED, "dnet peers says why", "no direct path to %s yet",
+			  run->node);
+	return received ? CLI_FAILED : CLI_TIMEOUT;
+}
+
+static int run_ping(struct cli *cli, const struct args *args)
+{
+	const struct timespec pause = {.tv_sec = PING_INTERVAL_MS / 1000};
+	const char *count = args_get(args, "count"), *dnet = args_get(args, "dnet");
+	bool until_direct = args_has(args, "until-direct");
+	long tries =
+		count ? strtol(count, NULL, 10) : (until_direct ? PING_DIRECT_COUNT : PING_COUNT);
+	struct ping_run run = {.node = args->words[0], .replies = json_array()};
+	json_t *params;
+	int r = 0;
+
+	if (tries < 1 || tries > PING_COUNT_MAX) {
+		json_decref(run.replies);
+		return cli_error(cli, CLI_USAGE, NULL, "--count is 1 to %d", PING_COUNT_MAX);
+	}
+	params = json_pack("{s:s, s:i, s:s*}", "node", run.node, "timeout_ms", PING_TIMEOUT_MS,
+			   "dnet", dnet);
+	for (long i = 0; !r && i < tries && !(until_direct && run.direct); i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		r = ping_once(cli, &run, params);
+	}
+	if (!r)
+		r = ping_result(cli, &run, until_direct);
+	json_decref(params);
+	json_decref(run.replies);
+	return r;
+}
+
+const struct cli_command cli_commands_member[] = {
+	{"join", "ID", "takes this machine into a dnet", NULL, 1, 1, false, run_join},
+	{"leave", "ID", "takes it out", NULL, 1, 1, false, run_leave},
+	{"up", "[ID]", "brings a dnet up that was taken down", NULL, 0, 1, false, run_up},
+	{"down", "[ID]", "takes a dnet down without leaving it", NULL, 0, 1, false, run_down},
+	{"id", "[DNET]", "this machine's key and address in a dnet", NULL, 0, 1, false, run_id},
+	{"status", NULL, "what is joined, and how it is", NULL, 0, 0, false, run_status},
+	{"peers", "[DNET]", "the other nodes, and how they are reached", NULL, 0, 1, false,
+	 run_peers},
+	{"ping", "NODE", "asks a node for an answer through the overlay", ping_options, 1, 1, false,
+	 run_ping},
+	{"counters", "[DNET]", "counters of packets and refusals", NULL, 0, 1, false, run_counters},
+	{0},
+};

@@ -1,0 +1,374 @@
+#include "cli/keys.h"
+#include "cli/names.h"
+#include "cli/out.h"
+#include "cli/publish.h"
+#include "cli/wallet.h"
+#include "core/chainparams.h"
+#include "core/id.h"
+#include "os/base.h"
+#include "os/chaindb.h"
+#include "os/rand.h"
+#include "wire/hex.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The owner of a dnet: members, helpers, and what goes for every object: transfer and close. */
+
+enum {
+	NODE_KEY_TEXT_LEN = 2 * PUBKEY_LEN,
+	LINK_WEIGHT = 1,
+};
+
+static const struct arg_option create_options[] = {
+	{"ipv4", '4', "PREFIX", "IPv4 network of the members, 10.77.0.0/24"},
+	{0},
+};
+
+static const struct arg_option add_options[] = {
+	{"name", 0, "NAME", "what the node is called in the dnet"},
+	{"ipv4", '4', "ADDRESS", "IPv4 address of the node, inside the dnet's network"},
+	{"ipv6", '6', "ADDRESS", "a further IPv6 address, inside fd00::/8"},
+	{"gateway", 0, NULL, "other networks may be reached through it"},
+	{0},
+};
+
+static const struct arg_option link_options[] = {
+	{"priority", 0, "N", "0 to 255, lower is used first (0)"},
+	{"weight", 0, "N", "0 to 255, share among equal priorities (1)"},
+	{0},
+};
+
+static int bad_name(struct cli *cli, const char *name)
+{
+	return cli_error(cli, CLI_USAGE, "1 to 32 of a-z, 0-9 and -, with no - at an end",
+			 "\"%s\" is not a name", name);
+}
+
+static int run_create(struct cli *cli, const struct args *args)
+{
+	const char *name = args->words[0], *ipv4 = args_get(args, "ipv4");
+	_cleanup_(freep) struct publish *publish = publish_new(cli, "create dnet %s", name);
+	struct record *record;
+
+	if (!publish)
+		return CLI_FAILED;
+	if (!record_name_ok(name))
+		return bad_name(cli, name);
+	publish->create = true;
+	publish->object.kind = OBJECT_DNET;
+	snprintf(publish->object.label, sizeof(publish->object.label), "%s", name);
+	record = publish_add(publish, RECORD_DNET_CREATE);
+	snprintf(record->dnet_create.name, sizeof(record->dnet_create.name), "%s", name);
+	if (ipv4 && (!prefix_parse(ipv4, &record->dnet_create.ipv4) ||
+		     record->dnet_create.ipv4.addr.family != ADDR_V4 ||
+		     record->dnet_create.ipv4.bits < 8 || record->dnet_create.ipv4.bits > 30))
+		return cli_error(cli, CLI_USAGE, "for example --ipv4 10.77.0.0/24",
+				 "\"%s\" is not an IPv4 network of 8 to 30 bits", ipv4);
+	return publish_run(cli, args, publish);
+}
+
+static int parse_address(struct cli *cli, const char *text, enum addr_family family,
+			 struct address *ret)
+{
+	struct address address;
+
+	if (!text)
+		return 0;
+	if (!address_parse(text, &address) || address.family != family)
+		return cli_error(cli, CLI_USAGE, NULL, "\"%s\" is not an IPv%d address", text,
+				 (int)family);
+	if (family == ADDR_V6 && address.bytes[0] != 0xfd)
+		return cli_error(cli, CLI_USAGE, "an address of private use begins with fd",
+				 "%s is not inside fd00::/8", text);
+	*ret = address;
+	return 0;
+}
+
+/* "KEY" or "KEY=NAME". */
+static int parse_node(struct cli *cli, const char *word, struct record *record)
+{
+	char key[NODE_KEY_TEXT_LEN + 1];
+	const char *name = strchr(word, '=');
+	size_t len = name ? (size_t)(name - word) : strlen(word);
+	int r;
+
+	if (len >= sizeof(key))
+		return names_key(cli, word, &record->node_put.key);
+	memcpy(key, word, len);
+	key[len] = '\0';
+	r = names_key(cli, key, &record->node_put.key);
+	if (r || !name)
+		return r;
+	if (!record_name_ok(name + 1))
+		return bad_name(cli, name + 1);
+	snprintf(record->node_put.name, sizeof(record->node_put.name), "%s", name + 1);
+	return 0;
+}
+
+/* Of the options; they go for one node, the flag for all. */
+static int parse_add_options(struct cli *cli, const struct args *args, struct record *record)
+{
+	const char *name = args_get(args, "name"), *ipv4 = args_get(args, "ipv4");
+	const char *ipv6 = args_get(args, "ipv6");
+	int r;
+
+	if (args->count > 2 && (name || ipv4 || ipv6))
+		return cli_error(cli, CLI_USAGE, "add them one by one, or as KEY=NAME",
+				 "--name, --ipv4 and --ipv6 go for one node");
+	if (name && !record_name_ok(name))
+		return bad_name(cli, name);
+	if (name)
+		snprintf(record->node_put.name, sizeof(record->node_put.name), "%s", name);
+	r = parse_address(cli, ipv4, ADDR_V4, &record->node_put.ipv4);
+	if (!r)
+		r = parse_address(cli, ipv6, ADDR_V6, &record->node_put.ipv6);
+	if (args_has(args, "gateway"))
+		record->node_put.flags |= NODE_FLAG_GATEWAY;
+	if (ipv4)
+		record->node_put.flags |= NODE_FLAG_IPV4;
+	if (ipv6)
+		record->node_put.flags |= NODE_FLAG_IPV6;
+	return r;
+}
+
+static int too_many(struct cli *cli)
+{
+	return cli_error(cli, CLI_USAGE, "give fewer at once", "more than %d nodes",
+			 PUBLISH_RECORDS_MAX);
+}
+
+static int run_node_add(struct cli *cli, const struct args *args)
+{
+	_cleanup_(freep) struct publish *publish =
+		publish_new(cli, "add %zu node%s to %s", args->count - 1,
+			    args->count > 2 ? "s" : "", args->words[0]);
+	int r = publish ? names_resolve(cli, OBJECT_DNET, args->words[0], &publish->object)
+			: CLI_FAILED;
+
+	for (size_t i = 1; !r && i < args->count; i++) {
+		struct record *record = publish_add(publish, RECORD_NODE_PUT);
+
+		r = record ? parse_node(cli, args->words[i], record) : too_many(cli);
+		if (!r)
+			r = parse_add_options(cli, args, record);
+	}
+	return r ? r : publish_run(cli, args, publish);
+}
+
+struct find_node {
+	const char *name;
+	struct node_key key;
+	bool found;
+};
+
+static int on_node(void *arg, const struct record_row *row)
+{
+	struct find_node *find = arg;
+
+	if (row->record.type == RECORD_NODE_PUT && row->to_height == UINT32_MAX &&
+	    !strcmp(row->record.node_put.name, find->name)) {
+		find->key = row->record.node_put.key;
+		find->found = true;
+	}
+	return 0;
+}
+
+/* A key, or the name of a node that is in a block. */
+static int find_node(struct cli *cli, const struct cli_object *dnet, const char *text,
+		     struct node_key *ret_key)
+{
+	struct find_node find = {.name = text};
+	int r;
+
+	if (strlen(text) == NODE_KEY_TEXT_LEN)
+		return names_key(cli, text, ret_key);
+	r = cli_db(cli);
+	if (r)
+		return r;
+	if (chaindb_visit_object(cli->db, &dnet->id, on_node, &find))
+		return cli_error(cli, CLI_FAILED, NULL, "%s", chaindb_error(cli->db));
+	if (!find.found)
+		return cli_error(cli, CLI_NOT_FOUND,
+				 "dnet show lists the nodes; give the key of one that no block has "
+				 "yet",
+				 "no node of %s is called \"%s\"", dnet->text, text);
+	*ret_key = find.key;
+	return 0;
+}
+
+static int run_node_del(struct cli *cli, const struct args *args)
+{
+	_cleanup_(freep) struct publish *publish =
+		publish_new(cli, "remove %zu node%s from %s", args->count - 1,
+			    args->count > 2 ? "s" : "", args->words[0]);
+	int r = publish ? names_resolve(cli, OBJECT_DNET, args->words[0], &publish->object)
+			: CLI_FAILED;
+
+	for (size_t i = 1; !r && i < args->count; i++) {
+		struct record *record = publish_add(publish, RECORD_NODE_DEL);
+
+		r = record ? find_node(cli, &publish->object, args->words[i], &record->node_del.key)
+			   : too_many(cli);
+	}
+	return r ? r : publish_run(cli, args, publish);
+}
+
+static int parse_byte(struct cli *cli, const struct args *args, const char *name, uint8_t fallback,
+		      uint8_t *ret)
+{
+	const char *text = args_get(args, name);
+	char *end;
+	long value;
+
+	*ret = fallback;
+	if (!text)
+		return 0;
+	value = *text >= '0' && *text <= '9' ? strtol(text, &end, 10) : -1;
+	if (value < 0 || value > UINT8_MAX || *end)
+		return cli_error(cli, CLI_USAGE, NULL, "--%s is 0 to 255, not \"%s\"", name, text);
+	*ret = (uint8_t)value;
+	return 0;
+}
+
+/* detail: RECORD_LINK or RECORD_UNLINK. */
+static int change_link(struct cli *cli, const struct args *args, enum record_type type)
+{
+	_cleanup_(freep) struct publish *publish =
+		publish_new(cli, "%s %s and %s", type == RECORD_LINK ? "link" : "unlink",
+			    args->words[0], args->words[1]);
+	struct cli_object helper = {0};
+	struct record *record;
+	int r = publish ? names_resolve(cli, OBJECT_DNET, args->words[0], &publish->object)
+			: CLI_FAILED;
+
+	if (!r)
+		r = names_resolve(cli, 0, args->words[1], &helper);
+	if (r)
+		return r;
+	if (helper.kind == OBJECT_DNET)
+		return cli_error(cli, CLI_USAGE, NULL, "%s is a dnet, not an OVC or OVR",
+				 helper.text);
+	record = publish_add(publish, type);
+	record->link.kind = (uint8_t)helper.kind;
+	record->link.id = helper.id;
+	if (type == RECORD_LINK) {
+		r = parse_byte(cli, args, "priority", 0, &record->link.priority);
+		if (!r)
+			r = parse_byte(cli, args, "weight", LINK_WEIGHT, &record->link.weight);
+	}
+	return r ? r : publish_run(cli, args, publish);
+}
+
+static int run_link(struct cli *cli, const struct args *args)
+{
+	return change_link(cli, args, RECORD_LINK);
+}
+
+static int run_unlink(struct cli *cli, const struct args *args)
+{
+	return change_link(cli, args, RECORD_UNLINK);
+}
+
+static int run_transfer(struct cli *cli, const struct args *args)
+{
+	_cleanup_(freep) struct publish *publish =
+		publish_new(cli, "transfer %s to %s", args->words[0], args->words[1]);
+	int r = publish ? names_resolve(cli, 0, args->words[0], &publish->object) : CLI_FAILED;
+
+	if (!r)
+		r = wallet_check(cli);
+	if (!r)
+		r = wallet_address_script(cli, args->words[1], publish->seal_script,
+					  &publish->seal_script_len);
+	if (r)
+		return r;
+	publish_add(publish, RECORD_TRANSFER);
+	return publish_run(cli, args, publish);
+}
+
+static int run_close(struct cli *cli, const struct args *args)
+{
+	_cleanup_(freep) struct publish *publish = publish_new(cli, "close %s", args->words[0]);
+	int r = publish ? names_resolve(cli, 0, args->words[0], &publish->object) : CLI_FAILED;
+
+	if (r)
+		return r;
+	publish->close = true;
+	publish_add(publish, RECORD_CLOSE);
+	return publish_run(cli, args, publish);
+}
+
+/* Puts a fresh key for an object that is to come into the keystore. */
+static int new_key(struct cli *cli, const struct cli_object *object, struct keystore *keystore,
+		   struct identity *ret_owner)
+{
+	struct keystore_entry entry = {.kind = object->kind, .id = object->id};
+	const struct keystore_entry *have = keystore_find(keystore, cli->params->name, &object->id);
+	int r;
+
+	/* The same address again: a key that somebody has paid to is never thrown away. */
+	if (have)
+		return id_from_secret(cli->id, &have->secret, ret_owner) ? CLI_FAILED : 0;
+	do {
+		rand_bytes(entry.secret.bytes, SECRET_LEN);
+	} while (id_from_secret(cli->id, &entry.secret, ret_owner));
+	snprintf(entry.chain, sizeof(entry.chain), "%s", cli->params->name);
+	snprintf(entry.label, sizeof(entry.label), "%s", object->label);
+	r = keystore_put(keystore, &entry);
+	secret_wipe(&entry.secret, sizeof(entry.secret));
+	if (r)
+		return cli_error(cli, CLI_FAILED, "use another one: --keystore FILE",
+				 "the keystore %s is full", cli->conf.keystore);
+	return keys_save(cli, keystore);
+}
+
+static int run_receive(struct cli *cli, const struct args *args)
+{
+	struct keystore keystore = {0};
+	struct identity owner = {0};
+	struct cli_object object;
+	uint8_t program[HASH160_LEN];
+	char address[BECH32_TEXT_SIZE];
+	int r = names_resolve(cli, 0, args->words[0], &object);
+
+	if (!r)
+		r = cli_id(cli);
+	if (!r)
+		r = keys_load(cli, &keystore);
+	if (!r)
+		r = new_key(cli, &object, &keystore, &owner);
+	keystore_done(&keystore);
+	secret_wipe(&owner.secret, sizeof(owner.secret));
+	if (r)
+		return r;
+	txbuild_hash160(owner.key.bytes, PUBKEY_LEN, program);
+	if (!segwit_format(cli->params->hrp, 0, program, sizeof(program), address))
+		return cli_error(cli, CLI_FAILED, NULL, "the chain has no addresses of this form");
+	if (cli->json)
+		out_json(json_pack("{s:s, s:s, s:s}", "id", object.text, "kind",
+				   object_kind_name(object.kind), "address", address));
+	else
+		printf("%s\n", address);
+	return 0;
+}
+
+const struct cli_command cli_commands_owner[] = {
+	{"create", "NAME", "makes a dnet", create_options, 1, 1, true, run_create},
+	{"node add", "DNET KEY[=NAME]...", "lets nodes in, or changes what is said of one",
+	 add_options, 2, ARGS_MAX, true, run_node_add},
+	{"node del", "DNET KEY|NAME...", "shuts nodes out", NULL, 2, ARGS_MAX, true, run_node_del},
+	{"link", "DNET OVC|OVR", "lets the dnet use an OVC or OVR", link_options, 2, 2, true,
+	 run_link},
+	{"unlink", "DNET OVC|OVR", "takes a link back", NULL, 2, 2, true, run_unlink},
+	{"receive", "ID",
+	 "makes a key for an object of another owner; prints the address for "
+	 "its transfer",
+	 NULL, 1, 1, false, run_receive},
+	{"transfer", "ID ADDRESS", "gives an object to another owner", NULL, 2, 2, true,
+	 run_transfer},
+	{"close", "ID", "ends an object for good", NULL, 1, 1, true, run_close},
+	{0},
+};

@@ -1,0 +1,138 @@
+#include "cli/names.h"
+
+#include "cli/keys.h"
+#include "core/id.h"
+#include "os/chaindb.h"
+#include "wire/hex.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	PREFIX_MIN = 4, /* characters of an id behind its "dnet1" */
+};
+
+const char *names_kind(enum object_kind kind)
+{
+	switch (kind) {
+	case OBJECT_DNET:
+		return "dnet";
+	case OBJECT_OVC:
+		return "OVC";
+	case OBJECT_OVR:
+		return "OVR";
+	}
+	return "object";
+}
+
+void names_fill_text(struct cli_object *object)
+{
+	object_id_format(object->kind, &object->id, object->text);
+}
+
+struct search {
+	const char *text;
+	enum object_kind kind; /* 0: any */
+	struct cli_object exact, begins;
+	unsigned exact_count, begins_count;
+};
+
+static bool begins_id(const char *id, const char *text)
+{
+	size_t head = strcspn(id, "1") + 1, len = strlen(text);
+
+	return len >= head + PREFIX_MIN && !strncmp(id, text, len);
+}
+
+static bool look_at_known(void *arg, const struct known_seal *known)
+{
+	struct search *search = arg;
+	struct cli_object object = {.kind = known->kind, .id = known->id};
+
+	if (search->kind && known->kind != search->kind)
+		return false;
+	snprintf(object.label, sizeof(object.label), "%s", known->label);
+	names_fill_text(&object);
+	if (!strcmp(object.text, search->text) ||
+	    (!known->closed && !strcmp(known->label, search->text))) {
+		search->exact = object;
+		search->exact_count++;
+	} else if (begins_id(object.text, search->text)) {
+		search->begins = object;
+		search->begins_count++;
+	}
+	return false;
+}
+
+static int resolve_in_db(struct cli *cli, enum object_kind kind, const char *text,
+			 struct cli_object *ret_object)
+{
+	struct chaindb_object found;
+	struct cli_object object = {0};
+	int r = cli_db(cli);
+
+	if (r)
+		return r;
+	r = chaindb_resolve(cli->db, kind, text, &found);
+	if (r == -ENOENT)
+		return cli_error(cli, CLI_NOT_FOUND, "dnet list shows what chainwatch knows",
+				 "no %s is called \"%s\"", names_kind(kind), text);
+	if (r == -ENOTUNIQ)
+		return cli_error(cli, CLI_NOT_FOUND, "give the id", "\"%s\" means several: %s",
+				 text, chaindb_error(cli->db));
+	if (r)
+		return cli_error(cli, CLI_FAILED, NULL, "%s", chaindb_error(cli->db));
+	object.kind = found.kind;
+	object.id = found.id;
+	snprintf(object.label, sizeof(object.label), "%s", found.name);
+	names_fill_text(&object);
+	*ret_object = object;
+	return 0;
+}
+
+int names_resolve(struct cli *cli, enum object_kind kind, const char *text,
+		  struct cli_object *ret_object)
+{
+	struct search search = {.text = text, .kind = kind};
+	struct cli_object object = {0};
+	int r;
+
+	/* What is ours comes first: it is known before any block has it. */
+	r = known_visit(cli, look_at_known, &search);
+	if (r)
+		return r;
+	if (search.exact_count == 1) {
+		*ret_object = search.exact;
+		return 0;
+	}
+	if (search.exact_count > 1)
+		return cli_error(cli, CLI_NOT_FOUND, "give the id (dnet list)",
+				 "you have several with the label \"%s\"", text);
+	if (object_id_parse(text, &object.kind, &object.id)) {
+		if (kind && object.kind != kind)
+			return cli_error(cli, CLI_USAGE, NULL, "%s is the id of a %s, not of a %s",
+					 text, names_kind(object.kind), names_kind(kind));
+		names_fill_text(&object);
+		*ret_object = object;
+		return 0;
+	}
+	if (search.begins_count == 1) {
+		*ret_object = search.begins;
+		return 0;
+	}
+	return resolve_in_db(cli, kind, text, ret_object);
+}
+
+int names_key(struct cli *cli, const char *text, struct node_key *ret_key)
+{
+	int r = cli_id(cli);
+
+	if (r)
+		return r;
+	if (hex_parse(text, ret_key->bytes, PUBKEY_LEN) && id_key_valid(cli->id, ret_key))
+		return 0;
+	return cli_error(cli, CLI_USAGE,
+			 "66 hex digits beginning with 02 or 03; `dnet id` on the node prints it",
+			 "\"%s\" is not a node key", text);
+}
