@@ -14,6 +14,7 @@
 
 #define HELPER_KEEPALIVE (15 * MESH_SECOND)
 #define HELPER_ANSWERS	 (1500 * MESH_MS)
+#define INTRODUCTION_MIN (50 * MESH_MS)
 #define HELPER_DOUBT	 (3 * MESH_SECOND) /* between two doubts */
 
 static bool is_ovc(const struct helper *h)
@@ -148,7 +149,11 @@ static void take_ovc_frame(struct helper *h, const struct ovc_frame *f, uint64_t
 		if (!p)
 			break;
 		p->not_here = 0;
-		mesh_peer_add_candidates(p, &f->introduction.endpoints, now);
+		/* Each makes us send to where the OVC says: not as often as it likes. */
+		if (!p->introduced_at || now - p->introduced_at >= INTRODUCTION_MIN) {
+			p->introduced_at = now;
+			mesh_peer_add_candidates(p, &f->introduction.endpoints, now);
+		}
 		if (f->introduction.role == INTRODUCTION_ANSWER)
 			mesh_peer_punch(p, &f->introduction.endpoints, now);
 		else if (!p->up)

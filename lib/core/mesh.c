@@ -364,14 +364,30 @@ const struct netmap *mesh_netmap(const struct mesh *mesh)
 	return mesh->netmap;
 }
 
+static bool same_local(const struct mesh *mesh, const struct endpoint *list, size_t count)
+{
+	if (count != mesh->local_count)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!endpoint_equal(&list[i], &mesh->local[i]))
+			return false;
+	return true;
+}
+
 void mesh_set_local_endpoints(struct mesh *mesh, const struct endpoint *endpoints, size_t count,
 			      uint64_t now)
 {
-	mesh->local_count = 0;
-	for (size_t i = 0; i < count && mesh->local_count < MESH_LOCAL; i++)
+	struct endpoint list[MESH_LOCAL];
+	size_t n = 0;
+
+	for (size_t i = 0; i < count && n < MESH_LOCAL; i++)
 		/* The overlay's own addresses lead nowhere outside. */
 		if (!route_lookup(mesh->routes, endpoints[i].addr.family, endpoints[i].addr.bytes))
-			mesh->local[mesh->local_count++] = endpoints[i];
+			list[n++] = endpoints[i];
+	if (same_local(mesh, list, n))
+		return;
+	memcpy(mesh->local, list, n * sizeof(*list));
+	mesh->local_count = n;
 	helpers_refresh(mesh, now);
 	for (size_t i = 0; i < mesh->peer_count; i++)
 		if (mesh->peers[i])

@@ -52,6 +52,7 @@ struct mesh_peer {
 	uint64_t deadline;		/* when peer_tick() has something to do */
 	uint64_t next_ask;		/* of the helpers; 0: at once */
 	uint64_t candidates_at;		/* accepted last */
+	uint64_t introduced_at;		/* as candidates_at, by an OVC */
 	uint64_t told_at;		/* our candidates, last */
 	unsigned tries;			/* initiations sent without a path */
 	uint8_t not_here, lane_refused; /* the last reasons, 0: none */

@@ -71,7 +71,7 @@ static void ask_helpers(struct mesh_peer *p, uint64_t now)
 
 void mesh_peer_want(struct mesh_peer *p, uint64_t now)
 {
-	if (!p->up)
+	if (!peer_session(p->peer, now))
 		peer_connect(p->peer, now);
 	ask_helpers(p, now);
 	mesh_peer_schedule(p, now);
@@ -114,6 +114,9 @@ void mesh_peer_add_candidates(struct mesh_peer *p, const struct frame_endpoints 
 
 void mesh_peer_punch(struct mesh_peer *p, const struct frame_endpoints *list, uint64_t now)
 {
+	/* One round at a time, however often a lying OVC introduces. */
+	if (p->punch_round < PUNCH_ROUNDS)
+		return;
 	p->punches = *list;
 	p->punch_round = 0;
 	p->punch_at = now;

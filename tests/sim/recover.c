@@ -129,6 +129,24 @@ static void who_moves_to_another_network_stays_connected(void **state)
 	}
 }
 
+static void who_moves_while_he_is_relayed_stays_connected(void **state)
+{
+	struct flow *there, *back;
+	struct pair p;
+
+	pair_make(&p, 556, NAT_SYMMETRIC, NAT_SYMMETRIC);
+	pair_flows(&p, &there, &back);
+	world_run(p.w, 10 * SIM_SECOND);
+	flow_mark(there);
+	flow_mark(back);
+	member_move(p.alice, sim_add_nat(world_net(p.w), NAT_SYMMETRIC));
+	world_run(p.w, 20 * SIM_SECOND);
+	assert_true(pair_is_relayed(p.w, &p));
+	assert_true(flow_stats(there).longest_gap < 2 * SIM_SECOND);
+	assert_true(flow_stats(back).longest_gap < 2 * SIM_SECOND);
+	world_free(p.w);
+}
+
 static void a_nat_that_forgets_its_mappings_is_survived(void **state)
 {
 	struct flow *there, *back;
@@ -236,6 +254,7 @@ int main(void)
 		cmocka_unit_test(a_restarted_ovc_introduces_again),
 		cmocka_unit_test(without_its_helpers_a_direct_flow_goes_on),
 		cmocka_unit_test(who_moves_to_another_network_stays_connected),
+		cmocka_unit_test(who_moves_while_he_is_relayed_stays_connected),
 		cmocka_unit_test(a_nat_that_forgets_its_mappings_is_survived),
 		cmocka_unit_test(a_killed_member_is_back_within_seconds_of_its_start),
 		cmocka_unit_test(ten_minutes_of_rekeying_lose_no_packet),
