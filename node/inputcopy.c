@@ -1,6 +1,7 @@
 #include "node/inputcopy.h"
 
 #include "os/base.h"
+#include "service/chain.h"
 #include "wire/hex.h"
 #include "wire/record.h"
 
@@ -147,11 +148,4 @@ bool input_from_json(const json_t *json, struct netmap_input *ret_input)
 	}
 	*ret_input = input;
 	return true;
-}
-
-void input_free(struct netmap_input *input)
-{
-	free((void *)input->rows);
-	free((void *)input->revocations);
-	*input = (struct netmap_input){0};
 }

@@ -8,13 +8,10 @@
 
 #include <jansson.h>
 
-enum { INPUT_ROWS_MAX = 100000, INPUT_REVOCATIONS_MAX = 100000 };
-
 /* NULL: a row cannot be written, or out of memory. */
 json_t *input_to_json(const struct netmap_input *input);
 /* False when anything is not as input_to_json() writes it. Rows and revocations are the caller's:
  * input_free(). */
 bool input_from_json(const json_t *json, struct netmap_input *ret_input);
-void input_free(struct netmap_input *input);
 
 #endif

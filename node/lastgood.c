@@ -1,10 +1,10 @@
 #include "node/lastgood.h"
 
-#include "node/chain.h"
 #include "node/inputcopy.h"
 #include "node/state.h"
 #include "os/base.h"
 #include "os/log.h"
+#include "service/chain.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 #include "node/node.h"
 
 #include "core/aead.h"
-#include "node/chain.h"
 #include "node/cmds.h"
 #include "node/datapath.h"
 #include "node/ping.h"
@@ -15,6 +14,7 @@
 #include "os/loop.h"
 #include "os/netlink.h"
 #include "os/rand.h"
+#include "service/chain.h"
 #include "wire/hex.h"
 
 #include <errno.h>

@@ -3,7 +3,6 @@
 #include "adapters/adapter.h"
 #include "core/error.h"
 #include "core/mesh.h"
-#include "node/chain.h"
 #include "node/datapath.h"
 #include "node/netcfg.h"
 #include "node/ping.h"
@@ -15,6 +14,7 @@
 #include "os/log.h"
 #include "os/loop.h"
 #include "os/netlink.h"
+#include "service/chain.h"
 
 #include <assert.h>
 #include <errno.h>

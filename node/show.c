@@ -2,13 +2,13 @@
 
 #include "adapters/adapter.h"
 #include "core/mesh.h"
-#include "node/chain.h"
 #include "node/datapath.h"
 #include "node/netcfg.h"
 #include "node/node.h"
 #include "node/settings.h"
 #include "os/base.h"
 #include "os/clock.h"
+#include "service/chain.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
 

@@ -5,6 +5,7 @@
 #include "os/file.h"
 #include "os/log.h"
 #include "os/rand.h"
+#include "service/chain.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
 

@@ -10,7 +10,9 @@ allowed() {
 	lib/core/*) echo core wire ;;
 	lib/os/*) echo os wire ;;
 	lib/embed/*) echo embed wire core os ;;
-	chainwatch/* | node/* | ovc/* | ovr/* | dashboard/* | adapters/* | cli/*)
+	lib/service/*) echo service wire core os ;;
+	node/* | ovc/* | ovr/*) echo "${1%%/*}" wire core os service ;;
+	chainwatch/* | dashboard/* | adapters/* | cli/*)
 		echo "${1%%/*}" wire core os ;;
 	*) echo any ;;
 	esac

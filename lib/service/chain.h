@@ -1,5 +1,5 @@
-#ifndef NODE_CHAIN_H
-#define NODE_CHAIN_H
+#ifndef SERVICE_CHAIN_H
+#define SERVICE_CHAIN_H
 
 /* What the chain says: reads chain.db when chainwatch's control socket tells of a change, and once
  * a second beside it. */
@@ -7,6 +7,7 @@
 #include "core/netmap.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct chain;
@@ -35,9 +36,17 @@ struct chain *chain_new(struct loop *loop, const struct chain_config *config,
 void chain_free(struct chain *chain);
 struct chain_status chain_status(const struct chain *chain);
 
+/* Bounds of what is read for one dnet; beyond them chain_read() gives -EFBIG. */
+enum { INPUT_ROWS_MAX = 100000, INPUT_REVOCATIONS_MAX = 100000 };
+
 /* All that netmap_build() needs for one dnet. 0, or -errno when chain.db cannot be read now
  * (chain_status() says why). Rows and revocations are the caller's: input_free(). */
 int chain_read(struct chain *chain, const struct object_id *dnet, struct netmap_input *ret_input);
+void input_free(struct netmap_input *input);
+/* The dnets that this OVC or OVR ever granted, whatever came of it: the caller's (free()). 0 or
+ * -errno as above. */
+int chain_read_granted(struct chain *chain, const struct object_id *helper,
+		       struct object_id **ret_dnets, size_t *ret_count);
 /* Grows when rows or revocations changed, and not with the height alone. */
 uint64_t chain_change(const struct chain *chain);
 

@@ -1,7 +1,6 @@
-#include "node/chain.h"
+#include "service/chain.h"
 
 #include "core/chainparams.h"
-#include "node/inputcopy.h"
 #include "os/base.h"
 #include "os/chaindb.h"
 #include "os/ctl.h"
@@ -259,4 +258,50 @@ failed:
 	free(reading.rows);
 	free(reading.revocations);
 	return r;
+}
+
+void input_free(struct netmap_input *input)
+{
+	free((void *)input->rows);
+	free((void *)input->revocations);
+	*input = (struct netmap_input){0};
+}
+
+struct granted {
+	struct object_id *dnets;
+	size_t count, room;
+};
+
+static int take_granted(void *arg, const struct record_row *row)
+{
+	struct granted *g = arg;
+	for (size_t i = 0; i < g->count; i++) {
+		if (object_id_equal(&g->dnets[i], &row->record.grant.dnet))
+			return 0;
+	}
+	if (g->count == INPUT_ROWS_MAX)
+		return -EFBIG;
+	if (g->count == g->room) {
+		g->room = MAX(g->room * 2, 16u);
+		g->dnets = xrealloc(g->dnets, g->room * sizeof(*g->dnets));
+	}
+	g->dnets[g->count++] = row->record.grant.dnet;
+	return 0;
+}
+
+int chain_read_granted(struct chain *c, const struct object_id *helper,
+		       struct object_id **ret_dnets, size_t *ret_count)
+{
+	struct granted granted = {0};
+	if (!c->db)
+		return -ENOENT;
+	int r = chaindb_visit_grants(c->db, helper, take_granted, &granted);
+	if (r < 0) {
+		set_error(c, chaindb_error(c->db));
+		free(granted.dnets);
+		return r;
+	}
+	*ret_dnets = granted.dnets;
+	*ret_count = granted.count;
+	return 0;
 }

@@ -1,0 +1,327 @@
+#include "ovc/ovc.h"
+
+#include "core/ratelimit.h"
+#include "wire/ovc.h"
+#include "wire/stun.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+/* A member is registered while it has a session and its last REGISTER is younger than LIFETIME; a
+ * member without a session is forgotten. All state is in memory: after a restart members register
+ * again within seconds. */
+
+#define NS_PER_S 1000000000ULL
+
+enum {
+	LIFETIME_S = 40,     /* PROTOCOL 8.1: A registration lives 40 s. */
+	INTRODUCE_RATE = 10, /* PROTOCOL 8.2: At most 10 a second per member, burst 20. */
+	INTRODUCE_BURST = 20,
+	STUN_SOURCES = 4096,
+	STUN_RATE = 5,
+	STUN_BURST = 10,
+};
+
+struct member {
+	LIST_ENTRY(member) entry;
+	struct peer *peer; /* borrowed: the engine's; its ctx is this */
+	bool registered;
+	uint64_t registered_at;
+	struct frame_endpoints endpoints; /* as it said, then as we saw it */
+	uint64_t tokens;		  /* of INTRODUCE, in ns of waiting */
+	uint64_t tokens_at;
+};
+
+struct ovc {
+	struct engine *engine; /* borrowed */
+	const struct hub *hub; /* borrowed */
+	struct realm *realm;   /* borrowed */
+	struct engine_io io;
+	struct ratelimit *stun;	     /* owned */
+	LIST_HEAD(, member) members; /* owned */
+	uint64_t counters[OVC_COUNTER_COUNT];
+};
+
+struct ovc *ovc_new(struct engine *engine, const struct hub *hub, const struct engine_io *io)
+{
+	struct ovc *ovc = calloc(1, sizeof(*ovc));
+	uint8_t seed[RATELIMIT_SEED_LEN];
+
+	if (!ovc)
+		return NULL;
+	ovc->engine = engine;
+	ovc->hub = hub;
+	ovc->io = *io;
+	LIST_INIT(&ovc->members);
+	io->random(io->ctx, seed, sizeof(seed));
+	ovc->stun = ratelimit_new(STUN_SOURCES, STUN_RATE, STUN_BURST, seed);
+	if (!ovc->stun) {
+		ovc_free(ovc);
+		return NULL;
+	}
+	return ovc;
+}
+
+void ovc_set_realm(struct ovc *ovc, struct realm *realm)
+{
+	ovc->realm = realm;
+}
+
+static void count(struct ovc *ovc, enum ovc_counter counter)
+{
+	ovc->counters[counter]++;
+}
+
+static void member_free(struct member *member)
+{
+	LIST_REMOVE(member, entry);
+	peer_set_ctx(member->peer, NULL);
+	free(member);
+}
+
+void ovc_free(struct ovc *ovc)
+{
+	if (!ovc)
+		return;
+	while (!LIST_EMPTY(&ovc->members)) {
+		struct member *member = LIST_FIRST(&ovc->members);
+
+		LIST_REMOVE(member, entry);
+		free(member);
+	}
+	ratelimit_free(ovc->stun);
+	free(ovc);
+}
+
+static struct peer *authorize(void *ctx, struct realm *realm, const struct node_key *key,
+			      const struct object_id *dnet)
+{
+	struct ovc *ovc = ctx;
+	struct member *member;
+	struct peer *peer;
+
+	if (!hub_is_member(ovc->hub, dnet, key))
+		return NULL;
+	member = calloc(1, sizeof(*member));
+	peer = member ? realm_add_peer(realm, key, dnet) : NULL;
+	if (!peer) {
+		free(member);
+		return NULL;
+	}
+	member->peer = peer;
+	member->tokens = INTRODUCE_BURST * NS_PER_S / INTRODUCE_RATE;
+	member->tokens_at = engine_now(ovc->engine);
+	peer_set_ctx(peer, member);
+	LIST_INSERT_HEAD(&ovc->members, member, entry);
+	return peer;
+}
+
+static void forget(struct peer *peer, uint8_t bye)
+{
+	struct member *member = peer_ctx(peer);
+
+	if (member)
+		member_free(member);
+	peer_remove(peer, bye);
+}
+
+static void session_changed(void *ctx, struct peer *peer, bool up)
+{
+	(void)ctx;
+	if (!up)
+		forget(peer, 0);
+}
+
+void ovc_member_removed(void *ctx, const struct object_id *dnet, const struct node_key *key)
+{
+	struct ovc *ovc = ctx;
+	struct peer *peer = realm_find_peer(ovc->realm, key, dnet);
+
+	if (peer)
+		forget(peer, BYE_REMOVED);
+}
+
+static bool is_registered(const struct member *member, uint64_t now)
+{
+	return member->registered && now - member->registered_at < LIFETIME_S * NS_PER_S;
+}
+
+size_t ovc_registered(const struct ovc *ovc, const struct object_id *dnet, uint64_t now)
+{
+	const struct member *member;
+	size_t n = 0;
+
+	LIST_FOREACH(member, &ovc->members, entry)
+	n += is_registered(member, now) && object_id_equal(peer_dnet(member->peer), dnet);
+	return n;
+}
+
+static void send_frame(struct ovc *ovc, struct peer *peer, const struct ovc_frame *frame)
+{
+	uint8_t bytes[FRAME_MAX];
+	struct writer w;
+
+	writer_init(&w, bytes, sizeof(bytes));
+	ovc_frame_write(&w, frame);
+	assert(!w.failed);
+	peer_send_frame(peer, peer_via(peer), bytes, writer_len(&w), engine_now(ovc->engine));
+}
+
+static void answer_not_here(struct ovc *ovc, struct peer *peer, const struct node_key *key,
+			    enum not_here_reason reason)
+{
+	struct ovc_frame frame = {.type = FRAME_NOT_HERE};
+
+	frame.not_here.key = *key;
+	frame.not_here.reason = (uint8_t)reason;
+	send_frame(ovc, peer, &frame);
+}
+
+/* PROTOCOL 8.1: the OVC adds the endpoint that it sees. */
+static void register_member(struct ovc *ovc, struct member *member, const struct via *via,
+			    const struct frame_endpoints *local)
+{
+	struct frame_endpoints *to = &member->endpoints;
+	struct ovc_frame frame = {.type = FRAME_REGISTERED};
+	uint64_t now = engine_now(ovc->engine);
+	bool known = false;
+	size_t members;
+
+	count(ovc, OVC_register_in);
+	*to = *local;
+	for (size_t i = 0; i < to->count; i++)
+		known |= endpoint_equal(&to->list[i], &via->endpoint);
+	if (!known)
+		to->list[to->count++] = via->endpoint;
+	member->registered = true;
+	member->registered_at = now;
+	members = ovc_registered(ovc, peer_dnet(member->peer), now);
+	frame.registered.observed = via->endpoint;
+	frame.registered.members = members < UINT16_MAX ? (uint16_t)members : UINT16_MAX;
+	send_frame(ovc, member->peer, &frame);
+}
+
+static bool take_token(struct member *member, uint64_t now)
+{
+	const uint64_t cost = NS_PER_S / INTRODUCE_RATE, full = INTRODUCE_BURST * cost;
+	uint64_t waited = now - member->tokens_at;
+
+	member->tokens = waited > full - member->tokens ? full : member->tokens + waited;
+	member->tokens_at = now;
+	if (member->tokens < cost)
+		return false;
+	member->tokens -= cost;
+	return true;
+}
+
+static void send_introduction(struct ovc *ovc, struct member *to, const struct member *other,
+			      enum introduction_role role)
+{
+	struct ovc_frame frame = {.type = FRAME_INTRODUCTION};
+
+	frame.introduction.key = *peer_key(other->peer);
+	frame.introduction.role = (uint8_t)role;
+	frame.introduction.endpoints = other->endpoints;
+	send_frame(ovc, to->peer, &frame);
+}
+
+static void introduce(struct ovc *ovc, struct member *member, const struct node_key *key)
+{
+	const struct object_id *dnet = peer_dnet(member->peer);
+	uint64_t now = engine_now(ovc->engine);
+	struct member *other = NULL;
+	struct peer *peer;
+
+	count(ovc, OVC_introduce_in);
+	if (!take_token(member, now)) {
+		count(ovc, OVC_introduce_too_often);
+		answer_not_here(ovc, member->peer, key, NOT_HERE_TOO_OFTEN);
+		return;
+	}
+	/* Whoever asks for a key of another tenant learns no more than for one that nobody has. */
+	if (!hub_is_member(ovc->hub, dnet, key)) {
+		count(ovc, OVC_introduce_not_member);
+		answer_not_here(ovc, member->peer, key, NOT_HERE_NOT_MEMBER);
+		return;
+	}
+	peer = realm_find_peer(ovc->realm, key, dnet);
+	if (peer)
+		other = peer_ctx(peer);
+	if (!other || other == member || !is_registered(other, now) ||
+	    !is_registered(member, now)) {
+		count(ovc, OVC_introduce_not_registered);
+		answer_not_here(ovc, member->peer, key, NOT_HERE_NOT_REGISTERED);
+		return;
+	}
+	count(ovc, OVC_introduced);
+	send_introduction(ovc, other, member, INTRODUCTION_ANSWER);
+	send_introduction(ovc, member, other, INTRODUCTION_INITIATE);
+}
+
+static void take_frame(void *ctx, struct peer *peer, const struct via *via, const uint8_t *bytes,
+		       size_t len)
+{
+	struct ovc *ovc = ctx;
+	struct member *member = peer_ctx(peer);
+	struct ovc_frame frame;
+
+	if (!member || bytes[0] == FRAME_PING || bytes[0] == FRAME_PONG || bytes[0] == FRAME_BYE)
+		return;
+	if (bytes[0] != FRAME_REGISTER && bytes[0] != FRAME_INTRODUCE) {
+		count(ovc, OVC_frame_unexpected);
+		return;
+	}
+	if (!ovc_frame_parse(bytes, len, &frame)) {
+		count(ovc, OVC_frame_malformed);
+		return;
+	}
+	if (frame.type == FRAME_REGISTER)
+		register_member(ovc, member, via, &frame.local);
+	else
+		introduce(ovc, member, &frame.introduce);
+}
+
+const struct realm_ops ovc_realm_ops = {
+	.authorize = authorize,
+	.session_changed = session_changed,
+	.frame = take_frame,
+};
+
+bool ovc_input_stun(struct ovc *ovc, const struct endpoint *source, const uint8_t *bytes,
+		    size_t len, uint64_t now)
+{
+	uint8_t id[STUN_ID_LEN], answer[STUN_RESPONSE_MAX];
+	struct writer w;
+
+	if (!stun_is(bytes, len))
+		return false;
+	if (!ratelimit_take(ovc->stun, &source->addr, now) || !stun_request_parse(bytes, len, id)) {
+		count(ovc, OVC_stun_refused);
+		return true;
+	}
+	writer_init(&w, answer, sizeof(answer));
+	stun_response_write(&w, id, source);
+	assert(!w.failed);
+	ovc->io.send(ovc->io.ctx, source, answer, writer_len(&w), writer_len(&w));
+	count(ovc, OVC_stun_answered);
+	return true;
+}
+
+uint64_t ovc_counter(const struct ovc *ovc, enum ovc_counter counter)
+{
+	assert(counter < OVC_COUNTER_COUNT);
+	return ovc->counters[counter];
+}
+
+const char *ovc_counter_name(enum ovc_counter counter)
+{
+	static const char *const names[] = {
+#define X(name) #name,
+		OVC_COUNTERS(X)
+#undef X
+	};
+
+	assert(counter < OVC_COUNTER_COUNT);
+	return names[counter];
+}

@@ -1,0 +1,52 @@
+#ifndef OVC_OVC_H
+#define OVC_OVC_H
+
+/* What an OVC decides (PROTOCOL 8.1, 8.2): which members are here and where, and who is introduced
+ * to whom. Tenants (dnets) never see each other. No I/O. */
+
+#include "core/engine.h"
+#include "core/hub.h"
+
+struct ovc;
+
+/* engine and hub are borrowed. seed: random bytes. NULL: out of memory. */
+struct ovc *ovc_new(struct engine *engine, const struct hub *hub, const struct engine_io *io);
+/* After its realm is removed. */
+void ovc_free(struct ovc *ovc);
+
+/* The operations of the OVC's realm; its ctx is the struct ovc. */
+extern const struct realm_ops ovc_realm_ops;
+/* Once, before any datagram comes in. */
+void ovc_set_realm(struct ovc *ovc, struct realm *realm);
+/* A hub_removed: the member is cut at once. */
+void ovc_member_removed(void *ovc, const struct object_id *dnet, const struct node_key *key);
+
+/* Answers a STUN Binding request; true: it was STUN. */
+bool ovc_input_stun(struct ovc *ovc, const struct endpoint *source, const uint8_t *bytes,
+		    size_t len, uint64_t now);
+
+/* Members of that dnet that are registered now. */
+size_t ovc_registered(const struct ovc *ovc, const struct object_id *dnet, uint64_t now);
+
+#define OVC_COUNTERS(X)                                                                            \
+	X(register_in)                                                                             \
+	X(introduce_in)                                                                            \
+	X(introduced)                                                                              \
+	X(introduce_not_member)                                                                    \
+	X(introduce_not_registered)                                                                \
+	X(introduce_too_often)                                                                     \
+	X(stun_answered)                                                                           \
+	X(stun_refused)                                                                            \
+	X(frame_malformed)                                                                         \
+	X(frame_unexpected)
+
+enum ovc_counter {
+#define X(name) OVC_##name,
+	OVC_COUNTERS(X)
+#undef X
+		OVC_COUNTER_COUNT
+};
+uint64_t ovc_counter(const struct ovc *ovc, enum ovc_counter counter);
+const char *ovc_counter_name(enum ovc_counter counter);
+
+#endif

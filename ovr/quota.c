@@ -1,0 +1,46 @@
+#include "ovr/quota.h"
+
+enum { BUCKET_MIN = 65536 };
+
+#define NS_PER_S 1000000000ULL
+
+bool quota_used_up(const struct quota *quota, uint32_t volume_mib)
+{
+	return volume_mib && quota->used >= (uint64_t)volume_mib << 20;
+}
+
+static void fill(struct quota *quota, uint32_t rate_kbit, uint64_t now)
+{
+	uint64_t rate = (uint64_t)rate_kbit * 125; /* bytes a second */
+	uint64_t full = rate / 4 > BUCKET_MIN ? rate / 4 : BUCKET_MIN;
+	uint64_t waited = now - quota->filled, won;
+
+	if (!quota->filled || waited >= NS_PER_S * 2) {
+		won = rate * 2;
+		quota->filled = now;
+	} else {
+		/* What is less than a byte stays in the time. */
+		won = rate * waited / NS_PER_S;
+		quota->filled += won * NS_PER_S / rate;
+	}
+	quota->tokens = quota->tokens + won > full ? full : quota->tokens + won;
+}
+
+enum quota_verdict quota_take(struct quota *quota, uint32_t rate_kbit, uint32_t volume_mib,
+			      size_t bytes, uint64_t now)
+{
+	if (quota_used_up(quota, volume_mib)) {
+		quota->dropped += bytes;
+		return QUOTA_VOLUME;
+	}
+	if (rate_kbit) {
+		fill(quota, rate_kbit, now);
+		if (quota->tokens < bytes) {
+			quota->dropped += bytes;
+			return QUOTA_RATE;
+		}
+		quota->tokens -= bytes;
+	}
+	quota->used += bytes;
+	return QUOTA_PASS;
+}
