@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOSTS = 32, NATS = 16, MAPPINGS = 256, BLOCKS = 16 };
+enum { HOSTS = 32, NATS = 32, MAPPINGS = 256, BLOCKS = 16 };
 
 #define MAPPING_LASTS (120 * SIM_SECOND)
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MEMBERS = 16, SERVERS = 4, FLOWS = 16, ROWS = 64, FLOW_PORT = 4242, HEADERS = 48 };
+enum { MEMBERS = 16, SERVERS = 4, FLOWS = 32, ROWS = 64, FLOW_PORT = 4242, HEADERS = 48 };
 enum { SEQUENCE_MAX = 1 << 16 };
 
 struct member {
