@@ -142,6 +142,24 @@ static void a_fifth_of_all_lost_and_overtaken_still_connects(void **state)
 	}
 }
 
+static void a_way_that_is_open_in_one_direction_only_is_no_trap(void **state)
+{
+	struct flow *there, *back;
+	struct pair p;
+
+	/* Alice's handshakes arrive first by the direct way, and the answers do not. */
+	pair_make(&p, 304, NO_NAT, NO_NAT);
+	sim_block_way(world_net(p.w), member_host(p.bob), member_host(p.alice), true);
+	there = world_add_flow(p.w, p.alice, p.bob, 100 * SIM_MS, 100);
+	world_run(p.w, 10 * SIM_SECOND);
+	assert_true(flow_stats(there).first_arrival < 5 * SIM_SECOND);
+	back = world_add_flow(p.w, p.bob, p.alice, 100 * SIM_MS, 100);
+	world_run(p.w, 5 * SIM_SECOND);
+	assert_true(flow_stats(back).first_arrival < SIM_SECOND);
+	assert_true(pair_is_relayed(p.w, &p));
+	world_free(p.w);
+}
+
 struct answer {
 	unsigned calls;
 	struct mesh_pong pong;
@@ -200,6 +218,7 @@ int main(void)
 		cmocka_unit_test(without_a_relay_what_cannot_be_punched_is_unreachable_and_says_so),
 		cmocka_unit_test(who_is_not_there_yet_is_reached_once_he_comes),
 		cmocka_unit_test(a_fifth_of_all_lost_and_overtaken_still_connects),
+		cmocka_unit_test(a_way_that_is_open_in_one_direction_only_is_no_trap),
 		cmocka_unit_test(an_overlay_ping_names_the_path),
 	};
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOSTS = 32, NATS = 32, MAPPINGS = 256, BLOCKS = 16 };
+enum { HOSTS = 32, NATS = 32, MAPPINGS = 256, BLOCKS = 64 };
 
 #define MAPPING_LASTS (120 * SIM_SECOND)
 
@@ -171,11 +171,11 @@ void sim_set_host_off(struct sim_host *host, bool off)
 	host->off = off;
 }
 
-void sim_block(struct sim_net *net, const struct sim_host *a, const struct sim_host *b, bool on)
+void sim_block_way(struct sim_net *net, const struct sim_host *a, const struct sim_host *b, bool on)
 {
 	for (unsigned i = 0; i < net->block_count; i++)
 		if (net->blocks[i].a == a && net->blocks[i].b == b)
-			net->blocks[i] = net->blocks[--net->block_count];
+			net->blocks[i--] = net->blocks[--net->block_count];
 	assert(net->block_count < BLOCKS);
 	if (on) {
 		net->blocks[net->block_count].a = a;
@@ -183,12 +183,17 @@ void sim_block(struct sim_net *net, const struct sim_host *a, const struct sim_h
 	}
 }
 
+void sim_block(struct sim_net *net, const struct sim_host *a, const struct sim_host *b, bool on)
+{
+	sim_block_way(net, a, b, on);
+	sim_block_way(net, b, a, on);
+}
+
 static bool is_blocked(const struct sim_net *net, const struct sim_host *a,
 		       const struct sim_host *b)
 {
 	for (unsigned i = 0; i < net->block_count; i++)
-		if ((net->blocks[i].a == a && net->blocks[i].b == b) ||
-		    (net->blocks[i].a == b && net->blocks[i].b == a))
+		if (net->blocks[i].a == a && net->blocks[i].b == b)
 			return true;
 	return false;
 }

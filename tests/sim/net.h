@@ -50,6 +50,10 @@ void sim_set_host_off(struct sim_host *host, bool off);
 /* Between the two no datagram passes directly, whatever their NATs (through others it does). */
 void sim_block(struct sim_net *net, const struct sim_host *a, const struct sim_host *b, bool on);
 
+/* The same, for what a sends to b only. */
+void sim_block_way(struct sim_net *net, const struct sim_host *a, const struct sim_host *b,
+		   bool on);
+
 void sim_send(struct sim_host *host, const struct endpoint *dst, const uint8_t *bytes, size_t len);
 
 /* When the next datagram arrives; UINT64_MAX: none is under way. */

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MEMBERS = 16, SERVERS = 4, FLOWS = 32, ROWS = 64, FLOW_PORT = 4242, HEADERS = 48 };
+enum { MEMBERS = 16, SERVERS = 4, FLOWS = 32, ROWS = 64, FLOW_PORT = 4242 };
 enum { SEQUENCE_MAX = 1 << 16 };
 
 struct member {
@@ -214,6 +214,12 @@ static void io_timestamp(void *ctx, uint8_t dst[12])
 	store_u32be(dst + 8, (uint32_t)(now % SIM_SECOND));
 }
 
+/* Flows with an odd number are IPv4. */
+static size_t headers_of(const uint8_t *b)
+{
+	return (b[0] >> 4 == 4 ? 20 : 40) + 8;
+}
+
 /* Every packet that comes out of a TUN is of a flow, for this member, from a member, and the first
  * of its number. */
 static void io_deliver(void *ctx, struct packet *packet)
@@ -221,22 +227,23 @@ static void io_deliver(void *ctx, struct packet *packet)
 	struct member *m = ctx;
 	struct world *w = m->w;
 	const uint8_t *b = packet->data;
+	size_t headers = headers_of(b);
 	uint64_t now = sim_now(w->net), sequence;
 	struct flow *f;
 
-	if (packet->len < HEADERS + 12 || b[0] >> 4 != 6 || b[6] != 17 ||
-	    load_u16be(b + 42) != FLOW_PORT) {
+	if (packet->len < headers + 12 || b[b[0] >> 4 == 4 ? 9 : 6] != 17 ||
+	    load_u16be(b + headers - 6) != FLOW_PORT) {
 		w->stray++;
 		return;
 	}
-	f = &w->flows[load_u32(b + HEADERS)];
-	sequence = load_u64(b + HEADERS + 4);
+	f = &w->flows[load_u32(b + headers)];
+	sequence = load_u64(b + headers + 4);
 	assert(f->number < w->flow_count && f->to == m && packet->len == f->len);
 	assert(!f->from->revoked);
 	assert(!f->from->stranger && !m->stranger);
 	assert(sequence < f->sequence && !f->seen[sequence]);
 	f->seen[sequence] = 1;
-	for (size_t i = HEADERS + 12; i < packet->len; i++)
+	for (size_t i = headers + 12; i < packet->len; i++)
 		assert(b[i] == (uint8_t)(sequence + i));
 	f->arrived += sequence >= f->mark;
 	if (f->first == UINT64_MAX)
@@ -448,7 +455,7 @@ struct flow *world_add_flow(struct world *w, struct member *from, struct member 
 {
 	struct flow *f = &w->flows[w->flow_count];
 
-	assert(w->flow_count < FLOWS && len >= HEADERS + 12);
+	assert(w->flow_count < FLOWS && len >= 48 + 12);
 	*f = (struct flow){.w = w,
 			   .number = w->flow_count++,
 			   .from = from,
@@ -485,22 +492,41 @@ void flow_mark(struct flow *f)
 	f->began = f->last = sim_now(f->w->net);
 }
 
+static void write_headers(const struct flow *f, uint8_t *b)
+{
+	struct address src = member_address(f->from), dst = member_address(f->to);
+	uint8_t *udp = b + (f->number % 2 ? 20 : 40);
+
+	if (f->number % 2) {
+		b[0] = 0x45;
+		store_u16be(b + 2, (uint16_t)f->len);
+		b[8] = 64;
+		b[9] = 17;
+		memcpy(b + 12, f->from->row.record.node_put.ipv4.bytes, 4);
+		memcpy(b + 16, f->to->row.record.node_put.ipv4.bytes, 4);
+	} else {
+		b[0] = 0x60;
+		store_u16be(b + 4, (uint16_t)(f->len - 40));
+		b[6] = 17;
+		b[7] = 64;
+		memcpy(b + 8, src.bytes, 16);
+		memcpy(b + 24, dst.bytes, 16);
+	}
+	store_u16be(udp, 1000);
+	store_u16be(udp + 2, FLOW_PORT);
+	store_u16be(udp + 4, (uint16_t)(b + f->len - udp));
+}
+
 static void send_next(struct flow *f)
 {
-	uint8_t bytes[2048] = {0x60};
-	struct address src = member_address(f->from), dst = member_address(f->to);
+	uint8_t bytes[2048] = {0};
+	size_t headers;
 
-	store_u16be(bytes + 4, (uint16_t)(f->len - 40));
-	bytes[6] = 17;
-	bytes[7] = 64;
-	memcpy(bytes + 8, src.bytes, 16);
-	memcpy(bytes + 24, dst.bytes, 16);
-	store_u16be(bytes + 40, 1000);
-	store_u16be(bytes + 42, FLOW_PORT);
-	store_u16be(bytes + 44, (uint16_t)(f->len - 40));
-	store_u32(bytes + HEADERS, f->number);
-	store_u64(bytes + HEADERS + 4, f->sequence);
-	for (size_t i = HEADERS + 12; i < f->len; i++)
+	write_headers(f, bytes);
+	headers = headers_of(bytes);
+	store_u32(bytes + headers, f->number);
+	store_u64(bytes + headers + 4, f->sequence);
+	for (size_t i = headers + 12; i < f->len; i++)
 		bytes[i] = (uint8_t)(f->sequence + i);
 	assert(f->sequence < SEQUENCE_MAX);
 	f->sequence++;
