@@ -197,6 +197,7 @@ static void a_one_way_policy_holds_at_both_ends(void **state)
 	struct acl_verdict verdict;
 	struct flow *there, *back;
 	struct ip_flow flow = {.version = 6, .protocol = 17, .dst_port = 4242};
+	uint8_t bytes[100];
 	struct pair p;
 
 	pair_make(&p, 640, NO_NAT, NO_NAT);
@@ -209,6 +210,17 @@ static void a_one_way_policy_holds_at_both_ends(void **state)
 	assert_true(flow_stats(there).arrived > 200);
 	assert_int_equal(flow_stats(back).arrived, 0);
 	assert_true(count(p.bob, MESH_out_policy) > 200);
+	/* Replies pass, in both tables; what looks like one and is none does not. */
+	build(bytes, member_address(p.bob), member_address(p.alice));
+	store_u16be(bytes + 40, 4242);
+	store_u16be(bytes + 42, 1000);
+	member_send_raw(p.bob, bytes, 100);
+	world_run(p.w, 100 * SIM_MS);
+	assert_int_equal(count(p.alice, MESH_in_packets), 1);
+	store_u16be(bytes + 42, 1001);
+	member_send_raw(p.bob, bytes, 100);
+	world_run(p.w, 100 * SIM_MS);
+	assert_int_equal(count(p.alice, MESH_in_packets), 1);
 	/* His own side allows it now; hers does not. */
 	assert_int_equal(mesh_set_policy(member_mesh(p.bob), NULL, 0, world_now(p.w)), 0);
 	world_run(p.w, 5 * SIM_SECOND);
