@@ -4,6 +4,7 @@
 #include "config.h"
 #include "node/privops.h"
 #include "os/base.h"
+#include "os/chaindb.h"
 #include "wire/addr.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
@@ -21,7 +22,7 @@ static const struct conf_option options[] = {
 	 "names of interfaces are this and a number"},
 	{"network", "mtu", CONF_INT, "1400", PRIV_MTU_MIN, TUN_PACKET_MAX,
 	 offsetof(struct dnetd_config, mtu), "largest packet inside the overlay, in bytes"},
-	{"network", "txqueuelen", CONF_INT, "64", 1, 10000,
+	{"network", "txqueuelen", CONF_INT, "128", 1, 10000,
 	 offsetof(struct dnetd_config, txqueuelen),
 	 "packets that wait in the interface; short keeps the round trip short under load"},
 	{"network", "tun-offload", CONF_STRING, "uso", 0, 0,
@@ -41,7 +42,7 @@ static const struct conf_option options[] = {
 	{"network", "peer-endpoint", CONF_LIST, NULL, 0, 1024,
 	 offsetof(struct dnetd_config, peer_endpoints),
 	 "where a node can be tried without an OVC, as 'KEY ADDRESS:PORT'; may be repeated"},
-	{"chain", "chain-db", CONF_PATH, DNET_STATEDIR "/chainwatch/chain.db", 0, 0,
+	{"chain", "chain-db", CONF_PATH, CHAINDB_PATH, 0, 0,
 	 offsetof(struct dnetd_config, chain_db), "what chainwatch writes"},
 	{"chain", "chainwatch-control", CONF_PATH, DNET_RUNDIR "/chainwatch.sock", 0, 0,
 	 offsetof(struct dnetd_config, chainwatch),
