@@ -171,6 +171,11 @@ void sim_set_host_off(struct sim_host *host, bool off)
 	host->off = off;
 }
 
+bool sim_host_is_off(const struct sim_host *host)
+{
+	return host->off;
+}
+
 void sim_block_way(struct sim_net *net, const struct sim_host *a, const struct sim_host *b, bool on)
 {
 	for (unsigned i = 0; i < net->block_count; i++)

@@ -46,6 +46,7 @@ struct endpoint sim_host_endpoint(const struct sim_host *host);
 void sim_move_host(struct sim_host *host, struct sim_nat *nat);
 /* Unplugged: nothing goes in or out. */
 void sim_set_host_off(struct sim_host *host, bool off);
+bool sim_host_is_off(const struct sim_host *host);
 
 /* Between the two no datagram passes directly, whatever their NATs (through others it does). */
 void sim_block(struct sim_net *net, const struct sim_host *a, const struct sim_host *b, bool on);

@@ -1,27 +1,16 @@
 #include "sim/server.h"
 
+#include "ovc/ovc.h"
+#include "ovr/ovr.h"
 #include "wire/buf.h"
-#include "wire/message.h"
-#include "wire/ovc.h"
-#include "wire/ovr.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { GUESTS = 32, LANES = 64 };
+/* ovcd and ovrd without their sockets: what they decide is the daemons' own code. */
 
-struct guest {
-	struct peer *peer; /* NULL: free */
-	struct frame_endpoints local;
-	bool registered;
-};
-
-/* What comes from `from` with id `in` goes to `to` with id `out`. */
-struct lane {
-	struct peer *from, *to;
-	uint64_t in, out;
-};
+#define TICK (5 * SIM_SECOND)
 
 struct server {
 	struct sim_net *net;
@@ -33,15 +22,18 @@ struct server {
 	struct engine *engine;
 	struct realm *realm;
 	struct hub *hub;
-	struct guest guests[GUESTS];
-	struct lane lanes[LANES];
-	unsigned lane_count;
+	struct ovc *ovc; /* one of the two */
+	struct ovr *ovr;
+	uint64_t next_tick;
 };
 
 static void io_send(void *ctx, const struct endpoint *dst, const uint8_t *bytes, size_t len,
 		    size_t segment)
 {
-	sim_send(((struct server *)ctx)->host, dst, bytes, len);
+	struct server *s = ctx;
+
+	for (size_t at = 0; at < len; at += segment)
+		sim_send(s->host, dst, bytes + at, len - at < segment ? len - at : segment);
 }
 
 static void io_random(void *ctx, void *dst, size_t len)
@@ -51,181 +43,24 @@ static void io_random(void *ctx, void *dst, size_t len)
 
 static void io_timestamp(void *ctx, uint8_t dst[12])
 {
-	memset(dst, 0, 12);
-}
+	uint64_t now = sim_now(((struct server *)ctx)->net);
 
-static struct guest *guest_of(struct server *s, const struct node_key *key)
-{
-	for (unsigned i = 0; i < GUESTS; i++)
-		if (s->guests[i].peer && node_key_equal(peer_key(s->guests[i].peer), key))
-			return &s->guests[i];
-	return NULL;
-}
-
-static struct peer *authorize(void *ctx, struct realm *realm, const struct node_key *key,
-			      const struct object_id *dnet)
-{
-	struct server *s = ctx;
-
-	if (!hub_is_member(s->hub, dnet, key))
-		return NULL;
-	for (unsigned i = 0; i < GUESTS; i++) {
-		struct guest *g = &s->guests[i];
-
-		if (g->peer)
-			continue;
-		*g = (struct guest){.peer = realm_add_peer(realm, key, dnet)};
-		return g->peer;
-	}
-	return NULL;
-}
-
-static void reply(struct server *s, struct peer *peer, const struct writer *w)
-{
-	assert(!w->failed);
-	peer_send_frame(peer, peer_via(peer), w->start, writer_len(w), sim_now(s->net));
-}
-
-static void introduce(struct server *s, struct guest *to, struct guest *about, uint8_t role)
-{
-	struct ovc_frame f = {.type = FRAME_INTRODUCTION};
-	uint8_t bytes[FRAME_MAX];
-	struct writer w;
-
-	f.introduction.key = *peer_key(about->peer);
-	f.introduction.role = role;
-	f.introduction.endpoints = about->local;
-	f.introduction.endpoints.list[f.introduction.endpoints.count++] =
-		peer_via(about->peer)->endpoint;
-	writer_init(&w, bytes, sizeof(bytes));
-	ovc_frame_write(&w, &f);
-	reply(s, to->peer, &w);
-}
-
-static void on_ovc_frame(struct server *s, struct guest *g, const struct ovc_frame *f)
-{
-	struct ovc_frame answer = {.type = FRAME_NOT_HERE};
-	uint8_t bytes[FRAME_MAX];
-	struct guest *other;
-	struct writer w;
-
-	if (f->type == FRAME_REGISTER) {
-		g->local = f->local;
-		g->registered = true;
-		answer.type = FRAME_REGISTERED;
-		answer.registered.observed = peer_via(g->peer)->endpoint;
-	} else {
-		assert(f->type == FRAME_INTRODUCE);
-		other = guest_of(s, &f->introduce);
-		if (other && other->registered) {
-			introduce(s, g, other, INTRODUCTION_INITIATE);
-			introduce(s, other, g, INTRODUCTION_ANSWER);
-			return;
-		}
-		answer.not_here.key = f->introduce;
-		answer.not_here.reason = NOT_HERE_NOT_REGISTERED;
-	}
-	writer_init(&w, bytes, sizeof(bytes));
-	ovc_frame_write(&w, &answer);
-	reply(s, g->peer, &w);
-}
-
-static struct lane *lane_between(struct server *s, struct peer *from, struct peer *to)
-{
-	for (unsigned i = 0; i < s->lane_count; i++)
-		if (s->lanes[i].from == from && s->lanes[i].to == to)
-			return &s->lanes[i];
-	return NULL;
-}
-
-static void open_lanes(struct server *s, struct peer *a, struct peer *b)
-{
-	uint64_t x = sim_random(s->net), y = sim_random(s->net);
-
-	if (lane_between(s, a, b))
-		return;
-	assert(s->lane_count + 2 <= LANES);
-	s->lanes[s->lane_count++] = (struct lane){a, b, x, y};
-	s->lanes[s->lane_count++] = (struct lane){b, a, y, x};
-}
-
-static void tell_lane(struct server *s, struct peer *to, struct peer *about)
-{
-	struct ovr_frame f = {.type = FRAME_LANE,
-			      .key = *peer_key(about),
-			      .lane = lane_between(s, to, about)->in};
-	uint8_t bytes[FRAME_MAX];
-	struct writer w;
-
-	writer_init(&w, bytes, sizeof(bytes));
-	ovr_frame_write(&w, &f);
-	reply(s, to, &w);
-}
-
-static void on_ovr_frame(struct server *s, struct guest *g, const struct ovr_frame *f)
-{
-	struct guest *other = guest_of(s, &f->key);
-	struct ovr_frame answer = {
-		.type = FRAME_LANE_REFUSED, .key = f->key, .reason = LANE_REFUSED_NOT_HERE};
-	uint8_t bytes[FRAME_MAX];
-	struct writer w;
-
-	assert(f->type == FRAME_LANE_OPEN);
-	if (other && peer_session(other->peer, sim_now(s->net))) {
-		open_lanes(s, g->peer, other->peer);
-		tell_lane(s, g->peer, other->peer);
-		tell_lane(s, other->peer, g->peer);
-		return;
-	}
-	writer_init(&w, bytes, sizeof(bytes));
-	ovr_frame_write(&w, &answer);
-	reply(s, g->peer, &w);
-}
-
-static void on_frame(void *ctx, struct peer *peer, const struct via *via, const uint8_t *bytes,
-		     size_t len)
-{
-	struct server *s = ctx;
-	struct guest *g = guest_of(s, peer_key(peer));
-	struct ovc_frame ovc;
-	struct ovr_frame ovr;
-
-	if (s->kind == REALM_OVC && ovc_frame_parse(bytes, len, &ovc))
-		on_ovc_frame(s, g, &ovc);
-	else if (s->kind == REALM_OVR && ovr_frame_parse(bytes, len, &ovr))
-		on_ovr_frame(s, g, &ovr);
-}
-
-static const struct realm_ops server_ops = {.authorize = authorize, .frame = on_frame};
-
-static void forward(struct server *s, const struct endpoint *src, uint8_t *bytes, size_t len)
-{
-	struct writer w;
-	struct span inner;
-	uint64_t id;
-
-	if (!message_lane_parse(bytes, len, &id, &inner))
-		return;
-	for (unsigned i = 0; i < s->lane_count; i++) {
-		const struct lane *l = &s->lanes[i];
-
-		if (l->in != id || !endpoint_equal(&peer_via(l->from)->endpoint, src))
-			continue;
-		writer_init(&w, bytes, len);
-		message_lane_write(&w, l->out);
-		sim_send(s->host, &peer_via(l->to)->endpoint, bytes, len);
-	}
+	store_u32be(dst, 0x40000000);
+	store_u32be(dst + 4, (uint32_t)(now / SIM_SECOND));
+	store_u32be(dst + 8, (uint32_t)(now % SIM_SECOND));
 }
 
 static void receive(void *ctx, const struct endpoint *src, uint8_t *bytes, size_t len)
 {
 	struct server *s = ctx;
 	struct via via = {.endpoint = *src};
+	uint64_t now = sim_now(s->net);
 
-	if (s->kind == REALM_OVR && len && bytes[0] == MESSAGE_LANE)
-		forward(s, src, bytes, len);
-	else
-		engine_input(s->engine, &via, bytes, len, sim_now(s->net));
+	if (s->ovr && ovr_input_lanes(s->ovr, src, bytes, len, len, now))
+		return;
+	if (s->ovc && ovc_input_stun(s->ovc, src, bytes, len, now))
+		return;
+	engine_input(s->engine, &via, bytes, len, now);
 }
 
 static void start(struct server *s)
@@ -234,8 +69,30 @@ static void start(struct server *s)
 
 	s->engine = engine_new(&io, s->id, AEAD_CHACHA20_POLY1305, sim_now(s->net));
 	assert(s->engine);
-	s->realm = engine_add_realm(s->engine, s->kind, &s->object, &s->identity, &server_ops, s);
+	if (s->kind == REALM_OVC)
+		s->ovc = ovc_new(s->engine, s->hub, &io);
+	else
+		s->ovr = ovr_new(s->engine, s->hub, &io);
+	assert(s->ovc || s->ovr);
+	s->realm = engine_add_realm(s->engine, s->kind, &s->object, &s->identity,
+				    s->ovc ? &ovc_realm_ops : &ovr_realm_ops,
+				    s->ovc ? (void *)s->ovc : (void *)s->ovr);
 	assert(s->realm);
+	if (s->ovc)
+		ovc_set_realm(s->ovc, s->realm);
+	else
+		ovr_set_realm(s->ovr, s->realm);
+	s->next_tick = sim_now(s->net) + TICK;
+}
+
+static void stop(struct server *s)
+{
+	realm_remove(s->realm);
+	ovc_free(s->ovc);
+	ovr_free(s->ovr);
+	engine_free(s->engine);
+	s->ovc = NULL;
+	s->ovr = NULL;
 }
 
 struct server *server_new(struct sim_net *net, const struct id *id, enum realm_kind kind,
@@ -261,16 +118,19 @@ struct server *server_new(struct sim_net *net, const struct id *id, enum realm_k
 
 void server_free(struct server *s)
 {
-	engine_free(s->engine);
+	stop(s);
 	hub_free(s->hub);
 	free(s);
 }
 
 void server_restart(struct server *s)
 {
-	engine_free(s->engine);
-	memset(s->guests, 0, sizeof(s->guests));
-	s->lane_count = 0;
+	/* No goodbye: killed. */
+	bool off = sim_host_is_off(s->host);
+
+	sim_set_host_off(s->host, true);
+	stop(s);
+	sim_set_host_off(s->host, off);
 	start(s);
 }
 
@@ -294,39 +154,28 @@ const struct object_id *server_object(const struct server *s)
 	return &s->object;
 }
 
-static void cut_lanes(struct server *s, const struct peer *peer)
-{
-	for (unsigned i = 0; i < s->lane_count;) {
-		if (s->lanes[i].from == peer || s->lanes[i].to == peer)
-			s->lanes[i] = s->lanes[--s->lane_count];
-		else
-			i++;
-	}
-}
-
-static void removed(void *ctx, const struct object_id *dnet, const struct node_key *key)
-{
-	struct server *s = ctx;
-	struct guest *g = guest_of(s, key);
-
-	if (!g)
-		return;
-	cut_lanes(s, g->peer);
-	peer_remove(g->peer, BYE_REMOVED);
-	g->peer = NULL;
-}
-
 void server_set_netmap(struct server *s, struct netmap *netmap)
 {
-	assert(!hub_set_netmap(s->hub, netmap, removed, s));
+	hub_removed *removed = s->ovc ? ovc_member_removed : ovr_member_removed;
+	void *ctx = s->ovc ? (void *)s->ovc : (void *)s->ovr;
+
+	assert(!hub_set_netmap(s->hub, netmap, removed, ctx));
 }
 
 uint64_t server_deadline(const struct server *s)
 {
-	return engine_deadline(s->engine);
+	uint64_t deadline = engine_deadline(s->engine);
+
+	return s->ovr && s->next_tick < deadline ? s->next_tick : deadline;
 }
 
 void server_tick(struct server *s)
 {
-	engine_tick(s->engine, sim_now(s->net));
+	uint64_t now = sim_now(s->net);
+
+	engine_tick(s->engine, now);
+	if (!s->ovr || now < s->next_tick)
+		return;
+	ovr_tick(s->ovr, now);
+	s->next_tick = now + TICK;
 }
