@@ -84,7 +84,7 @@ int cli_rpc(struct cli *cli)
 	}
 	r = rpc_new(&config, &cli->rpc);
 	if (r)
-		return cli_error(cli, CLI_USAGE, "set `rpc` in dnet.conf", "not a URL: %s",
+		return cli_error(cli, CLI_USAGE, "set `rpc-url` in dnet.conf", "not a URL: %s",
 				 config.url);
 	return 0;
 }

@@ -15,10 +15,10 @@
 	}
 
 static const struct conf_option options[] = {
-	ROW("chain", CONF_STRING, "litecoin-main", 1, 31, chain,
-	    "chain profile: bitcoin-main, bitcoin-testnet4, bitcoin-signet, bitcoin-regtest, "
-	    "litecoin-main, litecoin-test, litecoin-regtest"),
-	ROW("rpc", CONF_STRING, "", 0, 0, rpc,
+	ROW("chain", CONF_STRING, "bitcoin", 1, 31, chain,
+	    "chain profile: bitcoin, bitcoin-testnet4, bitcoin-signet, bitcoin-regtest, litecoin, "
+	    "litecoin-testnet or litecoin-regtest"),
+	ROW("rpc-url", CONF_STRING, "", 0, 0, rpc,
 	    "URL of the chain node whose wallet pays, http://HOST:PORT/ or with wallet/NAME "
 	    "behind; "
 	    "empty: the chain's port on 127.0.0.1"),

@@ -41,11 +41,12 @@ static enum cli_exit exit_of(const struct rpc_error *error)
 static const char *next_of(const struct rpc_error *error)
 {
 	if (error->kind != RPC_NODE)
-		return error->kind == RPC_DOWN ? "start the chain node, or set `rpc` in dnet.conf"
-					       : NULL;
+		return error->kind == RPC_DOWN
+			       ? "start the chain node, or set `rpc-url` in dnet.conf"
+			       : NULL;
 	if (error->code == CODE_NO_WALLET)
 		return "load a wallet in the chain node (loadwallet), or put wallet/NAME behind "
-		       "the URL in `rpc`";
+		       "the URL in `rpc-url`";
 	if (error->code == CODE_LOCKED)
 		return "unlock the chain node's wallet (walletpassphrase)";
 	return NULL;
@@ -60,7 +61,7 @@ static int rpc_failed(struct cli *cli, const char *what)
 
 static int odd_answer(struct cli *cli, const char *method)
 {
-	return cli_error(cli, CLI_FAILED, "is `rpc` the URL of a chain node?",
+	return cli_error(cli, CLI_FAILED, "is `rpc-url` the URL of a chain node?",
 			 "the chain node's answer to %s is not as expected", method);
 }
 
@@ -94,7 +95,7 @@ int wallet_check(struct cli *cli)
 	if (!ok)
 		return odd_answer(cli, "getblockhash");
 	if (memcmp(genesis.bytes, cli->params->genesis.bytes, HASH_LEN) != 0)
-		return cli_error(cli, CLI_USAGE, "set `chain` or `rpc` in dnet.conf",
+		return cli_error(cli, CLI_USAGE, "set `chain` or `rpc-url` in dnet.conf",
 				 "the chain node is not on %s: another genesis block",
 				 cli->params->name);
 	return 0;

@@ -44,7 +44,7 @@ static const struct conf_option options[] = {
 	 "where a node can be tried without an OVC, as 'KEY ADDRESS:PORT'; may be repeated"},
 	{"chain", "chain-db", CONF_PATH, CHAINDB_PATH, 0, 0,
 	 offsetof(struct dnetd_config, chain_db), "what chainwatch writes"},
-	{"chain", "chainwatch-control", CONF_PATH, DNET_RUNDIR "/chainwatch.sock", 0, 0,
+	{"chain", "chainwatch", CONF_PATH, DNET_RUNDIR "/chainwatch.sock", 0, 0,
 	 offsetof(struct dnetd_config, chainwatch),
 	 "control socket of chainwatch, which tells of changes; empty: look once a second only"},
 	{"chain", "confirm", CONF_INT, "0", 0, 1000, offsetof(struct dnetd_config, confirm),

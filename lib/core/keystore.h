@@ -42,7 +42,7 @@ struct keystore_entry {
 	enum object_kind kind;
 	struct object_id id;
 	struct secret secret;		/* of the key that the object's seal pays to */
-	char chain[KEYSTORE_TEXT_SIZE]; /* profile, "litecoin-main" */
+	char chain[KEYSTORE_TEXT_SIZE]; /* profile, "litecoin" */
 	char label[KEYSTORE_TEXT_SIZE];
 };
 

@@ -120,7 +120,7 @@ static void on_state(void *arg, bool connected, const struct ctl_error *error)
 		return;
 	}
 	snprintf(c->watch_error, sizeof(c->watch_error),
-		 "chainwatch does not answer at %s (%s): start it, or set chainwatch-control",
+		 "chainwatch does not answer at %s (%s): start it, or set chainwatch",
 		 c->config.control, error->message);
 	log_warn("%s; the last known state stays in force", c->watch_error);
 }

@@ -108,7 +108,7 @@ start()
 
 	shift
 	ip netns exec "$id-$name" "$build/dnetd" --state "$dir/$name" --control "$dir/$name.sock" --chain-db "$dir/chain/chain.db" \
-		--chainwatch-control "" "$@" >>"$dir/$name.log" 2>&1 &
+		--chainwatch "" "$@" >>"$dir/$name.log" 2>&1 &
 	pid=$!
 	pids+=("$pid")
 	within 5 test -S "$dir/$name.sock" || die "dnetd of $name does not start"

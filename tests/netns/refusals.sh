@@ -17,7 +17,7 @@ refused()
 	grep -qF -- "$text" <<<"$said" || die "$*: does not say '$text' but: $said"
 }
 
-options=(--state "$dir/state" --control "$dir/a.sock" --chain-db "$dir/none" --chainwatch-control "")
+options=(--state "$dir/state" --control "$dir/a.sock" --chain-db "$dir/none" --chainwatch "")
 dnetd=("$build/dnetd" "${options[@]}")
 
 refused 1 "cannot open /dev/net/tun: No such file or directory: load the module (modprobe tun)" \
