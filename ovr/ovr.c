@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <uthash.h>
 
 /* A lane has two sides, one for each member, each with a random id of its own. It lives while both
@@ -48,6 +49,7 @@ struct tenant {
 };
 
 struct member {
+	LIST_ENTRY(member) entry;
 	struct peer *peer; /* borrowed: the engine's; its ctx is this */
 	struct tenant *tenant;
 	size_t lanes;
@@ -62,6 +64,7 @@ struct ovr {
 	struct lane *lanes;	/* owned */
 	struct tenant *tenants; /* owned */
 	uint64_t counters[OVR_COUNTER_COUNT];
+	LIST_HEAD(, member) members; /* owned */
 };
 
 struct ovr *ovr_new(struct engine *engine, const struct hub *hub, const struct engine_io *io)
@@ -243,6 +246,7 @@ static struct peer *authorize(void *ctx, struct realm *realm, const struct node_
 	member->peer = peer;
 	member->tenant = tenant;
 	tenant->members++;
+	LIST_INSERT_HEAD(&ovr->members, member, entry);
 	peer_set_ctx(peer, member);
 	return peer;
 }
@@ -271,6 +275,7 @@ static void forget(struct ovr *ovr, struct peer *peer, uint8_t bye)
 		detach(ovr, member);
 		member->tenant->members--;
 		peer_set_ctx(peer, NULL);
+		LIST_REMOVE(member, entry);
 		free(member);
 	}
 	peer_remove(peer, bye);
@@ -307,6 +312,12 @@ void ovr_free(struct ovr *ovr)
 
 	if (!ovr)
 		return;
+	while (!LIST_EMPTY(&ovr->members)) {
+		struct member *member = LIST_FIRST(&ovr->members);
+
+		LIST_REMOVE(member, entry);
+		free(member);
+	}
 	HASH_CLEAR(hh, ovr->sides);
 	HASH_ITER(hh, ovr->lanes, lane, next_lane)
 	{
