@@ -6,6 +6,7 @@
 
 #include "core/engine.h"
 #include "core/hub.h"
+#include "os/chaindb.h"
 #include "os/conf.h"
 #include "os/daemon.h"
 #include "service/pump.h"
@@ -30,7 +31,7 @@ struct helper_config {
 	DAEMON_OPTIONS(struct helper_config, daemon, program), \
 	HELPER_ROW("id", CONF_STRING, "", 0, 100, id, "our own id on the chain: ovc1… or ovr1…"), \
 	HELPER_ROW("port", CONF_INT, "4242", 1, 65535, port, "UDP port for everything"), \
-	HELPER_ROW("chain-db", CONF_PATH, DNET_STATEDIR "/chain/chain.db", 0, 0, chain_db, \
+	HELPER_ROW("chain-db", CONF_PATH, CHAINDB_PATH, 0, 0, chain_db, \
 		   "what chainwatch writes"), \
 	HELPER_ROW("chainwatch", CONF_PATH, DNET_RUNDIR "/chainwatch.sock", 0, 100, chainwatch, \
 		   "control socket of chainwatch, which tells of changes; empty: look once a second only"), \
