@@ -144,7 +144,7 @@ static void print_list(const struct cli *cli, const json_t *objects)
 	const json_t *value;
 	size_t i;
 
-	table_init(&table, "KIND", "NAME", "ID", "HEIGHT", "UPDATES", "", NULL);
+	table_init(&table, "KIND", "NAME", "ID", "HEIGHT", "UPDATES", "STATE", NULL);
 	json_array_foreach(objects, i, value)
 	{
 		json_int_t from = json_integer_value(json_object_get(value, "height"));

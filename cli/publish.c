@@ -23,7 +23,8 @@
 #include <unistd.h>
 
 /* One command may need several transactions: payloads hold 80 bytes. Each spends the seal that the
- * one before made, so all of them are built, shown and signed before the first one is sent. */
+ * one before made, and may be paid from its change, so each is built when the one before is sent;
+ * their records are split and shown before the first. */
 
 enum {
 	TRANSACTIONS_MAX = 16,
@@ -158,56 +159,83 @@ static int load_owner(struct plan *plan)
 	return id_from_secret(cli->id, &entry->secret, &plan->owner) ? not_owner(plan) : 0;
 }
 
-/* Which seal is the newest: chain.db's or the one we made last. Without chain.db ours is all there
- * is. */
-static int choose_seal(struct plan *plan)
+struct candidate {
+	struct outpoint outpoint;
+	uint32_t sequence;
+};
+
+static int closed_already(struct plan *plan)
 {
-	const struct object_id *id = &plan->publish->object.id;
+	return cli_error(plan->cli, CLI_FAILED, "create a new one", "%s %s is closed",
+			 names_kind(plan->publish->object.kind), plan->publish->object.text);
+}
+
+/* The newest seal by chain.db. 0, -ENOENT (also without a chain.db, when we know one ourselves),
+ * -ENOLINK, or an exit code. */
+static int seal_in_db(struct plan *plan, bool have_known, struct candidate *ret)
+{
+	_cleanup_(freep) struct chaindb_seal *seal = malloc(sizeof(*seal));
 	struct cli *cli = plan->cli;
-	struct chaindb_seal *seal = malloc(sizeof(*seal));
-	struct known_seal known;
-	bool have_known = known_find(cli, id, &known), have_db = false;
-	int r = -ENOENT;
+	int r;
 
 	if (!seal)
 		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
-	if (!have_known || !access(cli->conf.chain_db, F_OK)) {
-		int failed = cli_db(cli);
-
-		if (failed) {
-			free(seal);
-			return failed;
-		}
-		r = chaindb_find_seal(cli->db, id, true, seal);
-		have_db = !r;
-	}
-	if (have_db && (!have_known || seal->sequence >= known.sequence)) {
-		plan->seal = seal->outpoint;
-		plan->sequence = seal->sequence + 1;
-	} else if (have_known && !known.closed && r != -ENOLINK) {
-		plan->seal = known.outpoint;
-		plan->sequence = known.sequence + 1;
-	} else if (r == -ENOLINK || (have_known && known.closed)) {
-		r = cli_error(cli, CLI_FAILED, "create a new one", "%s %s is closed",
-			      names_kind(plan->publish->object.kind), plan->publish->object.text);
-		free(seal);
+	if (have_known && access(cli->conf.chain_db, F_OK))
+		return -ENOENT;
+	r = cli_db(cli);
+	if (r)
 		return r;
-	} else {
-		free(seal);
-		return cli_error(cli, CLI_NOT_FOUND, "is chainwatch up to date? See dnet chain",
+	r = chaindb_find_seal(cli->db, &plan->publish->object.id, true, seal);
+	if (r == -ENOENT || r == -ENOLINK)
+		return r;
+	if (r)
+		return cli_error(cli, CLI_FAILED, NULL, "%s", chaindb_error(cli->db));
+	*ret = (struct candidate){seal->outpoint, seal->sequence};
+	return 0;
+}
+
+/* What may be the newest seal, the likelier first: the one that we made last, which chainwatch may
+ * not have seen yet, and chain.db's, in case that ours went from the mempool. */
+static int find_candidates(struct plan *plan, struct candidate ret[static 2], size_t *ret_count)
+{
+	struct known_seal known;
+	bool have_known = known_find(plan->cli, &plan->publish->object.id, &known);
+	struct candidate in_db;
+	size_t count = 0;
+	int r = seal_in_db(plan, have_known, &in_db);
+
+	if (r > 0)
+		return r;
+	if (r == -ENOLINK)
+		return closed_already(plan);
+	if (have_known && !known.closed && (r || known.sequence > in_db.sequence))
+		ret[count++] = (struct candidate){known.outpoint, known.sequence};
+	if (!r)
+		ret[count++] = in_db;
+	if (!count && have_known)
+		return closed_already(plan);
+	if (!count)
+		return cli_error(plan->cli, CLI_NOT_FOUND,
+				 "is chainwatch up to date? See dnet chain",
 				 "no seal of %s is known", plan->publish->object.text);
-	}
-	free(seal);
+	*ret_count = count;
 	return 0;
 }
 
 /* The node has the last word on whether the seal is there, what it holds and whose it is. */
-static int check_seal(struct plan *plan)
+static int choose_seal(struct plan *plan)
 {
+	struct wallet_coin coin = {0};
+	struct candidate seals[2];
 	uint8_t script[P2WPKH_LEN];
-	struct wallet_coin coin;
-	int r = wallet_coin(plan->cli, &plan->seal, &coin);
+	size_t count = 0, i;
+	int r = find_candidates(plan, seals, &count);
 
+	for (i = 0; !r && i < count; i++) {
+		r = wallet_coin(plan->cli, &seals[i].outpoint, &coin);
+		if (coin.unspent)
+			break;
+	}
 	if (r)
 		return r;
 	if (!coin.unspent)
@@ -221,7 +249,9 @@ static int check_seal(struct plan *plan)
 		return cli_error(plan->cli, CLI_DENIED, "it has been transferred",
 				 "the seal of %s belongs to another key than the one in %s",
 				 plan->publish->object.text, plan->cli->conf.keystore);
+	plan->seal = seals[i].outpoint;
 	plan->seal_value = coin.value;
+	plan->sequence = seals[i].sequence + 1;
 	return 0;
 }
 
@@ -263,8 +293,6 @@ static int prepare(struct plan *plan)
 		r = load_owner(plan);
 		if (!r)
 			r = choose_seal(plan);
-		if (!r)
-			r = check_seal(plan);
 	}
 	return r ? r : split_records(plan);
 }
@@ -368,6 +396,11 @@ static json_t *transaction_json(const struct plan *plan, const struct plan_tx *p
 	for (size_t i = 0; i < planned->record_count; i++)
 		json_array_append_new(
 			records, record_json(&plan->publish->records[planned->first_record + i]));
+	if (!planned->raw) {
+		json_decref(inputs);
+		json_decref(outputs);
+		return json_pack("{s:o}", "records", records);
+	}
 	for (size_t i = 0; i < tx->input_count; i++) {
 		hash_format(&tx->inputs[i].prev.txid, txid);
 		json_array_append_new(inputs, json_pack("{s:s, s:I}", "txid", txid, "vout",
@@ -394,11 +427,14 @@ static void print_transaction(const struct plan *plan, const struct plan_tx *pla
 	char txid[HASH_TEXT_SIZE], amount[AMOUNT_TEXT_MAX], line[RECORD_TEXT_SIZE];
 
 	hash_format(&planned->txid, txid);
-	printf("%stransaction %s%s\n", out_on(cli, OUT_BOLD), txid, out_off(cli));
+	printf("%stransaction %s%s\n", out_on(cli, OUT_BOLD),
+	       planned->raw ? txid : "after that, paid from its change", out_off(cli));
 	for (size_t i = 0; i < planned->record_count; i++) {
 		record_describe(&plan->publish->records[planned->first_record + i], line);
 		printf("  record  %s\n", line);
 	}
+	if (!planned->raw)
+		return;
 	for (size_t i = 0; i < tx->input_count; i++) {
 		hash_format(&tx->inputs[i].prev.txid, txid);
 		printf("  input   %s:%u%s\n", txid, tx->inputs[i].prev.vout,
@@ -420,7 +456,6 @@ static int dry_run(struct plan *plan)
 	char why[128];
 	int r;
 
-	/* The node can only test the first one: the others spend what is not there yet. */
 	r = wallet_test(plan->cli, &plan->txs[0].tx, why);
 	if (r)
 		return r;
@@ -484,28 +519,40 @@ static int save_new_key(struct plan *plan)
 	return keys_save(cli, &plan->keystore);
 }
 
-static int send_all(struct plan *plan)
+static int send_one(struct plan *plan, struct plan_tx *planned, bool last)
 {
 	const struct publish *publish = plan->publish;
-	struct cli *cli = plan->cli;
+	struct known_seal known = {
+		.kind = publish->object.kind,
+		.id = publish->object.id,
+		.outpoint = {.txid = planned->txid, .vout = 1},
+		.value = planned->tx.outputs[1].value,
+		.sequence = plan->sequence,
+		.closed = publish->close && last,
+	};
+	int r = wallet_send(plan->cli, &planned->tx);
+
+	snprintf(known.label, sizeof(known.label), "%s", publish->object.label);
+	plan->sequence++;
+	return r ? r : known_put(plan->cli, &known);
+}
+
+/* The first one is built already. */
+static int send_all(struct plan *plan)
+{
 	int r = 0;
 
 	for (size_t i = 0; !r && i < plan->tx_count; i++) {
-		struct known_seal known = {
-			.kind = publish->object.kind,
-			.id = publish->object.id,
-			.outpoint = {.txid = plan->txs[i].txid, .vout = 1},
-			.value = plan->txs[i].tx.outputs[1].value,
-			.sequence = plan->sequence + (uint32_t)i,
-			.closed = publish->close && i + 1 == plan->tx_count,
-		};
+		bool last = i + 1 == plan->tx_count;
 
-		snprintf(known.label, sizeof(known.label), "%s", publish->object.label);
-		r = wallet_send(cli, &plan->txs[i].tx);
-		if (r && i)
-			cli_note(cli, "%zu of %zu transactions were sent", i, plan->tx_count);
+		if (i)
+			r = build(plan, &plan->txs[i], last);
+		if (!r && i)
+			advance(plan, &plan->txs[i]);
 		if (!r)
-			r = known_put(cli, &known);
+			r = send_one(plan, &plan->txs[i], last);
+		if (r && i)
+			cli_note(plan->cli, "%zu of %zu transactions were sent", i, plan->tx_count);
 	}
 	return r;
 }
@@ -516,6 +563,17 @@ static int any_event(void *arg, const struct chaindb_event *event)
 	return 0;
 }
 
+/* Somebody serves chainwatch's socket and chain.db is there. Errors are not the command's: the
+ * transaction is sent. */
+static bool can_watch(struct cli *cli)
+{
+	char text[CHAINDB_ERROR_MAX];
+	struct ctl_error error;
+
+	return !ctl_client_call(cli->conf.chainwatch, "version", NULL, CALL_MS, NULL, &error) &&
+	       (cli->db || !chaindb_open(cli->conf.chain_db, &cli->db, text));
+}
+
 /* Until chain.db has the last transaction. *ret_seen: it has. Without chainwatch it does not wait.
  */
 static int wait_seen(struct plan *plan, bool *ret_seen)
@@ -524,13 +582,11 @@ static int wait_seen(struct plan *plan, bool *ret_seen)
 	uint64_t deadline = clock_boottime_ns() + plan->cli->conf.wait_ms * 1000000;
 	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
 	struct cli *cli = plan->cli;
-	struct ctl_error error;
 	bool seen = false;
 
 	if (!cli->conf.wait_ms)
 		return 0;
-	if (ctl_client_call(cli->conf.chainwatch, "version", NULL, CALL_MS, NULL, &error) ||
-	    access(cli->conf.chain_db, R_OK) || cli_db(cli)) {
+	if (!can_watch(cli)) {
 		cli_note(cli, "chainwatch does not run here (%s): not waited",
 			 cli->conf.chainwatch);
 		return 0;
@@ -602,18 +658,14 @@ static int send_and_wait(struct plan *plan)
 int publish_run(struct cli *cli, const struct args *args, struct publish *publish)
 {
 	struct plan plan = {.cli = cli, .publish = publish};
-	uint32_t sequence;
 	int r = prepare(&plan);
 
-	sequence = plan.sequence;
-	for (size_t i = 0; !r && i < plan.tx_count; i++) {
-		r = build(&plan, &plan.txs[i], i + 1 == plan.tx_count);
-		if (!r)
-			advance(&plan, &plan.txs[i]);
-	}
-	plan.sequence = sequence;
 	if (!r)
+		r = build(&plan, &plan.txs[0], plan.tx_count == 1);
+	if (!r) {
+		advance(&plan, &plan.txs[0]);
 		r = args_has(args, "dry-run") ? dry_run(&plan) : send_and_wait(&plan);
+	}
 	plan_done(&plan);
 	return r;
 }

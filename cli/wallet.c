@@ -226,7 +226,7 @@ static size_t own_unconfirmed(struct cli *cli, struct own_coin coins[static OWN_
 	json_t *answer = NULL, *value;
 	size_t i, count = 0;
 
-	if (rpc_callf(cli->rpc, &answer, "listunspent", "[iio[]b]", 0, 0, json_array(), 1))
+	if (rpc_callf(cli->rpc, &answer, "listunspent", "[ii[]b]", 0, 0, 1))
 		return 0;
 	json_array_foreach(answer, i, value)
 	{
