@@ -22,6 +22,7 @@ static const struct arg_option global_options[] = {
 	{"yes", 'y', NULL, "do not ask before something is sent"},
 	{"help", 'h', NULL, "this help, or that of a command"},
 	{"version", 0, NULL, "print the version"},
+	{"print-man", 0, NULL, "print the options of dnet.conf(5) as markdown"},
 	{0},
 };
 

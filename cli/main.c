@@ -143,7 +143,7 @@ struct parse {
 	int pos;
 	const struct cli_command *command; /* NULL: not found yet */
 	const char *config;
-	bool help, version;
+	bool help, version, print_man;
 	/* Options of the configuration, set after the files were read. */
 	const char *names[ARGS_MAX], *values[ARGS_MAX];
 	size_t count;
@@ -238,6 +238,8 @@ static int take_global(struct parse *parse, const char *word, const char *inline
 		parse->help = true;
 	} else if (!strcmp(word, "--version")) {
 		parse->version = true;
+	} else if (!strcmp(word, "--print-man")) {
+		parse->print_man = true;
 	} else if (!strcmp(word, "--json")) {
 		parse->cli->json = true;
 	} else if (!strcmp(word, "-y") || !strcmp(word, "--yes")) {
@@ -337,6 +339,10 @@ static int run(struct parse *parse)
 		return r;
 	if (parse->version) {
 		puts("dnet " PACKAGE_VERSION);
+		return 0;
+	}
+	if (parse->print_man) {
+		conf_print_man(&settings_program, stdout);
 		return 0;
 	}
 	if (parse->help && (command || !args->count || help_is_group(args->words, args->count))) {

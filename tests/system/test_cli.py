@@ -46,7 +46,7 @@ class Tool:
 
     def run(self, *argv, env=None):
         clean = {k: v for k, v in os.environ.items() if not k.startswith("DNET_")}
-        return subprocess.run([lib.program("cli/dnet"), "-c", self.conf, *argv],
+        return subprocess.run([lib.program("dnet"), "-c", self.conf, *argv],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=60, env={**clean, **(env or {})})
 
@@ -468,7 +468,7 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(w
     done = tool.run("status", env={"DNET_SOCKET": "/nonexistent/from-environment"})
     assert done.returncode == UNREACHABLE and "from-environment" in done.stderr
     clean = {k: v for k, v in os.environ.items() if not k.startswith("DNET_")}
-    done = subprocess.run([lib.program("cli/dnet"), "chain"], capture_output=True, text=True,
+    done = subprocess.run([lib.program("dnet"), "chain"], capture_output=True, text=True,
                           env={**clean, "DNET_CONF": tool.conf}, timeout=60)
     assert done.returncode == OK, done.stderr
 
