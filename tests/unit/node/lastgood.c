@@ -3,6 +3,7 @@
 #include "node/inputcopy.h"
 #include "node/lastgood.h"
 #include "os/base.h"
+#include "service/chain.h"
 #include "wire/record.h"
 
 #include <string.h>
