@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/mesh.h"
 #include "node/datapath.h"
+#include "node/names.h"
 #include "node/netcfg.h"
 #include "node/ping.h"
 #include "node/privops.h"
@@ -106,6 +107,7 @@ static void take_netmap(struct overlay *o, struct netmap *netmap)
 	o->netmap = netmap;
 	o->adapter_has_netmap = o->adapter != NULL;
 	add_known_endpoints(o);
+	names_set(o->names, overlay_mesh(o), netmap);
 }
 
 static void start_adapter(struct overlay *o, enum tun_offload offload)
@@ -139,6 +141,7 @@ static void stop_adapter(struct overlay *o)
 	if (!o->adapter)
 		return;
 	datapath_port_set_mesh(o->port, NULL);
+	names_set(o->names, NULL, NULL);
 	if (o->adapter_has_netmap)
 		drop_netmap(o);
 	pings_abort(o->env->pings, o);
@@ -331,8 +334,10 @@ void overlay_set_local(struct overlay *o, const struct endpoint *endpoints, size
 		return;
 	uint64_t now = clock_boottime_ns();
 	mesh_set_local_endpoints(mesh, endpoints, count, now);
-	if (changed)
-		mesh_network_changed(mesh, now);
+	if (!changed)
+		return;
+	mesh_network_changed(mesh, now);
+	names_refresh(o->names);
 }
 
 static const char *waiting_text(const struct overlay *o, char text[static OVERLAY_TEXT_MAX])
@@ -392,6 +397,7 @@ struct overlay *overlay_new(const struct overlay_env *env, const struct object_i
 	lastgood_init(&o->lastgood, id);
 	o->netcfg = netcfg_new(env->priv, env->nl, &io);
 	o->port = datapath_port_new(env->datapath, on_tun_lost, o);
+	o->names = names_new(env->loop);
 	o->timer = loop_timer_new(env->loop, on_pass_timer, o);
 	return o;
 }
@@ -404,6 +410,7 @@ void overlay_free(struct overlay *o)
 	drop_netmap(o);
 	netcfg_free(o->netcfg);
 	datapath_port_free(o->port);
+	names_free(o->names);
 	loop_timer_free(o->timer);
 	lastgood_done(&o->lastgood);
 	secret_wipe(&o->identity, sizeof(o->identity));

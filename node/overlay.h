@@ -31,6 +31,7 @@ struct datapath_port;
 struct dnetd_config;
 struct loop;
 struct mesh;
+struct names;
 struct netcfg;
 struct netlink;
 struct netlink_event;
@@ -81,6 +82,7 @@ struct overlay {
 	char adapter_error[256];
 	struct netcfg *netcfg;	    /* owned */
 	struct datapath_port *port; /* owned */
+	struct names *names;	    /* owned; resolves helpers' host names */
 	struct loop_timer *timer;   /* owned; next pass of netcfg */
 	struct endpoint local[8];   /* last given */
 	size_t local_count;
