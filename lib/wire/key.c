@@ -1,5 +1,6 @@
 #include "wire/key.h"
 
+#include <openssl/crypto.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -25,7 +26,9 @@ bool outpoint_equal(const struct outpoint *a, const struct outpoint *b)
 
 bool secret_bytes_equal(const void *a, const void *b, size_t len)
 {
-	return !sodium_memcmp(a, b, len);
+	/* Constant time too, and several times as fast as sodium_memcmp(): it stands behind every
+	 * packet. */
+	return !CRYPTO_memcmp(a, b, len);
 }
 
 void secret_wipe(void *secret, size_t len)
