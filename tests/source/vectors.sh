@@ -1,5 +1,5 @@
 #!/bin/bash
-# The vectors that make_records.py wrote are those that it writes now: nobody edited them by hand.
+# The vectors that the generators wrote are those that they write now: nobody edited them by hand.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -16,9 +16,13 @@ vectors() {
 		cmp -s "$made/$name" "$1/tests/vectors/$name" ||
 			complain "tests/vectors/$name is not what make_records.py writes"
 	done
+	(cd "$made" && python3 "$root/tests/vectors/make_handshake.py") || complain "make_handshake.py failed"
+	cmp -s "$made/handshake.txt" "$1/tests/vectors/handshake.txt" ||
+		complain "tests/vectors/handshake.txt is not what make_handshake.py writes"
 	rm -rf "$made"
 }
 
 must_fail vectors tests/vectors/records.txt 'payload 444e013100\n'
+must_fail vectors tests/vectors/handshake.txt 'psk 00\n'
 vectors "$root"
 finish
