@@ -8,6 +8,7 @@
 #include "os/base.h"
 #include "os/chaindb.h"
 #include "os/rand.h"
+#include "wire/hash.h"
 #include "wire/hex.h"
 
 #include <errno.h>
@@ -344,7 +345,7 @@ static int run_receive(struct cli *cli, const struct args *args)
 	secret_wipe(&owner.secret, sizeof(owner.secret));
 	if (r)
 		return r;
-	txbuild_hash160(owner.key.bytes, PUBKEY_LEN, program);
+	hash_hash160(owner.key.bytes, PUBKEY_LEN, program);
 	if (!segwit_format(cli->params->hrp, 0, program, sizeof(program), address))
 		return cli_error(cli, CLI_FAILED, NULL, "the chain has no addresses of this form");
 	if (cli->json)

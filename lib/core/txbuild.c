@@ -3,19 +3,15 @@
 #include "core/amount.h"
 #include "core/error.h"
 #include "wire/buf.h"
+#include "wire/hash.h"
+#include "wire/tx.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <openssl/evp.h>
-#include <sodium.h>
 #include <string.h>
 
 enum {
-	OP_RETURN = 0x6a,
-	OP_PUSHDATA1 = 0x4c,
 	SIGHASH_ALL = 1,
-	FLAG_WITNESS = 1,
-	FLAG_MWEB = 8,
 	WITNESS_ITEMS_MAX = 100, /* what nodes relay at most */
 };
 
@@ -92,9 +88,9 @@ int txbuild_parse(const uint8_t *raw, size_t len, struct txbuild *ret_tx)
 	if (reader_left(&r) >= 2 && r.pos[0] == 0) {
 		reader_u8(&r);
 		flag = reader_u8(&r);
-		if (flag & FLAG_MWEB)
+		if (flag & TX_FLAG_MWEB)
 			return -EOPNOTSUPP;
-		if (flag != FLAG_WITNESS)
+		if (flag != TX_FLAG_WITNESS)
 			return -DNET_EFORMAT;
 	}
 	err = parse_inputs(&r, &tx);
@@ -147,7 +143,7 @@ size_t txbuild_write(const struct txbuild *tx, bool with_witness, uint8_t *dst, 
 	writer_u32(&w, tx->version);
 	if (witness) {
 		writer_u8(&w, 0);
-		writer_u8(&w, FLAG_WITNESS);
+		writer_u8(&w, TX_FLAG_WITNESS);
 	}
 	writer_compact(&w, tx->input_count);
 	for (size_t i = 0; i < tx->input_count; i++) {
@@ -197,13 +193,13 @@ size_t txbuild_vsize(const struct txbuild *tx)
 	return base_size(tx) + (witness + 3) / 4;
 }
 
-static void sha_bytes(crypto_hash_sha256_state *sha, const void *data, size_t len)
+static void sha_bytes(struct sha256 *sha, const void *data, size_t len)
 {
 	if (len)
-		crypto_hash_sha256_update(sha, data, len);
+		sha256_update(sha, data, len);
 }
 
-static void sha_compact(crypto_hash_sha256_state *sha, size_t n)
+static void sha_compact(struct sha256 *sha, size_t n)
 {
 	uint8_t mem[9];
 	struct writer w;
@@ -213,7 +209,7 @@ static void sha_compact(crypto_hash_sha256_state *sha, size_t n)
 	sha_bytes(sha, mem, writer_len(&w));
 }
 
-static void sha_u32(crypto_hash_sha256_state *sha, uint32_t v)
+static void sha_u32(struct sha256 *sha, uint32_t v)
 {
 	uint8_t mem[4];
 
@@ -221,7 +217,7 @@ static void sha_u32(crypto_hash_sha256_state *sha, uint32_t v)
 	sha_bytes(sha, mem, sizeof(mem));
 }
 
-static void sha_u64(crypto_hash_sha256_state *sha, uint64_t v)
+static void sha_u64(struct sha256 *sha, uint64_t v)
 {
 	uint8_t mem[8];
 
@@ -229,31 +225,24 @@ static void sha_u64(crypto_hash_sha256_state *sha, uint64_t v)
 	sha_bytes(sha, mem, sizeof(mem));
 }
 
-static void sha_outpoint(crypto_hash_sha256_state *sha, const struct outpoint *prev)
+static void sha_outpoint(struct sha256 *sha, const struct outpoint *prev)
 {
 	sha_bytes(sha, prev->txid.bytes, HASH_LEN);
 	sha_u32(sha, prev->vout);
 }
 
-static void sha_output(crypto_hash_sha256_state *sha, const struct txbuild_output *out)
+static void sha_output(struct sha256 *sha, const struct txbuild_output *out)
 {
 	sha_u64(sha, out->value);
 	sha_compact(sha, out->script_len);
 	sha_bytes(sha, out->script, out->script_len);
 }
 
-/* The second SHA256 of a double one. */
-static void sha_final_twice(crypto_hash_sha256_state *sha, uint8_t ret_hash[static HASH_LEN])
-{
-	crypto_hash_sha256_final(sha, ret_hash);
-	crypto_hash_sha256(ret_hash, ret_hash, HASH_LEN);
-}
-
 void txbuild_txid(const struct txbuild *tx, struct hash256 *ret_txid)
 {
-	crypto_hash_sha256_state sha;
+	struct sha256 sha;
 
-	crypto_hash_sha256_init(&sha);
+	sha256_init(&sha);
 	sha_u32(&sha, tx->version);
 	sha_compact(&sha, tx->input_count);
 	for (size_t i = 0; i < tx->input_count; i++) {
@@ -266,7 +255,7 @@ void txbuild_txid(const struct txbuild *tx, struct hash256 *ret_txid)
 	for (size_t i = 0; i < tx->output_count; i++)
 		sha_output(&sha, &tx->outputs[i]);
 	sha_u32(&sha, tx->locktime);
-	sha_final_twice(&sha, ret_txid->bytes);
+	sha256_final_double(&sha, ret_txid);
 }
 
 uint64_t txbuild_output_sum(const struct txbuild *tx)
@@ -335,56 +324,46 @@ int txbuild_splice_seal(struct txbuild *tx, const struct outpoint *seal, uint64_
 	return 0;
 }
 
-void txbuild_hash160(const void *data, size_t len, uint8_t ret_hash[static HASH160_LEN])
-{
-	uint8_t sha[HASH_LEN];
-	int ok;
-
-	crypto_hash_sha256(sha, data, len);
-	ok = EVP_Digest(sha, sizeof(sha), ret_hash, NULL, EVP_ripemd160(), NULL);
-	assert(ok); /* in the default provider since OpenSSL 3.0.7 */
-}
-
 void txbuild_p2wpkh(const struct node_key *key, uint8_t ret_script[static P2WPKH_LEN])
 {
 	ret_script[0] = 0;
 	ret_script[1] = HASH160_LEN;
-	txbuild_hash160(key->bytes, PUBKEY_LEN, ret_script + 2);
+	hash_hash160(key->bytes, PUBKEY_LEN, ret_script + 2);
 }
 
 void txbuild_sighash(const struct txbuild *tx, size_t index, const uint8_t *script_code,
-		     size_t script_code_len, uint64_t value, uint8_t ret_hash[static HASH_LEN])
+		     size_t script_code_len, uint64_t value, struct hash256 *ret_hash)
 {
-	uint8_t prevouts[HASH_LEN], sequences[HASH_LEN], outputs[HASH_LEN];
-	crypto_hash_sha256_state sha;
+	struct hash256 prevouts, sequences, outputs;
+	struct sha256 sha;
 
 	assert(index < tx->input_count);
-	crypto_hash_sha256_init(&sha);
+	sha256_init(&sha);
 	for (size_t i = 0; i < tx->input_count; i++)
 		sha_outpoint(&sha, &tx->inputs[i].prev);
-	sha_final_twice(&sha, prevouts);
-	crypto_hash_sha256_init(&sha);
+	sha256_final_double(&sha, &prevouts);
+	sha256_init(&sha);
 	for (size_t i = 0; i < tx->input_count; i++)
 		sha_u32(&sha, tx->inputs[i].sequence);
-	sha_final_twice(&sha, sequences);
-	crypto_hash_sha256_init(&sha);
+	sha256_final_double(&sha, &sequences);
+	sha256_init(&sha);
 	for (size_t i = 0; i < tx->output_count; i++)
 		sha_output(&sha, &tx->outputs[i]);
-	sha_final_twice(&sha, outputs);
+	sha256_final_double(&sha, &outputs);
 
-	crypto_hash_sha256_init(&sha);
+	sha256_init(&sha);
 	sha_u32(&sha, tx->version);
-	sha_bytes(&sha, prevouts, HASH_LEN);
-	sha_bytes(&sha, sequences, HASH_LEN);
+	sha_bytes(&sha, prevouts.bytes, HASH_LEN);
+	sha_bytes(&sha, sequences.bytes, HASH_LEN);
 	sha_outpoint(&sha, &tx->inputs[index].prev);
 	sha_compact(&sha, script_code_len);
 	sha_bytes(&sha, script_code, script_code_len);
 	sha_u64(&sha, value);
 	sha_u32(&sha, tx->inputs[index].sequence);
-	sha_bytes(&sha, outputs, HASH_LEN);
+	sha_bytes(&sha, outputs.bytes, HASH_LEN);
 	sha_u32(&sha, tx->locktime);
 	sha_u32(&sha, SIGHASH_ALL);
-	sha_final_twice(&sha, ret_hash);
+	sha256_final_double(&sha, ret_hash);
 }
 
 bool txbuild_sign(struct txbuild *tx, size_t index, const struct id *id,
@@ -394,13 +373,14 @@ bool txbuild_sign(struct txbuild *tx, size_t index, const struct id *id,
 	/* BIP143: the script code of P2WPKH is OP_DUP OP_HASH160 <hash> OP_EQUALVERIFY OP_CHECKSIG.
 	 */
 	uint8_t code[25] = {0x76, 0xa9, HASH160_LEN, [23] = 0x88, [24] = 0xac};
-	uint8_t hash[HASH_LEN], der[ECDSA_DER_MAX];
+	uint8_t der[ECDSA_DER_MAX];
+	struct hash256 hash;
 	struct writer w;
 	size_t der_len;
 
-	txbuild_hash160(identity->key.bytes, PUBKEY_LEN, code + 3);
-	txbuild_sighash(tx, index, code, sizeof(code), value, hash);
-	if (!id_sign_ecdsa(id, &identity->secret, hash, der, &der_len))
+	hash_hash160(identity->key.bytes, PUBKEY_LEN, code + 3);
+	txbuild_sighash(tx, index, code, sizeof(code), value, &hash);
+	if (!id_sign_ecdsa(id, &identity->secret, hash.bytes, der, &der_len))
 		return false;
 	writer_init(&w, mem, TXBUILD_WITNESS_MAX);
 	writer_u8(&w, 2);

@@ -76,14 +76,11 @@ int txbuild_splice_seal(struct txbuild *tx, const struct outpoint *seal, uint64_
 void txbuild_p2wpkh(const struct node_key *key, uint8_t ret_script[static P2WPKH_LEN]);
 /* BIP143, SIGHASH_ALL. script_code is without its length. */
 void txbuild_sighash(const struct txbuild *tx, size_t index, const uint8_t *script_code,
-		     size_t script_code_len, uint64_t value, uint8_t ret_hash[static HASH_LEN]);
+		     size_t script_code_len, uint64_t value, struct hash256 *ret_hash);
 /* Signs input index as P2WPKH of identity with value. The witness is written to mem, which the
  * transaction borrows from then on. False: the secret is not a scalar. */
 bool txbuild_sign(struct txbuild *tx, size_t index, const struct id *id,
 		  const struct identity *identity, uint64_t value,
 		  uint8_t mem[static TXBUILD_WITNESS_MAX]);
-
-/* HASH160(x) = RIPEMD160(SHA256(x)). */
-void txbuild_hash160(const void *data, size_t len, uint8_t ret_hash[static HASH160_LEN]);
 
 #endif

@@ -75,17 +75,18 @@ static void a_p2wpkh_input_is_signed_as_in_bip143(void **state)
 
 static void the_signature_hash_is_that_of_bip143(void **state)
 {
-	uint8_t raw[MEM], code[MEM], hash[HASH_LEN], want[HASH_LEN];
+	uint8_t raw[MEM], code[MEM], want[HASH_LEN];
+	struct hash256 hash;
 	struct txbuild tx;
 	size_t len, code_len;
 
 	len = unhex(bip143_unsigned, raw, sizeof(raw));
 	assert_int_equal(txbuild_parse(raw, len, &tx), 0);
 	code_len = unhex("76a9141d0f172a0ecb48aee1be1f2687d2963ae33f71a188ac", code, sizeof(code));
-	txbuild_sighash(&tx, 1, code, code_len, 600000000, hash);
+	txbuild_sighash(&tx, 1, code, code_len, 600000000, &hash);
 	unhex("c37af31116d1b27caf68aae9e3ac82f1477929014d5b917657d0eb49478cb670", want,
 	      sizeof(want));
-	assert_memory_equal(hash, want, sizeof(want));
+	assert_memory_equal(hash.bytes, want, sizeof(want));
 }
 
 static void a_transaction_comes_back_as_parsed(void **state)
