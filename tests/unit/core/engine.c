@@ -12,7 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* Two engines against each other in virtual time: what should work. What should not is in engine_hostile.c. */
+/* Two engines against each other in virtual time: what should work. What should not is in
+ * engine_hostile.c. */
 
 static struct duo duo;
 
@@ -258,7 +259,8 @@ static void news_of_the_peer_try_it_at_once(void **state)
 	assert_both_up();
 	/* Also over a session that seems good, but the other side forgot. */
 	duo_restart(&duo, 1);
-	peer_reconnect(duo.nodes[0].peers[1], duo.now + 50 * DUO_MS);
+	duo.now += 50 * DUO_MS;
+	peer_reconnect(duo.nodes[0].peers[1], duo.now);
 	duo_pump(&duo);
 	assert_int_equal(duo.nodes[0].downs, 1);
 	assert_both_up();
@@ -297,9 +299,8 @@ static void a_peer_that_forgot_the_session_is_found_out(void **state)
 	/* Sooner when it is asked something. */
 	duo_restart(&duo, 1);
 	start = duo.now;
-	assert_int_equal(duo_send_frame(&duo, 0, 1, (uint8_t[]){FRAME_PING, 1, 2, 3, 4, 5, 6, 7, 8},
-					9),
-			 0);
+	assert_int_equal(
+		duo_send_frame(&duo, 0, 1, (uint8_t[]){FRAME_PING, 1, 2, 3, 4, 5, 6, 7, 8}, 9), 0);
 	duo_run_until(&duo, start + 5 * DUO_S);
 	assert_both_up();
 	assert_int_equal(duo.nodes[0].downs, 0);
@@ -448,12 +449,14 @@ static void an_epoch_or_psk_that_differs_keeps_out(void **state)
 	duo_connect(&duo);
 	assert_int_equal(duo_count(&duo, 1, ENGINE_handshake_invalid), 1);
 	realm_set_epoch(duo.nodes[1].realm, 1, &psk);
-	peer_reconnect(duo.nodes[0].peers[1], duo.now + DUO_S);
+	duo.now += DUO_S;
+	peer_reconnect(duo.nodes[0].peers[1], duo.now);
 	duo_pump(&duo);
 	assert_int_equal(duo_count(&duo, 0, ENGINE_handshake_invalid), 1);
 	assert_int_equal(duo.nodes[0].ups, 0);
 	realm_set_epoch(duo.nodes[0].realm, 1, &psk);
-	peer_reconnect(duo.nodes[0].peers[1], duo.now + 2 * DUO_S);
+	duo.now += DUO_S;
+	peer_reconnect(duo.nodes[0].peers[1], duo.now);
 	duo_pump(&duo);
 	assert_both_up();
 }
