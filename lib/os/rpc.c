@@ -261,6 +261,12 @@ static int set_credentials(struct rpc *rpc)
 static int fail_transport(struct rpc *rpc, CURLcode code)
 {
 	const char *cause = rpc->curl_text[0] ? rpc->curl_text : curl_easy_strerror(code);
+	const char *peer = NULL;
+
+	/* the same code is said of a URL and of an answer without HTTP's first line */
+	curl_easy_getinfo(rpc->curl, CURLINFO_PRIMARY_IP, &peer);
+	if (code == CURLE_UNSUPPORTED_PROTOCOL && peer && *peer)
+		code = CURLE_WEIRD_SERVER_REPLY;
 
 	if (rpc->too_long)
 		return fail(rpc, RPC_GARBAGE, "%s answers with more than %zu bytes", rpc->shown,

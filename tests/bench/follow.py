@@ -52,11 +52,14 @@ def main():
             watch.wait_tip(60)
             before = watch.process.rss_kib()
             start = time.monotonic()
-            mine_with_records(node, owner, address, blocks - WARM)
+            mine_with_records(node, owner, address, (blocks - WARM) // 2)
+            half = watch.process.rss_kib()
+            mine_with_records(node, owner, address, blocks - WARM - (blocks - WARM) // 2)
             watch.wait_tip(60)
             print("followed %d blocks with a record each while they were mined (%.0f s): "
-                  "RSS %d KiB after %d, %d KiB at the end"
-                  % (blocks, time.monotonic() - start, before, WARM, watch.process.rss_kib()))
+                  "RSS %d KiB after %d, %d KiB half way, %d KiB at the end"
+                  % (blocks, time.monotonic() - start, before, WARM, half,
+                     watch.process.rss_kib()))
             os.mkdir(os.path.join(folder, "fresh"))
             fresh = lib.Chainwatch(os.path.join(folder, "fresh"), node, log_level="info")
             start = time.monotonic()
