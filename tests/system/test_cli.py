@@ -33,7 +33,7 @@ class Tool:
         self.conf = os.path.join(self.folder, "dnet.conf")
         with open(self.keyfile, "w") as f:
             f.write("correct horse\n")
-        self.options = {"chain": "litecoin-regtest", "rpc": node.url(), "rpc-user": node.user,
+        self.options = {"chain": "litecoin-regtest", "rpc-url": node.url(), "rpc-user": node.user,
                         "rpc-password": node.password, "chain-db": watch.db,
                         "chainwatch": watch.socket, "keyfile": self.keyfile,
                         "keystore": os.path.join(self.folder, "keystore"), **options}
@@ -409,7 +409,7 @@ def test_the_tip_is_the_nodes(world, tool):
 
 def test_what_cannot_be_reached_is_said_with_code_4(world, tool):
     free = "http://127.0.0.1:%d/" % lib.free_port()
-    tool.fails(UNREACHABLE, "create", "x", "--rpc", free)
+    tool.fails(UNREACHABLE, "create", "x", "--rpc-url", free)
     tool.fails(UNREACHABLE, "show", "x", "--chain-db", "/nonexistent/chain.db")
     tool.fails(UNREACHABLE, "status", "--socket", "/nonexistent/dnetd.sock")
     error = tool.fails(UNREACHABLE, "create", "x", "--rpc-password", "wrong")
