@@ -182,6 +182,22 @@ static void entry_touch(struct flow_table *t, struct entry *e, uint64_t now)
 	ring_add_newest(t, i);
 }
 
+/* RFC 8200, 4; RFC 4302 counts in other units. 0: no extension header. */
+static size_t extension_len(uint8_t protocol, const uint8_t *header)
+{
+	switch (protocol) {
+	case IP_PROTO_HOPOPTS:
+	case IP_PROTO_ROUTING:
+	case IP_PROTO_DSTOPTS:
+		return (header[1] + 1u) * 8;
+	case IP_PROTO_FRAGMENT:
+		return 8;
+	case IP_PROTO_AH:
+		return (header[1] + 2u) * 4;
+	}
+	return 0;
+}
+
 /* The chain up to the fragment header was checked by ip_parse(). */
 static uint32_t fragment_id(const uint8_t *packet, const struct ip_view *ip)
 {
@@ -191,8 +207,12 @@ static uint32_t fragment_id(const uint8_t *packet, const struct ip_view *ip)
 	if (ip->version == 4)
 		return load_u16be(packet + 4);
 	while (next != IP_PROTO_FRAGMENT && at + 8 <= ip->upper) {
+		size_t len = extension_len(next, packet + at);
+
+		if (!len)
+			return 0;
 		next = packet[at];
-		at += (packet[at + 1] + 1u) * 8;
+		at += len;
 	}
 	return at + 8 <= ip->upper ? load_u32be(packet + at + 4) : 0;
 }
@@ -298,15 +318,12 @@ static bool quoted_header(const uint8_t *q, size_t len, struct ip_flow *ret, siz
 	*ret_at = IPV6_HEADER_LEN;
 	for (unsigned i = 0; i < IPV6_EXTENSIONS_MAX && len - *ret_at >= 8; i++) {
 		const uint8_t *h = q + *ret_at;
-		size_t size = 8;
+		size_t size = extension_len(ret->protocol, h);
 
+		if (!size)
+			break;
 		if (ret->protocol == IP_PROTO_FRAGMENT && load_u16be(h + 2) & 0xfff8)
 			return false;
-		if (ret->protocol == IP_PROTO_HOPOPTS || ret->protocol == IP_PROTO_ROUTING ||
-		    ret->protocol == IP_PROTO_DSTOPTS)
-			size = (h[1] + 1u) * 8;
-		else if (ret->protocol != IP_PROTO_FRAGMENT)
-			break;
 		if (size > len - *ret_at)
 			return false;
 		ret->protocol = h[0];
