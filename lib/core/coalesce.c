@@ -111,11 +111,11 @@ static bool joins(const struct coalescer *c, const struct piece *p)
 /* Nothing follows a shorter one, nor one that says: push. */
 static void note(struct coalescer *c, const struct piece *p)
 {
-	uint8_t flags = p->ip[p->transport.offset + 13];
+	bool push = !c->udp && (p->ip[p->transport.offset + 13] & TCP_PSH);
 	size_t payload = p->len - p->header_len;
 
 	c->next_seq += (uint32_t)payload;
-	c->closed = payload < c->gso_size || (!c->udp && (flags & TCP_PSH));
+	c->closed = payload < c->gso_size || push;
 	c->count++;
 }
 
