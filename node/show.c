@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static json_t *text_or_null(const char *text)
 {
@@ -154,9 +155,9 @@ json_t *show_status(const struct node *n)
 	json_array_append_new(dnets, show_overlay(o));
 	struct endpoint bound = {0};
 	(void)udp_local_endpoint(n->udp4.fd >= 0 ? &n->udp4 : &n->udp6, &bound);
-	return json_pack("{s:s, s:s, s:i, s:o, s:o}", "version", dnetd_program.version, "state",
-			 node_state(n), "port", (int)bound.port, "dnets", dnets, "chain",
-			 show_chain(n));
+	return json_pack("{s:s, s:s, s:i, s:i, s:o, s:o}", "version", dnetd_program.version,
+			 "state", node_state(n), "pid", (int)getpid(), "port", (int)bound.port,
+			 "dnets", dnets, "chain", show_chain(n));
 }
 
 /* ---- peers ---- */
