@@ -254,6 +254,11 @@ static void cmd_ping(struct ctl_request *request, json_t *params, void *arg)
 	struct overlay *o = want_overlay(request, params, "dnet");
 	if (!o)
 		return;
+	if (!o->netmap) {
+		ctl_reply_error(request, CTL_ECONFLICT, "dnet status says why",
+				"this dnet is not up");
+		return;
+	}
 	const struct netmap_node *node = find_node(o->netmap, text);
 	if (!node) {
 		ctl_reply_error(request, CTL_ENOTFOUND, "dnet peers lists them",

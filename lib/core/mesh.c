@@ -546,5 +546,6 @@ int mesh_ping(struct mesh *mesh, const struct node_key *key, uint64_t now, uint6
 	p->pings++;
 	mesh_wake(mesh, deadline_ns);
 	mesh_peer_want(p, now);
+	mesh_peer_ping(p, now);
 	return 0;
 }

@@ -173,6 +173,8 @@ void mesh_peer_tick(struct mesh_peer *p, uint64_t now);
 void mesh_peer_schedule(struct mesh_peer *p, uint64_t now);
 /* Somebody waits for it: a session is begun, helpers are asked. */
 void mesh_peer_want(struct mesh_peer *p, uint64_t now);
+/* The pings of the user that wait go over the path in use, if there is one. */
+void mesh_peer_ping(struct mesh_peer *p, uint64_t now);
 /* The helpers have news, or are there again. */
 void mesh_peer_on_helper(struct mesh_peer *p, uint64_t now);
 void mesh_peer_add_candidates(struct mesh_peer *p, const struct frame_endpoints *list,

@@ -255,7 +255,7 @@ static void tell_change(struct mesh_peer *p, uint64_t now)
 	mesh_tell(p->mesh, &p->node->key, path_reason(&p->paths));
 }
 
-static void send_user_pings(struct mesh_peer *p, uint64_t now)
+void mesh_peer_ping(struct mesh_peer *p, uint64_t now)
 {
 	const struct path *path = path_current(&p->paths);
 	struct ping *ping;
@@ -299,7 +299,7 @@ static void on_session_changed(void *ctx, struct peer *peer, bool up)
 		mesh_peer_tell_candidates(p, now);
 		data_unstage(p, now);
 		data_flush_boxes(p->mesh, p, now);
-		send_user_pings(p, now);
+		mesh_peer_ping(p, now);
 		p->next_ask = 0;
 	} else {
 		data_drop_staged(p, now);
@@ -344,7 +344,7 @@ static void take_pong(struct mesh_peer *p, uint64_t id, uint64_t now)
 	if (path_pong(&p->paths, id, now)) {
 		tell_change(p, now);
 		data_unstage(p, now);
-		send_user_pings(p, now);
+		mesh_peer_ping(p, now);
 		mesh_peer_schedule(p, now);
 		return;
 	}

@@ -72,6 +72,6 @@ tool a up "$dnet" >/dev/null || die "up"
 within 10 tool a ping bob -c 1 || die "no ping after up"
 tool a leave "$dnet" >/dev/null || die "leave"
 tool a status --json | jq -e '.dnets == []' >/dev/null || die "still joined"
-gives 4 "is dnetd running" nobody status
+gives 4 "no socket" nobody status
 [ "$(tool nobody status --json | jq .error.code)" = 4 ] || die "the error as JSON"
 ok "down, up, leave; no dnetd"

@@ -195,6 +195,13 @@ static void an_overlay_ping_names_the_path(void **state)
 	assert_int_equal(a.calls, 1);
 	assert_true(a.pong.found);
 	assert_in_range(a.pong.rtt_ns, 20 * SIM_MS, 21 * SIM_MS);
+	/* Over a path on which nothing flows it does not wait for the next probe. */
+	memset(&a, 0, sizeof(a));
+	mesh_ping(member_mesh(p.alice), member_key(p.bob), world_now(p.w),
+		  world_now(p.w) + 5 * SIM_SECOND, on_pong, &a);
+	world_run(p.w, 100 * SIM_MS);
+	assert_int_equal(a.calls, 1);
+	assert_true(a.pong.found);
 	/* Nobody there: an answer at the deadline, with the reason. */
 	sim_set_host_off(member_host(p.bob), true);
 	memset(&a, 0, sizeof(a));
