@@ -7,10 +7,6 @@
 #include <string.h>
 
 enum {
-	IPV4_HEADER_LEN = 20,
-	IPV6_HEADER_LEN = 40,
-	TCP_HEADER_LEN = 20,
-	UDP_HEADER_LEN = 8,
 	TCP_CHECKSUM = 16,
 	UDP_CHECKSUM = 6,
 };
@@ -69,14 +65,14 @@ static bool find_ipv4(const uint8_t *ip, size_t len, struct transport *t)
 {
 	size_t header_len = (size_t)(ip[0] & 15) * 4;
 
-	if (len < IPV4_HEADER_LEN || header_len < IPV4_HEADER_LEN || header_len > len ||
+	if (len < IPV4_HEADER_MIN || header_len < IPV4_HEADER_MIN || header_len > len ||
 	    load_u16be(ip + 2) != len)
 		return false;
 	t->offset = header_len;
 	t->protocol = ip[9];
 	t->fragment = load_u16be(ip + 6) & 0x3fff;
-	t->extended = header_len > IPV4_HEADER_LEN;
-	t->routed = ipv4_source_routed(ip + IPV4_HEADER_LEN, ip + header_len);
+	t->extended = header_len > IPV4_HEADER_MIN;
+	t->routed = ipv4_source_routed(ip + IPV4_HEADER_MIN, ip + header_len);
 	return true;
 }
 
@@ -113,7 +109,7 @@ bool transport_find(const uint8_t *ip, size_t len, struct transport *ret_transpo
 {
 	struct transport t = {0};
 
-	if (len < IPV4_HEADER_LEN || len > UINT16_MAX)
+	if (len < IPV4_HEADER_MIN || len > UINT16_MAX)
 		return false;
 	t.version = ip[0] >> 4;
 	if (!(t.version == 4 && find_ipv4(ip, len, &t)) &&
@@ -129,10 +125,10 @@ size_t transport_payload(const uint8_t *ip, size_t len, const struct transport *
 
 	if (t->protocol == IP_PROTO_UDP)
 		return left >= UDP_HEADER_LEN ? t->offset + UDP_HEADER_LEN : 0;
-	if (t->protocol != IP_PROTO_TCP || left < TCP_HEADER_LEN)
+	if (t->protocol != IP_PROTO_TCP || left < TCP_HEADER_MIN)
 		return 0;
 	header_len = (size_t)(ip[t->offset + 12] >> 4) * 4;
-	return header_len >= TCP_HEADER_LEN && header_len <= left ? t->offset + header_len : 0;
+	return header_len >= TCP_HEADER_MIN && header_len <= left ? t->offset + header_len : 0;
 }
 
 unsigned transport_checksum_offset(uint8_t protocol)

@@ -5,8 +5,8 @@
  * joining (core/coalesce) need to know of IP headers. RFC 791, 8200, 9293, 768, 1071. */
 
 #include "core/packet.h"
+#include "wire/ip.h"
 
-enum { IP_PROTO_TCP = 6, IP_PROTO_UDP = 17 };
 enum { TCP_FIN = 0x01, TCP_PSH = 0x08, TCP_ACK = 0x10, TCP_CWR = 0x80 };
 
 /* Where the transport header of an IP packet stands. */
