@@ -58,6 +58,41 @@ static void take_address(void *arg, const struct netlink_address *address)
 	s->found[s->count++] = (struct endpoint){.addr = address->address, .port = port};
 }
 
+struct overlap_search {
+	struct search links;
+	const struct prefix *range;
+	uint32_t index; /* of the link; 0: none found */
+	struct prefix network;
+};
+
+static void look_for_overlap(void *arg, const struct netlink_address *address)
+{
+	struct overlap_search *s = arg;
+	struct prefix network = {address->address, address->bits};
+	if (s->index || !link_counts(&s->links, address->index) ||
+	    (!prefix_contains(s->range, &network.addr) &&
+	     !prefix_contains(&network, &s->range->addr)))
+		return;
+	prefix_mask(&network);
+	s->index = address->index;
+	s->network = network;
+}
+
+bool local_overlaps(struct netlink *nl, const char *prefix, const struct prefix *range,
+		    struct prefix *ret_network, char ret_link[static IF_NAMESIZE])
+{
+	struct overlap_search s = {.links = {.prefix = prefix}, .range = range};
+	struct netlink_link link;
+	if (netlink_link_list(nl, take_link, &s.links) < 0 ||
+	    netlink_address_list(nl, 0, look_for_overlap, &s) < 0 || s.index == 0)
+		return false;
+	if (netlink_link_get(nl, s.index, &link) < 0)
+		return false; /* it has just gone */
+	*ret_network = s.network;
+	memcpy(ret_link, link.name, IF_NAMESIZE);
+	return true;
+}
+
 /* RFC 1918, RFC 6598 and RFC 4193 addresses reach only neighbours. */
 static bool is_private(const struct address *a)
 {

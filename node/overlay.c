@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/mesh.h"
 #include "node/datapath.h"
+#include "node/local.h"
 #include "node/names.h"
 #include "node/netcfg.h"
 #include "node/ping.h"
@@ -235,22 +236,48 @@ static size_t want_routes(const struct overlay *o, const struct netmap_node *sel
 	return count;
 }
 
-/* IPv4 only where we have an address and the prefix may be taken (priv_ipv4_prefix_ok()). */
-static bool decide_ipv4(struct overlay *o, const struct netmap_node *self)
+static void set_ipv4_error(struct overlay *o, const char *error)
 {
-	o->ipv4_error = NULL;
+	if (*error && strcmp(o->ipv4_error, error) != 0)
+		log_warn("%s: ipv4: %s", o->interface, error);
+	snprintf(o->ipv4_error, sizeof(o->ipv4_error), "%s", error);
+}
+
+/* The dnet has one, we have an address in it, and it may be taken at all. */
+static bool has_ipv4(struct overlay *o, const struct netmap_node *self)
+{
+	set_ipv4_error(o, "");
 	if (o->netmap->ipv4_prefix.addr.family == ADDR_NONE || self->ipv4.family == ADDR_NONE)
 		return false;
 	if (priv_ipv4_prefix_ok(&o->netmap->ipv4_prefix))
 		return true;
-	o->ipv4_error = "the dnet's IPv4 prefix is not inside a private range (10/8, 172.16/12, "
-			"192.168/16, 100.64/10, 198.18/15) and is not used: ask the owner";
+	set_ipv4_error(o, "the dnet's IPv4 prefix is not inside a private range (10/8, 172.16/12, "
+			  "192.168/16, 100.64/10, 198.18/15) and is not used: ask the owner");
+	return false;
+}
+
+/* A network that this machine is in comes first: an owner's choice of numbers takes nobody off his
+ * LAN. */
+static bool ipv4_is_free(struct overlay *o)
+{
+	const struct prefix *range = &o->netmap->ipv4_prefix;
+	struct prefix network;
+	char link[IF_NAMESIZE], error[sizeof(o->ipv4_error)];
+	char range_text[PREFIX_TEXT_MAX], network_text[PREFIX_TEXT_MAX];
+	if (!local_overlaps(o->env->nl, o->env->config->interface_prefix, range, &network, link))
+		return true;
+	snprintf(error, sizeof(error),
+		 "%s of the dnet overlaps with %s on %s and is not used: IPv6 works; for IPv4 "
+		 "another "
+		 "network is needed there",
+		 prefix_format(range, range_text), prefix_format(&network, network_text), link);
+	set_ipv4_error(o, error);
 	return false;
 }
 
 static void want_interface(struct overlay *o, const struct netmap_node *self)
 {
-	bool ipv4 = decide_ipv4(o, self);
+	bool bound = has_ipv4(o, self), ipv4 = bound && ipv4_is_free(o);
 	struct netcfg_route *routes = xcalloc(NETCFG_ROUTES_MAX, sizeof(*routes));
 	struct netcfg_wanted w;
 	memset(&w, 0, sizeof(w));
@@ -259,7 +286,7 @@ static void want_interface(struct overlay *o, const struct netmap_node *self)
 	w.mtu = (uint32_t)o->env->config->mtu;
 	w.txqlen = (uint32_t)o->env->config->txqueuelen;
 	w.metric = ROUTE_METRIC + o->number;
-	if (ipv4)
+	if (bound)
 		w.ipv4 = o->netmap->ipv4_prefix;
 	add_address(&w, &self->ipv6);
 	if (ipv4)
@@ -329,6 +356,12 @@ void overlay_set_local(struct overlay *o, const struct endpoint *endpoints, size
 	assert(count <= ARRAY_SIZE(o->local));
 	memcpy(o->local, endpoints, count * sizeof(*endpoints));
 	o->local_count = count;
+	const struct netmap_node *self =
+		o->netmap ? netmap_find_node(o->netmap, &o->identity.key) : NULL;
+	if (changed && self && (o->state == OVERLAY_UP || o->state == OVERLAY_STARTING)) {
+		want_interface(o, self);
+		pass(o);
+	}
 	struct mesh *mesh = overlay_mesh(o);
 	if (!mesh)
 		return;

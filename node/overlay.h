@@ -76,7 +76,7 @@ struct overlay {
 	struct netmap
 		*netmap; /* newest, NULL: none; the adapter's when adapter_has_netmap, else owned */
 	bool adapter_has_netmap;
-	const char *ipv4_error; /* why the dnet's IPv4 is left out; NULL: it is not; static */
+	char ipv4_error[256]; /* why the dnet's IPv4 is left out; "": it is not */
 	const struct adapter_ops *ops;
 	struct adapter *adapter; /* owned; NULL: not running */
 	char adapter_error[256];

@@ -67,7 +67,7 @@ static json_t *parts_of(const struct overlay *o)
 		struct netcfg_status s = netcfg_status(o->netcfg, (enum netcfg_part)i);
 		append_part(parts, s.part, s.applied, s.error);
 	}
-	if (o->ipv4_error)
+	if (o->ipv4_error[0])
 		append_part(parts, "ipv4", false, o->ipv4_error);
 	struct adapter_status backend = {.error = o->adapter_error};
 	if (o->adapter)

@@ -100,6 +100,18 @@ in_ns a ping -c2 -i0.1 -W1 10.77.0.2 >/dev/null || die "no ping after the repair
 grep -c "changed from outside" "$dir/a.log" >/dev/null || die "repairs are not logged"
 ok "a deleted address, route and interface, a changed MTU, a downed link: repaired within a second"
 
+# A network of this machine comes before the dnet's numbers.
+in_ns a ip link add lan type veth peer name lan-end
+in_ns a ip link set lan up
+in_ns a ip addr add 10.77.0.200/16 dev lan
+within 2 is a status '{}' '.dnets[0].parts[] | select(.part == "ipv4") | .error | contains("10.77.0.0/16 on lan")' ||
+	die "an overlap is not said: $(call a status)"
+[ "$(in_ns a ip -j addr show dev dnet0 | jq '.[0].addr_info | length')" = 1 ] || die "IPv4 is used in spite of the overlap"
+in_ns a ping -c2 -i0.1 -W1 "$ip6_b" >/dev/null || die "no IPv6 beside the overlap"
+in_ns a ip link del lan
+within 2 as_wanted || die "IPv4 does not come back: $(call a status)"
+ok "a prefix that overlaps with a network of the machine is left out, and said"
+
 kill -9 "$pid_a"
 wait "$pid_a" 2>/dev/null
 within 2 sh -c "! ip -n $id-a link show dnet0" || die "an interface stays after SIGKILL"
