@@ -8,7 +8,7 @@ failed=0
 # The C files of a tree, relative to it, without builds and stray worktrees inside.
 c_files() {
 	(cd "$1" && find . \( -name .git -o -name build-aux -o -name autom4te.cache -o -name '_build' \
-		-o -name '_inst' \) -prune -o -name '*.[ch]' -type f -print | sed 's|^\./||' | sort)
+		-o -name '_inst' -o -name build -o -name 'build-*' \) -prune -o -name '*.[ch]' -type f -print | sed 's|^\./||' | sort)
 }
 
 complain() {
