@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+/* Out of memory refuses one member. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
 /* A member is registered while it has a session and its last REGISTER is younger than LIFETIME; a
  * member without a session is forgotten. All state is in memory: after a restart members register
  * again within seconds. */
@@ -23,9 +27,20 @@ enum {
 	STUN_BURST = 10,
 };
 
+/* A dnet with members here. */
+struct tenant {
+	struct object_id dnet; /* key of ovc->tenants */
+	size_t members;
+	TAILQ_HEAD(, member) registered; /* borrowed; who registered first stands first */
+	size_t registered_count;
+	UT_hash_handle hh;
+};
+
 struct member {
 	LIST_ENTRY(member) entry;
-	struct peer *peer; /* borrowed: the engine's; its ctx is this */
+	struct tenant *tenant; /* borrowed */
+	struct peer *peer;     /* borrowed: the engine's; its ctx is this */
+	TAILQ_ENTRY(member) registered_entry;
 	bool registered;
 	uint64_t registered_at;
 	struct frame_endpoints endpoints; /* as it said, then as we saw it */
@@ -39,6 +54,7 @@ struct ovc {
 	struct realm *realm;   /* borrowed */
 	struct engine_io io;
 	struct ratelimit *stun;	     /* owned */
+	struct tenant *tenants;	     /* owned; those with members */
 	LIST_HEAD(, member) members; /* owned */
 	uint64_t counters[OVC_COUNTER_COUNT];
 };
@@ -73,10 +89,56 @@ static void count(struct ovc *ovc, enum ovc_counter counter)
 	ovc->counters[counter]++;
 }
 
-static void member_free(struct member *member)
+static struct tenant *find_tenant(const struct ovc *ovc, const struct object_id *dnet)
 {
+	struct tenant *tenant;
+
+	HASH_FIND(hh, ovc->tenants, dnet, sizeof(*dnet), tenant);
+	return tenant;
+}
+
+static struct tenant *want_tenant(struct ovc *ovc, const struct object_id *dnet)
+{
+	struct tenant *tenant = find_tenant(ovc, dnet);
+
+	if (tenant)
+		return tenant;
+	tenant = calloc(1, sizeof(*tenant));
+	if (!tenant)
+		return NULL;
+	tenant->dnet = *dnet;
+	TAILQ_INIT(&tenant->registered);
+	HASH_ADD(hh, ovc->tenants, dnet, sizeof(tenant->dnet), tenant);
+	if (!tenant->hh.tbl) {
+		free(tenant);
+		return NULL;
+	}
+	return tenant;
+}
+
+static void drop_empty_tenant(struct ovc *ovc, struct tenant *tenant)
+{
+	if (tenant->members)
+		return;
+	HASH_DELETE(hh, ovc->tenants, tenant);
+	free(tenant);
+}
+
+static void unregister(struct member *member)
+{
+	if (!member->registered)
+		return;
+	TAILQ_REMOVE(&member->tenant->registered, member, registered_entry);
+	member->tenant->registered_count--;
+	member->registered = false;
+}
+
+static void member_free(struct ovc *ovc, struct member *member)
+{
+	unregister(member);
 	LIST_REMOVE(member, entry);
-	peer_set_ctx(member->peer, NULL);
+	member->tenant->members--;
+	drop_empty_tenant(ovc, member->tenant);
 	free(member);
 }
 
@@ -84,12 +146,8 @@ void ovc_free(struct ovc *ovc)
 {
 	if (!ovc)
 		return;
-	while (!LIST_EMPTY(&ovc->members)) {
-		struct member *member = LIST_FIRST(&ovc->members);
-
-		LIST_REMOVE(member, entry);
-		free(member);
-	}
+	while (!LIST_EMPTY(&ovc->members))
+		member_free(ovc, LIST_FIRST(&ovc->members));
 	ratelimit_free(ovc->stun);
 	free(ovc);
 }
@@ -98,17 +156,24 @@ static struct peer *authorize(void *ctx, struct realm *realm, const struct node_
 			      const struct object_id *dnet)
 {
 	struct ovc *ovc = ctx;
+	struct tenant *tenant;
 	struct member *member;
 	struct peer *peer;
 
 	if (!hub_is_member(ovc->hub, dnet, key))
 		return NULL;
+	tenant = want_tenant(ovc, dnet);
+	if (!tenant)
+		return NULL;
 	member = calloc(1, sizeof(*member));
 	peer = member ? realm_add_peer(realm, key, dnet) : NULL;
 	if (!peer) {
 		free(member);
+		drop_empty_tenant(ovc, tenant);
 		return NULL;
 	}
+	tenant->members++;
+	member->tenant = tenant;
 	member->peer = peer;
 	member->tokens = INTRODUCE_BURST * NS_PER_S / INTRODUCE_RATE;
 	member->tokens_at = engine_now(ovc->engine);
@@ -117,20 +182,20 @@ static struct peer *authorize(void *ctx, struct realm *realm, const struct node_
 	return peer;
 }
 
-static void forget(struct peer *peer, uint8_t bye)
+static void forget(struct ovc *ovc, struct peer *peer, uint8_t bye)
 {
 	struct member *member = peer_ctx(peer);
 
 	if (member)
-		member_free(member);
+		member_free(ovc, member);
+	peer_set_ctx(peer, NULL);
 	peer_remove(peer, bye);
 }
 
 static void session_changed(void *ctx, struct peer *peer, bool up)
 {
-	(void)ctx;
 	if (!up)
-		forget(peer, 0);
+		forget(ctx, peer, 0);
 }
 
 void ovc_member_removed(void *ctx, const struct object_id *dnet, const struct node_key *key)
@@ -139,22 +204,26 @@ void ovc_member_removed(void *ctx, const struct object_id *dnet, const struct no
 	struct peer *peer = realm_find_peer(ovc->realm, key, dnet);
 
 	if (peer)
-		forget(peer, BYE_REMOVED);
+		forget(ovc, peer, BYE_REMOVED);
 }
 
-static bool is_registered(const struct member *member, uint64_t now)
+static void expire(struct tenant *tenant, uint64_t now)
 {
-	return member->registered && now - member->registered_at < LIFETIME_S * NS_PER_S;
+	struct member *first;
+
+	while ((first = TAILQ_FIRST(&tenant->registered)) &&
+	       now - first->registered_at >= LIFETIME_S * NS_PER_S)
+		unregister(first);
 }
 
 size_t ovc_registered(const struct ovc *ovc, const struct object_id *dnet, uint64_t now)
 {
-	const struct member *member;
-	size_t n = 0;
+	struct tenant *tenant = find_tenant(ovc, dnet);
 
-	LIST_FOREACH(member, &ovc->members, entry)
-	n += is_registered(member, now) && object_id_equal(peer_dnet(member->peer), dnet);
-	return n;
+	if (!tenant)
+		return 0;
+	expire(tenant, now);
+	return tenant->registered_count;
 }
 
 static void send_frame(struct ovc *ovc, struct peer *peer, const struct ovc_frame *frame)
@@ -183,6 +252,7 @@ static void register_member(struct ovc *ovc, struct member *member, const struct
 			    const struct frame_endpoints *local)
 {
 	struct frame_endpoints *to = &member->endpoints;
+	struct tenant *tenant = member->tenant;
 	struct ovc_frame frame = {.type = FRAME_REGISTERED};
 	uint64_t now = engine_now(ovc->engine);
 	bool known = false;
@@ -194,9 +264,13 @@ static void register_member(struct ovc *ovc, struct member *member, const struct
 		known |= endpoint_equal(&to->list[i], &via->endpoint);
 	if (!known)
 		to->list[to->count++] = via->endpoint;
+	unregister(member);
 	member->registered = true;
 	member->registered_at = now;
-	members = ovc_registered(ovc, peer_dnet(member->peer), now);
+	TAILQ_INSERT_TAIL(&tenant->registered, member, registered_entry);
+	tenant->registered_count++;
+	expire(tenant, now);
+	members = tenant->registered_count;
 	frame.registered.observed = via->endpoint;
 	frame.registered.members = members < UINT16_MAX ? (uint16_t)members : UINT16_MAX;
 	send_frame(ovc, member->peer, &frame);
@@ -248,8 +322,8 @@ static void introduce(struct ovc *ovc, struct member *member, const struct node_
 	peer = realm_find_peer(ovc->realm, key, dnet);
 	if (peer)
 		other = peer_ctx(peer);
-	if (!other || other == member || !is_registered(other, now) ||
-	    !is_registered(member, now)) {
+	expire(member->tenant, now);
+	if (!other || other == member || !other->registered || !member->registered) {
 		count(ovc, OVC_introduce_not_registered);
 		answer_not_here(ovc, member->peer, key, NOT_HERE_NOT_REGISTERED);
 		return;

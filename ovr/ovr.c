@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+
+/* Out of memory refuses one member or lane. */
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 /* A lane has two sides, one for each member, each with a random id of its own. It lives while both
@@ -24,7 +27,8 @@ struct side {
 	uint64_t id; /* key of ovr->sides */
 	struct lane *lane;
 	struct node_key key;
-	struct peer *peer; /* borrowed; NULL: no session here now */
+	struct peer *peer;	/* borrowed; NULL: no session here now */
+	LIST_ENTRY(side) entry; /* of its member, when it has a peer */
 	UT_hash_handle hh;
 };
 
@@ -52,7 +56,8 @@ struct member {
 	LIST_ENTRY(member) entry;
 	struct peer *peer; /* borrowed: the engine's; its ctx is this */
 	struct tenant *tenant;
-	size_t lanes;
+	LIST_HEAD(, side) sides; /* borrowed: of the lanes that it is attached to */
+	size_t lanes;		 /* their number */
 };
 
 struct ovr {
@@ -137,20 +142,23 @@ static struct side *other_side(struct side *side)
 	return &side->lane->sides[side == &side->lane->sides[0] ? 1 : 0];
 }
 
-static struct member *member_of(const struct side *side)
+static void detach_side(struct side *side)
 {
-	return side->peer ? peer_ctx(side->peer) : NULL;
+	struct member *member;
+
+	if (!side->peer)
+		return;
+	member = peer_ctx(side->peer);
+	LIST_REMOVE(side, entry);
+	member->lanes--;
+	side->peer = NULL;
 }
 
 static void lane_free(struct ovr *ovr, struct lane *lane)
 {
 	for (int i = 0; i < 2; i++) {
-		struct side *side = &lane->sides[i];
-		struct member *member = member_of(side);
-
-		HASH_DELETE(hh, ovr->sides, side);
-		if (member)
-			member->lanes--;
+		HASH_DELETE(hh, ovr->sides, &lane->sides[i]);
+		detach_side(&lane->sides[i]);
 	}
 	HASH_DELETE(hh, ovr->lanes, lane);
 	lane->tenant->lanes--;
@@ -220,6 +228,7 @@ static struct lane *lane_new(struct ovr *ovr, const struct pair *pair, struct te
 		return NULL;
 	}
 	tenant->lanes++;
+	count(ovr, OVR_lane_made, 1);
 	return lane;
 }
 
@@ -252,27 +261,18 @@ static struct peer *authorize(void *ctx, struct realm *realm, const struct node_
 }
 
 /* Its lanes stay for a while: it may come back. */
-static void detach(struct ovr *ovr, struct member *member)
+static void detach(struct member *member)
 {
-	struct lane *lane, *next;
-
-	if (!member->lanes)
-		return;
-	HASH_ITER(hh, ovr->lanes, lane, next)
-	{
-		for (int i = 0; i < 2; i++)
-			if (lane->sides[i].peer == member->peer)
-				lane->sides[i].peer = NULL;
-	}
-	member->lanes = 0;
+	while (!LIST_EMPTY(&member->sides))
+		detach_side(LIST_FIRST(&member->sides));
 }
 
-static void forget(struct ovr *ovr, struct peer *peer, uint8_t bye)
+static void forget(struct peer *peer, uint8_t bye)
 {
 	struct member *member = peer_ctx(peer);
 
 	if (member) {
-		detach(ovr, member);
+		detach(member);
 		member->tenant->members--;
 		peer_set_ctx(peer, NULL);
 		LIST_REMOVE(member, entry);
@@ -283,8 +283,9 @@ static void forget(struct ovr *ovr, struct peer *peer, uint8_t bye)
 
 static void session_changed(void *ctx, struct peer *peer, bool up)
 {
+	(void)ctx;
 	if (!up)
-		forget(ctx, peer, 0);
+		forget(peer, 0);
 }
 
 void ovr_member_removed(void *ctx, const struct object_id *dnet, const struct node_key *key)
@@ -302,7 +303,7 @@ void ovr_member_removed(void *ctx, const struct object_id *dnet, const struct no
 							     : LANE_CLOSED_GRANT_ENDED);
 	}
 	if (peer)
-		forget(ovr, peer, BYE_REMOVED);
+		forget(peer, BYE_REMOVED);
 }
 
 void ovr_free(struct ovr *ovr)
@@ -344,19 +345,21 @@ static void refuse(struct ovr *ovr, struct peer *peer, const struct node_key *ke
 	send_frame(ovr, peer, &frame);
 }
 
-static void attach(struct ovr *ovr, struct lane *lane, struct peer *peer, bool tell)
+/* Both are told each time: who asks again may do so because a LANE was lost. */
+static void attach(struct ovr *ovr, struct lane *lane, struct peer *peer)
 {
 	struct side *side = side_of(lane, peer_key(peer));
 	struct ovr_frame frame = {.type = FRAME_LANE, .lane = side->id};
 	struct member *member = peer_ctx(peer);
 
-	tell |= side->peer != peer;
-	if (side->peer != peer)
+	if (side->peer != peer) {
+		detach_side(side);
+		side->peer = peer;
+		LIST_INSERT_HEAD(&member->sides, side, entry);
 		member->lanes++;
-	side->peer = peer;
+	}
 	frame.key = other_side(side)->key;
-	if (tell)
-		send_frame(ovr, peer, &frame);
+	send_frame(ovr, peer, &frame);
 }
 
 static void open_lane(struct ovr *ovr, struct member *member, const struct node_key *key)
@@ -385,17 +388,16 @@ static void open_lane(struct ovr *ovr, struct member *member, const struct node_
 	}
 	make_pair(&pair, dnet, peer_key(member->peer), key);
 	HASH_FIND(hh, ovr->lanes, &pair, sizeof(pair), lane);
-	if (!lane &&
-	    (member->lanes >= OVR_MEMBER_LANES || other_member->lanes >= OVR_MEMBER_LANES ||
-	     HASH_COUNT(ovr->lanes) >= OVR_LANES ||
-	     !(lane = lane_new(ovr, &pair, member->tenant)))) {
+	if (!lane && member->lanes < OVR_MEMBER_LANES && other_member->lanes < OVR_MEMBER_LANES &&
+	    HASH_COUNT(ovr->lanes) < OVR_LANES)
+		lane = lane_new(ovr, &pair, member->tenant);
+	if (!lane) {
 		refuse(ovr, member->peer, key, LANE_REFUSED_TOO_MANY, OVR_lane_refused_too_many);
 		return;
 	}
-	count(ovr, OVR_lane_made, 1);
 	lane->used_at = engine_now(ovr->engine);
-	attach(ovr, lane, other, false);
-	attach(ovr, lane, member->peer, true);
+	attach(ovr, lane, other);
+	attach(ovr, lane, member->peer);
 }
 
 static void take_frame(void *ctx, struct peer *peer, const struct via *via, const uint8_t *bytes,

@@ -15,15 +15,19 @@ static void fill(struct quota *quota, uint32_t rate_kbit, uint64_t now)
 	uint64_t full = rate / 4 > BUCKET_MIN ? rate / 4 : BUCKET_MIN;
 	uint64_t waited = now - quota->filled, won;
 
-	if (!quota->filled || waited >= NS_PER_S * 2) {
-		won = rate * 2;
+	/* A slow one needs longer, and a new one begins full. */
+	if (!quota->is_filled || waited >= NS_PER_S * (full / rate + 1)) {
+		quota->is_filled = true;
+		quota->tokens = full;
 		quota->filled = now;
-	} else {
-		/* What is less than a byte stays in the time. */
-		won = rate * waited / NS_PER_S;
-		quota->filled += won * NS_PER_S / rate;
+		return;
 	}
-	quota->tokens = quota->tokens + won > full ? full : quota->tokens + won;
+	won = (uint64_t)((__uint128_t)rate * waited / NS_PER_S);
+	/* What is less than a byte stays in the time. */
+	quota->filled += (uint64_t)((__uint128_t)won * NS_PER_S / rate);
+	quota->tokens += won;
+	if (quota->tokens > full)
+		quota->tokens = full;
 }
 
 enum quota_verdict quota_take(struct quota *quota, uint32_t rate_kbit, uint32_t volume_mib,

@@ -11,7 +11,8 @@ struct quota {
 	uint64_t used;	  /* bytes in all */
 	uint64_t dropped; /* bytes */
 	uint64_t tokens;  /* bytes that may be sent at once */
-	uint64_t filled;  /* when tokens was right, ns */
+	uint64_t filled;  /* when tokens was right, ns; with is_filled */
+	bool is_filled;
 };
 
 enum quota_verdict { QUOTA_PASS, QUOTA_RATE, QUOTA_VOLUME };

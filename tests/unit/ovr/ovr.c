@@ -1,0 +1,436 @@
+#include "fixture/test.h"
+
+#include "fixture/lab.h"
+#include "ovr/ovr.h"
+#include "wire/buf.h"
+#include "wire/message.h"
+#include "wire/ovr.h"
+
+#include <string.h>
+
+static struct lab lab;
+static struct ovr *ovr;
+
+static int setup(void **state)
+{
+	(void)state;
+	lab_init(&lab, REALM_OVR);
+	ovr = ovr_new(lab.engine, lab.hub, &lab.io);
+	lab_serve(&lab, &ovr_realm_ops, ovr, ovr_member_removed);
+	ovr_set_realm(ovr, lab.realm);
+	for (unsigned i = 0; i < LAB_MEMBERS; i++)
+		lab_connect(&lab, i);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	lab_stop(&lab);
+	ovr_free(ovr);
+	lab_done(&lab);
+	return 0;
+}
+
+static const struct node_key *key(unsigned member)
+{
+	return &lab.members[member].identity.key;
+}
+
+static void ask(unsigned member, const struct node_key *other)
+{
+	struct ovr_frame frame = {.type = FRAME_LANE_OPEN, .key = *other};
+	uint8_t bytes[FRAME_MAX];
+	struct writer w;
+
+	writer_init(&w, bytes, sizeof(bytes));
+	ovr_frame_write(&w, &frame);
+	assert_false(w.failed);
+	lab_ask(&lab, member, bytes, writer_len(&w));
+}
+
+static struct ovr_frame last(unsigned member, uint8_t type)
+{
+	const struct lab_frame *bytes = lab_last(&lab, member, type);
+	struct ovr_frame frame;
+
+	assert_non_null(bytes);
+	assert_true(ovr_frame_parse(bytes->bytes, bytes->len, &frame));
+	return frame;
+}
+
+/* The lane id that member was told last. */
+static uint64_t lane(unsigned member)
+{
+	return last(member, FRAME_LANE).lane;
+}
+
+static void assert_refused(unsigned member, enum lane_refused_reason reason)
+{
+	assert_int_equal(last(member, FRAME_LANE_REFUSED).reason, reason);
+	lab.members[member].frame_count = 0;
+}
+
+/* count data messages of len bytes each, the last of last_len, into a super-datagram; returns its
+ * length. */
+static size_t fill(uint8_t *bytes, uint64_t id, size_t count, size_t len, size_t last_len)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t n = i + 1 == count ? last_len : len;
+		struct writer w;
+
+		memset(bytes + at, (int)i, n);
+		writer_init(&w, bytes + at, n);
+		message_lane_write(&w, id);
+		assert_false(w.failed);
+		bytes[at + LANE_HEADER_LEN] = MESSAGE_DATA;
+		at += n;
+	}
+	return at;
+}
+
+static uint8_t batch[65536], expected[65536];
+
+static void a_lane_has_an_id_for_each_side(void **state)
+{
+	(void)state;
+	ask(0, key(1));
+	assert_memory_equal(last(0, FRAME_LANE).key.bytes, key(1), PUBKEY_LEN);
+	assert_memory_equal(last(1, FRAME_LANE).key.bytes, key(0), PUBKEY_LEN);
+	assert_true(lane(0) && lane(1) && lane(0) != lane(1));
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).lanes, 1);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).members, 3);
+}
+
+static void the_same_pair_gets_the_same_lane_and_both_are_told(void **state)
+{
+	uint64_t a, b;
+
+	(void)state;
+	ask(0, key(1));
+	a = lane(0);
+	b = lane(1);
+	ask(1, key(0));
+	assert_true(lane(0) == a && lane(1) == b);
+	assert_int_equal(lab_count(&lab, 0, FRAME_LANE), 2);
+	assert_int_equal(lab_count(&lab, 1, FRAME_LANE), 2);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).lanes, 1);
+	assert_int_equal(ovr_counter(ovr, OVR_lane_made), 1);
+}
+
+static void a_super_datagram_leaves_whole_with_only_the_ids_changed(void **state)
+{
+	size_t len;
+
+	(void)state;
+	ask(0, key(1));
+	len = fill(batch, lane(0), 40, 1440, 700);
+	assert_int_equal(fill(expected, lane(1), 40, 1440, 700), len);
+	assert_int_equal(ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, 1440, lab.now),
+			 len);
+	assert_int_equal(lab.lane_sends, 1);
+	assert_int_equal(lab.lane_len, len);
+	assert_int_equal(lab.lane_segment, 1440);
+	assert_memory_equal(lab.lane_bytes, expected, len);
+	assert_true(endpoint_equal(&lab.lane_dst, &lab.members[1].endpoint));
+	assert_int_equal(ovr_counter(ovr, OVR_forwarded_datagrams), 40);
+	assert_int_equal(ovr_counter(ovr, OVR_forwarded_bytes), len);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).bytes, len);
+	/* And back. */
+	len = fill(batch, lane(1), 1, 100, 100);
+	assert_int_equal(ovr_input_lanes(ovr, &lab.members[1].endpoint, batch, len, len, lab.now),
+			 len);
+	assert_true(endpoint_equal(&lab.lane_dst, &lab.members[0].endpoint));
+	assert_true(load_u64(lab.lane_bytes + LANE_ID_AT) == lane(0));
+}
+
+static void runs_of_two_lanes_leave_in_two_sends(void **state)
+{
+	uint64_t to_1, to_2;
+	size_t len;
+
+	(void)state;
+	ask(0, key(1));
+	to_1 = lane(0);
+	ask(0, key(2));
+	to_2 = lane(0);
+	len = fill(batch, to_1, 3, 500, 500);
+	len += fill(batch + len, to_2, 2, 500, 200);
+	assert_int_equal(ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, 500, lab.now),
+			 len);
+	assert_int_equal(lab.lane_sends, 2);
+	assert_int_equal(lab.lane_len, 700);
+	assert_true(endpoint_equal(&lab.lane_dst, &lab.members[2].endpoint));
+	assert_int_equal(ovr_counter(ovr, OVR_forwarded_datagrams), 5);
+}
+
+static void what_is_no_lane_is_left_to_the_engine(void **state)
+{
+	size_t len;
+
+	(void)state;
+	ask(0, key(1));
+	memset(batch, MESSAGE_DATA, 100);
+	assert_int_equal(ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, 100, 100, lab.now),
+			 0);
+	/* A handshake message behind lane datagrams in one batch of the kernel's. */
+	len = fill(batch, lane(0), 2, 100, 100);
+	memset(batch + len, MESSAGE_DATA, 100);
+	assert_int_equal(
+		ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len + 100, 100, lab.now),
+		len);
+	assert_int_equal(lab.lane_len, len);
+}
+
+static void only_the_address_of_the_session_may_use_its_lane(void **state)
+{
+	struct endpoint elsewhere = lab.members[0].endpoint;
+	size_t len;
+
+	(void)state;
+	ask(0, key(1));
+	elsewhere.port++;
+	len = fill(batch, lane(0), 5, 100, 100);
+	assert_int_equal(ovr_input_lanes(ovr, &elsewhere, batch, len, 100, lab.now), len);
+	assert_int_equal(ovr_input_lanes(ovr, &lab.members[1].endpoint, batch, len, 100, lab.now),
+			 len);
+	assert_int_equal(lab.lane_sends, 0);
+	assert_int_equal(ovr_counter(ovr, OVR_dropped_wrong_source), 10);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).bytes, 0);
+}
+
+static void unknown_and_malformed_lanes_are_dropped_without_an_answer(void **state)
+{
+	uint64_t sent, id;
+	size_t len;
+
+	(void)state;
+	ask(0, key(1));
+	id = lane(0);
+	sent = lab.helper_bytes;
+	len = fill(batch, id + 1, 1, 100, 100);
+	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, len, lab.now);
+	assert_int_equal(ovr_counter(ovr, OVR_dropped_unknown_lane), 1);
+	len = fill(batch, id, 1, 100, 100);
+	batch[1] = 1; /* a reserved byte */
+	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, len, lab.now);
+	for (size_t n = 1; n <= LANE_HEADER_LEN; n++) {
+		fill(batch, id, 1, 100, 100);
+		assert_int_equal(
+			ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, n, n, lab.now), n);
+	}
+	assert_int_equal(ovr_counter(ovr, OVR_dropped_malformed), 1 + LANE_HEADER_LEN);
+	assert_int_equal(lab.helper_bytes, sent);
+}
+
+static void lanes_are_refused_with_the_reason(void **state)
+{
+	struct node_key nobody = *key(1);
+
+	(void)state;
+	nobody.bytes[5] ^= 1;
+	ask(0, &nobody);
+	assert_refused(0, LANE_REFUSED_NOT_MEMBER);
+	ask(0, key(3)); /* of another dnet */
+	assert_refused(0, LANE_REFUSED_NOT_MEMBER);
+	assert_int_equal(lab.members[3].frame_count, 0);
+	ask(0, key(0));
+	assert_refused(0, LANE_REFUSED_NOT_MEMBER);
+	peer_remove(lab.members[1].helper, BYE_SHUTDOWN);
+	lab_run_until(&lab, lab.now + 1);
+	ask(0, key(1));
+	assert_refused(0, LANE_REFUSED_NOT_HERE);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).lanes, 0);
+}
+
+static void over_the_rate_batches_are_dropped(void **state)
+{
+	size_t len;
+
+	(void)state;
+	ask(0, key(1));
+	lab_set_members(&lab, 0, ~0u, 1, 0); /* 125 bytes a second, at once 65,536 */
+	len = fill(batch, lane(0), 45, 1440, 1440);
+	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, 1440, lab.now);
+	assert_int_equal(lab.lane_sends, 1);
+	fill(batch, lane(0), 45, 1440, 1440);
+	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, 1440, lab.now);
+	assert_int_equal(lab.lane_sends, 1);
+	assert_int_equal(ovr_counter(ovr, OVR_dropped_rate), 1);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).dropped, len);
+	/* Another tenant does not feel it. */
+	ask(3, key(4));
+	len = fill(batch, lane(3), 45, 1440, 1440);
+	ovr_input_lanes(ovr, &lab.members[3].endpoint, batch, len, 1440, lab.now);
+	assert_int_equal(lab.lane_sends, 2);
+}
+
+static void over_the_volume_lanes_are_closed_and_refused(void **state)
+{
+	size_t len;
+
+	(void)state;
+	assert_int_equal(ovr_set_used(ovr, &lab.dnets[0], (1 << 20) - 100), 0);
+	lab_set_members(&lab, 0, ~0u, 0, 1);
+	ask(0, key(1));
+	len = fill(batch, lane(0), 1, 100, 100);
+	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, len, lab.now);
+	assert_int_equal(lab.lane_sends, 1);
+	fill(batch, lane(0), 1, 100, 100);
+	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, len, lab.now);
+	assert_int_equal(lab.lane_sends, 1);
+	lab_run_until(&lab, lab.now + 1);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(last(i, FRAME_LANE_CLOSED).reason, LANE_CLOSED_GRANT_ENDED);
+		assert_true(last(i, FRAME_LANE_CLOSED).lane == lane(i));
+	}
+	ask(0, key(1));
+	assert_refused(0, LANE_REFUSED_QUOTA);
+}
+
+static void a_removed_member_has_no_lanes_from_then_on(void **state)
+{
+	size_t len;
+
+	(void)state;
+	ask(0, key(1));
+	ask(0, key(2));
+	lab_set_members(&lab, 0, 5, 0, 0);
+	assert_int_equal(lab_last(&lab, 1, FRAME_BYE)->bytes[1], BYE_REMOVED);
+	assert_int_equal(last(0, FRAME_LANE_CLOSED).reason, LANE_CLOSED_OTHER_GONE);
+	assert_int_equal(lab_count(&lab, 0, FRAME_LANE_CLOSED), 1);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).lanes, 1);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).members, 2);
+	len = fill(batch, lane(1), 1, 100, 100);
+	ovr_input_lanes(ovr, &lab.members[1].endpoint, batch, len, len, lab.now);
+	assert_int_equal(lab.lane_sends, 0);
+	ask(0, key(1));
+	assert_refused(0, LANE_REFUSED_NOT_MEMBER);
+}
+
+static void a_grant_that_ended_ends_all(void **state)
+{
+	(void)state;
+	ask(0, key(1));
+	hub_drop_dnet(lab.hub, &lab.dnets[0], ovr_member_removed, ovr);
+	lab_run_until(&lab, lab.now + 1);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(last(i, FRAME_LANE_CLOSED).reason, LANE_CLOSED_GRANT_ENDED);
+	assert_int_equal(lab.members[2].downs, 1);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).lanes, 0);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).members, 0);
+	assert_int_equal(lab.members[3].downs, 0);
+}
+
+static void a_member_comes_back_to_its_lane(void **state)
+{
+	uint64_t a, b;
+	size_t len;
+
+	(void)state;
+	ask(0, key(1));
+	a = lane(0);
+	b = lane(1);
+	/* Gone in good order: the lane waits. */
+	peer_remove(lab.members[1].helper, BYE_SHUTDOWN);
+	lab_run_until(&lab, lab.now + LAB_S);
+	len = fill(batch, a, 1, 100, 100);
+	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, len, lab.now);
+	assert_int_equal(ovr_counter(ovr, OVR_dropped_unknown_lane), 1);
+	lab_restart_member(&lab, 1);
+	lab_connect(&lab, 1);
+	ask(1, key(0));
+	assert_true(lane(0) == a && lane(1) == b);
+	/* Killed: it has forgotten, and is told again. */
+	lab.now += LAB_S;
+	lab_restart_member(&lab, 1);
+	lab_connect(&lab, 1);
+	ask(1, key(0));
+	assert_true(lane(1) == b);
+	fill(batch, a, 1, 100, 100);
+	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, len, lab.now);
+	assert_int_equal(lab.lane_sends, 1);
+}
+
+static void a_lane_that_nobody_uses_is_freed_after_120_s(void **state)
+{
+	uint64_t start = lab.now;
+
+	(void)state;
+	ask(0, key(1));
+	peer_remove(lab.members[0].helper, BYE_SHUTDOWN);
+	lab_run_until(&lab, start + 1);
+	ovr_tick(ovr, start + 500 * LAB_S);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).lanes, 1); /* one side is there */
+	peer_remove(lab.members[1].helper, BYE_SHUTDOWN);
+	lab_run_until(&lab, start + 2);
+	ovr_tick(ovr, start + 120 * LAB_S - 1);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).lanes, 1);
+	ovr_tick(ovr, start + 120 * LAB_S);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).lanes, 0);
+}
+
+static void the_helper_never_answers_more_than_it_got(void **state)
+{
+	uint64_t sent;
+	size_t len;
+
+	(void)state;
+	ask(0, key(1));
+	sent = lab.helper_bytes;
+	len = fill(batch, lane(0), 10, 1000, 400);
+	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, 1000, lab.now);
+	assert_int_equal(lab.helper_bytes - sent, len);
+}
+
+static void other_frames_are_counted(void **state)
+{
+	static const struct {
+		uint8_t bytes[64];
+		size_t len;
+		enum ovr_counter counter;
+	} rows[] = {
+		{{FRAME_REGISTER, 0}, 2, OVR_frame_unexpected},
+		{{FRAME_LANE, 2}, 42, OVR_frame_unexpected},
+		{{0x3f}, 1, OVR_frame_unexpected},
+		{{FRAME_LANE_OPEN, 2}, 33, OVR_frame_malformed},
+		{{FRAME_LANE_OPEN, 2}, 35, OVR_frame_malformed},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t before = ovr_counter(ovr, rows[i].counter);
+
+		lab_ask(&lab, 0, rows[i].bytes, rows[i].len);
+		assert_int_equal(ovr_counter(ovr, rows[i].counter), before + 1);
+	}
+	assert_int_equal(lab.members[0].frame_count, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(a_lane_has_an_id_for_each_side),
+		T(the_same_pair_gets_the_same_lane_and_both_are_told),
+		T(a_super_datagram_leaves_whole_with_only_the_ids_changed),
+		T(runs_of_two_lanes_leave_in_two_sends),
+		T(what_is_no_lane_is_left_to_the_engine),
+		T(only_the_address_of_the_session_may_use_its_lane),
+		T(unknown_and_malformed_lanes_are_dropped_without_an_answer),
+		T(lanes_are_refused_with_the_reason),
+		T(over_the_rate_batches_are_dropped),
+		T(over_the_volume_lanes_are_closed_and_refused),
+		T(a_removed_member_has_no_lanes_from_then_on),
+		T(a_grant_that_ended_ends_all),
+		T(a_member_comes_back_to_its_lane),
+		T(a_lane_that_nobody_uses_is_freed_after_120_s),
+		T(the_helper_never_answers_more_than_it_got),
+		T(other_frames_are_counted),
+#undef T
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
