@@ -411,20 +411,24 @@ static void serve_line(struct connection *c, const char *line, size_t len)
 static void serve_lines(struct connection *c)
 {
 	const char *line;
+	bool ended = false;
 	size_t len;
 
 	c->busy = true;
 	while (!c->dead && !c->closing && ctl_stream_queued(&c->stream) < QUEUE_HIGH &&
-	       (line = ctl_stream_line(&c->stream, &len)))
+	       (line = ctl_stream_line(&c->stream, &len))) {
 		serve_line(c, line, len);
+		ended = true;
+	}
 	c->busy = false;
 	if (c->dead) {
 		connection_free(c);
 		return;
 	}
+	/* The time is that of one line: what begins behind a line that ended has all of it. */
 	if (!ctl_stream_half_line(&c->stream))
 		loop_timer_stop(c->half_line);
-	else if (!loop_timer_active(c->half_line))
+	else if (ended || !loop_timer_active(c->half_line))
 		loop_timer_start(c->half_line, c->server->config.half_line_ms);
 	connection_flush(c);
 }

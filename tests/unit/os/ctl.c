@@ -1,6 +1,7 @@
 #include "fixture/test.h"
 
 #include "fixture/temp.h"
+#include "os/clock.h"
 #include "os/ctl.h"
 #include "os/log.h"
 #include "os/loop.h"
@@ -61,6 +62,8 @@ static const struct ctl_command commands[] = {
 };
 static const char *const topics[] = {"height", "other", NULL};
 
+enum { HALF_LINE_MS = 50 };
+
 static struct ctl_config make_config(void)
 {
 	return (struct ctl_config){
@@ -72,7 +75,7 @@ static struct ctl_config make_config(void)
 		.topics = topics,
 		.clients_max = 4,
 		.queue_max = 2 << 20,
-		.half_line_ms = 50,
+		.half_line_ms = HALF_LINE_MS,
 	};
 }
 
@@ -403,6 +406,21 @@ static void a_subscriber_that_does_not_read_is_dropped(void **state)
 	close(fd);
 }
 
+static void each_line_has_its_own_time(void **state)
+{
+	/* Reads that always end inside a line, for longer than one line may take. */
+	uint64_t end = clock_monotonic_ns() + 3 * HALF_LINE_MS * NS_PER_MS;
+	int fd = connect_raw();
+
+	send_text(fd, "{\"id\":1,");
+	while (clock_monotonic_ns() < end) {
+		send_text(fd, "\"method\":\"echo\"}\n{\"id\":1,");
+		assert_non_null(strstr(read_answer(fd), "\"result\":{}"));
+	}
+	assert_int_equal(ctl_server_clients(server), 1);
+	close(fd);
+}
+
 static void many_requests_at_once_are_all_answered_to_a_slow_reader(void **state)
 {
 	enum { REQUESTS = 3000 };
@@ -521,6 +539,7 @@ int main(void)
 		test(too_many_open_requests_are_refused),
 		test(subscribers_get_what_is_published_and_the_last_value_first),
 		test(a_subscriber_that_does_not_read_is_dropped),
+		test(each_line_has_its_own_time),
 		test(many_requests_at_once_are_all_answered_to_a_slow_reader),
 		test(a_socket_that_is_served_is_left_and_a_stale_one_replaced),
 		test(a_socket_that_was_removed_is_made_again),
