@@ -14,8 +14,8 @@ enum { IPV4_DF = 0x4000 };
 struct piece {
 	uint8_t *ip;
 	size_t len;
-	struct transport transport;
-	size_t header_len; /* 0: not TCP or UDP, or malformed */
+	struct ip_view view; /* version 0: malformed */
+	size_t header_len;   /* 0: not TCP or UDP, or a fragment */
 	bool joinable;
 };
 
@@ -33,21 +33,20 @@ static enum gso_type gso_kind(uint8_t version, bool udp)
 /* Can this packet be a part of a super-packet at all? */
 static bool joinable(const struct piece *p, unsigned usable_gso)
 {
-	const uint8_t *ip = p->ip, *header = ip + p->transport.offset;
-	bool udp = p->transport.protocol == IP_PROTO_UDP;
-	uint16_t checksum;
+	const uint8_t *ip = p->ip, *header = ip + p->view.upper;
+	bool udp = p->view.protocol == IP_PROTO_UDP;
 
-	if (p->transport.extended || p->header_len == p->len ||
-	    !(usable_gso & 1u << gso_kind(p->transport.version, udp)))
+	if (p->view.upper != (p->view.version == 4 ? IPV4_HEADER_MIN : IPV6_HEADER_LEN) ||
+	    p->header_len == p->len || !(usable_gso & 1u << gso_kind(p->view.version, udp)))
 		return false;
-	if (p->transport.version == 4) {
+	if (p->view.version == 4) {
 		/* Joining works the header's checksum out anew, and must not mend a wrong one. */
-		checksum = segment_ipv4_checksum(ip);
-		if (memcmp(&checksum, ip + 10, sizeof(checksum)) || (load_u16be(ip + 6) & ~IPV4_DF))
+		if (ipv4_header_checksum(ip, IPV4_HEADER_MIN) != load_u16be(ip + 10) ||
+		    (load_u16be(ip + 6) & ~IPV4_DF))
 			return false;
 	}
 	if (udp)
-		return load_u16be(header + 4) == p->len - p->transport.offset;
+		return load_u16be(header + 4) == p->len - p->view.upper;
 	/* Anything but data of an established connection has a meaning of its own. */
 	return (header[13] & ~TCP_PSH) == TCP_ACK && !(header[12] & 15);
 }
@@ -55,14 +54,13 @@ static bool joinable(const struct piece *p, unsigned usable_gso)
 static bool same_flow(const struct coalescer *c, const struct piece *p)
 {
 	const uint8_t *held = c->bytes + COALESCE_HEADROOM;
-	size_t at = p->transport.version == 4 ? 12 : 8, len = p->transport.version == 4 ? 8 : 32;
+	size_t at = p->view.version == 4 ? 12 : 8, len = p->view.version == 4 ? 8 : 32;
 
 	/* What has no ports may belong to anything between the same addresses. */
-	if (held[0] >> 4 != p->transport.version || memcmp(held + at, p->ip + at, len))
+	if (held[0] >> 4 != p->view.version || memcmp(held + at, p->ip + at, len))
 		return false;
-	return !p->header_len || p->transport.fragment ||
-	       ((p->transport.protocol == IP_PROTO_UDP) == c->udp &&
-		!memcmp(held + c->ip_len, p->ip + p->transport.offset, 4));
+	return !p->header_len || ((p->view.protocol == IP_PROTO_UDP) == c->udp &&
+				  !memcmp(held + c->ip_len, p->ip + p->view.upper, 4));
 }
 
 static bool same_ip_header(const struct coalescer *c, const struct piece *p)
@@ -70,7 +68,7 @@ static bool same_ip_header(const struct coalescer *c, const struct piece *p)
 	const uint8_t *held = c->bytes + COALESCE_HEADROOM, *ip = p->ip;
 	uint16_t id, first;
 
-	if (p->transport.version == 6)
+	if (p->view.version == 6)
 		/* All but the length. */
 		return !memcmp(held, ip, 4) && !memcmp(held + 6, ip + 6, 34);
 	if (memcmp(held, ip, 2) || memcmp(held + 6, ip + 6, 4) || memcmp(held + 12, ip + 12, 8))
@@ -102,16 +100,16 @@ static bool joins(const struct coalescer *c, const struct piece *p)
 	size_t payload = p->len - p->header_len;
 
 	return c->len && !c->closed && c->header_len == p->header_len &&
-	       c->ip_len == p->transport.offset &&
-	       c->udp == (p->transport.protocol == IP_PROTO_UDP) && payload <= c->gso_size &&
-	       c->len + payload <= IP_LEN_MAX && c->bytes[COALESCE_HEADROOM] == p->ip[0] &&
-	       same_ip_header(c, p) && same_transport_header(c, p);
+	       c->ip_len == p->view.upper && c->udp == (p->view.protocol == IP_PROTO_UDP) &&
+	       payload <= c->gso_size && c->len + payload <= IP_LEN_MAX &&
+	       c->bytes[COALESCE_HEADROOM] == p->ip[0] && same_ip_header(c, p) &&
+	       same_transport_header(c, p);
 }
 
 /* Nothing follows a shorter one, nor one that says: push. */
 static void note(struct coalescer *c, const struct piece *p)
 {
-	bool push = !c->udp && (p->ip[p->transport.offset + 13] & TCP_PSH);
+	bool push = !c->udp && (p->ip[p->view.upper + 13] & TCP_PSH);
 	size_t payload = p->len - p->header_len;
 
 	c->next_seq += (uint32_t)payload;
@@ -136,9 +134,9 @@ static void start(struct coalescer *c, const struct piece *p)
 	memcpy(c->bytes + COALESCE_HEADROOM, p->ip, p->len);
 	c->len = p->len;
 	c->header_len = p->header_len;
-	c->ip_len = p->transport.offset;
+	c->ip_len = p->view.upper;
 	c->gso_size = (uint16_t)(p->len - p->header_len);
-	c->udp = p->transport.protocol == IP_PROTO_UDP;
+	c->udp = p->view.protocol == IP_PROTO_UDP;
 	c->next_seq = load_u32be(p->ip + c->ip_len + 4);
 	c->count = 0;
 	note(c, p);
@@ -148,21 +146,24 @@ static void start(struct coalescer *c, const struct piece *p)
 static void finish(struct coalescer *c)
 {
 	uint8_t *ip = c->bytes + COALESCE_HEADROOM;
-	struct transport t = {
+	struct ip_view view = {
 		.version = ip[0] >> 4,
+		.addr_len = ip[0] >> 4 == 4 ? 4 : 16,
+		.src = ip + (ip[0] >> 4 == 4 ? 12 : 8),
+		.dst = ip + (ip[0] >> 4 == 4 ? 16 : 24),
 		.protocol = c->udp ? IP_PROTO_UDP : IP_PROTO_TCP,
 	};
-	uint16_t sum = transport_pseudo_sum(ip, &t, c->len - c->ip_len);
+	size_t len = c->len - c->ip_len;
 
-	memcpy(ip + c->ip_len + transport_checksum_offset(t.protocol), &sum, sizeof(sum));
+	store_u16be(ip + c->ip_len + transport_checksum_offset(view.protocol),
+		    transport_pseudo_sum(&view, len));
 	if (c->udp)
-		store_u16be(ip + c->ip_len + 4, (uint16_t)(c->len - c->ip_len));
-	if (t.version == 4) {
+		store_u16be(ip + c->ip_len + 4, (uint16_t)len);
+	if (view.version == 4) {
 		store_u16be(ip + 2, (uint16_t)c->len);
-		sum = segment_ipv4_checksum(ip);
-		memcpy(ip + 10, &sum, sizeof(sum));
+		store_u16be(ip + 10, ipv4_header_checksum(ip, c->ip_len));
 	} else {
-		store_u16be(ip + 4, (uint16_t)(c->len - c->ip_len));
+		store_u16be(ip + 4, (uint16_t)len);
 	}
 }
 
@@ -191,23 +192,23 @@ void coalesce_flush(struct coalescer *c, coalesce_deliver *deliver, void *ctx)
 /* Fills piece; false: refused. */
 static bool look(struct piece *p, uint8_t *bytes, size_t len, bool partial, unsigned usable_gso)
 {
-	uint16_t sum;
-
-	*p = (struct piece){.ip = bytes, .len = len};
-	if (!transport_find(bytes, len, &p->transport))
+	p->ip = bytes;
+	p->len = len;
+	p->header_len = 0;
+	p->joinable = false;
+	if (!segment_parse(bytes, len, &p->view)) {
+		p->view.version = 0;
 		return !partial;
-	if (!p->transport.fragment)
-		p->header_len = transport_payload(bytes, len, &p->transport);
+	}
+	if (p->view.has_ports && !p->view.fragment)
+		p->header_len = p->view.payload;
 	if (!partial)
 		return true;
 	if (!p->header_len)
 		return false;
-	if (!p->transport.routed) {
-		sum = transport_pseudo_sum(bytes, &p->transport, len - p->transport.offset);
-		memcpy(bytes + p->transport.offset +
-			       transport_checksum_offset(p->transport.protocol),
-		       &sum, sizeof(sum));
-	}
+	if (!p->view.routed)
+		store_u16be(bytes + p->view.upper + transport_checksum_offset(p->view.protocol),
+			    transport_pseudo_sum(&p->view, len - p->view.upper));
 	p->joinable = joinable(p, usable_gso);
 	return true;
 }
@@ -225,15 +226,15 @@ bool coalesce_add(struct coalescer *c, uint8_t *bytes, size_t len, bool partial,
 		return true;
 	}
 	/* Packets of one flow stay in order; what is of another may pass by. */
-	if (c->len && (p.joinable || !p.transport.version || same_flow(c, &p)))
+	if (c->len && (p.joinable || !p.view.version || same_flow(c, &p)))
 		coalesce_flush(c, deliver, ctx);
 	if (p.joinable) {
 		start(c, &p);
 		return true;
 	}
 	if (partial) {
-		packet.csum_start = (uint16_t)p.transport.offset;
-		packet.csum_offset = (uint16_t)transport_checksum_offset(p.transport.protocol);
+		packet.csum_start = (uint16_t)p.view.upper;
+		packet.csum_offset = (uint16_t)transport_checksum_offset(p.view.protocol);
 	}
 	deliver(ctx, &packet);
 	return true;

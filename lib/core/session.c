@@ -178,11 +178,11 @@ static void outbox_seal(struct outbox *box, struct session *session, uint8_t fla
 /* Whether the other side can finish the checksum from what it sees of the packet. */
 static bool finishable(const struct packet *packet)
 {
-	struct transport t;
+	struct ip_view view;
 
-	return transport_find(packet->data, packet->len, &t) && !t.fragment &&
-	       transport_payload(packet->data, packet->len, &t) && packet->csum_start == t.offset &&
-	       packet->csum_offset == transport_checksum_offset(t.protocol);
+	return segment_parse(packet->data, packet->len, &view) && view.has_ports &&
+	       !view.fragment && packet->csum_start == view.upper &&
+	       packet->csum_offset == transport_checksum_offset(view.protocol);
 }
 
 /* A packet that is not to be cut. */

@@ -205,6 +205,7 @@ static enum ip_reason step_header(const uint8_t *packet, struct ip_view *v, unsi
 		return IP_HEADER;
 	if (type == IP_PROTO_ROUTING && h[2] == 0) /* RFC 5095 */
 		return IP_ROUTING;
+	v->routed |= type == IP_PROTO_ROUTING;
 	v->protocol = h[0];
 	v->upper = (uint16_t)(v->upper + len);
 	if (type == IP_PROTO_FRAGMENT) {
@@ -246,24 +247,21 @@ static enum ip_reason parse_ipv6(const uint8_t *packet, size_t len, struct ip_vi
 enum ip_reason ip_parse(const void *packet, size_t len, struct ip_view *ret)
 {
 	const uint8_t *p = packet;
-	struct ip_view v = {0};
 	enum ip_reason reason;
 
 	if (!len)
 		return IP_TRUNCATED;
-	v.version = p[0] >> 4;
-	if (v.version == 4)
-		reason = parse_ipv4(p, len, &v);
-	else if (v.version == 6)
-		reason = parse_ipv6(p, len, &v);
+	*ret = (struct ip_view){.version = p[0] >> 4};
+	if (ret->version == 4)
+		reason = parse_ipv4(p, len, ret);
+	else if (ret->version == 6)
+		reason = parse_ipv6(p, len, ret);
 	else
 		return IP_VERSION;
-	if (reason == IP_OK && v.protocol != IP_PROTO_TCP && v.protocol != IP_PROTO_UDP)
-		reason = walk_headers(p, &v);
+	if (reason == IP_OK && ret->protocol != IP_PROTO_TCP && ret->protocol != IP_PROTO_UDP)
+		reason = walk_headers(p, ret);
 	if (reason == IP_OK)
-		reason = parse_upper(p, &v);
-	if (reason == IP_OK)
-		*ret = v;
+		reason = parse_upper(p, ret);
 	return reason;
 }
 
@@ -301,19 +299,36 @@ static uint16_t fold(uint64_t sum)
 uint64_t checksum_add(uint64_t sum, const void *data, size_t len)
 {
 	const uint8_t *p = data;
+	uint8_t last[2] = {0};
 	uint64_t words = 0, word;
+	uint32_t half;
+	uint16_t quarter;
 
 	/* Summed as the machine reads them and swapped at the end: RFC 1071, 2.B. */
 	for (; len >= 8; len -= 8, p += 8) {
 		memcpy(&word, p, 8);
 		words += (word & 0xffffffff) + (word >> 32);
 	}
-	word = 0;
-	if (len)
-		memcpy(&word, p, len);
-	words += (word & 0xffffffff) + (word >> 32);
-	word = fold(words);
-	return sum + load_u16be(&(uint16_t){(uint16_t)word});
+	if (len & 4) {
+		memcpy(&half, p, 4);
+		words += half;
+		p += 4;
+	}
+	if (len & 2) {
+		memcpy(&quarter, p, 2);
+		words += quarter;
+		p += 2;
+	}
+	if (len & 1) {
+		last[0] = *p;
+		memcpy(&quarter, last, 2);
+		words += quarter;
+	}
+	words = (words & 0xffffffff) + (words >> 32);
+	words = (words & 0xffffffff) + (words >> 32);
+	/* Two words, each of them swapped. */
+	half = (uint32_t)words;
+	return sum + load_u32be((const uint8_t *)&half);
 }
 
 uint16_t checksum_fold(uint64_t sum)

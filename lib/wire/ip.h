@@ -63,6 +63,7 @@ struct ip_view {
 	uint8_t addr_len;   /* 4 or 16 */
 	uint8_t protocol;   /* upper protocol, behind all extension headers */
 	uint8_t fragment;   /* enum ip_fragment */
+	bool routed;	    /* a routing header: the pseudo header has another destination */
 	bool has_ports;	    /* TCP or UDP, not a later fragment */
 	uint8_t tcp_flags;
 	uint8_t icmp_type; /* ICMP and ICMPv6, not a later fragment */
@@ -71,7 +72,9 @@ struct ip_view {
 	uint16_t dst_port;
 };
 
-/* One packet. Bytes after its total length are no error. Checksums are not looked at. */
+/* One packet. Bytes after its total length are no error. Checksums are not looked at. ret is
+ * written while it is parsed and says nothing unless IP_OK is returned: a copy would cost as much
+ * as the parsing. */
 enum ip_reason ip_parse(const void *packet, size_t len, struct ip_view *ret);
 
 /* Who talks to whom; compare and hash it as bytes (no padding, unused bytes zero). */

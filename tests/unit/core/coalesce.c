@@ -195,7 +195,7 @@ static void a_packet_that_differs_does_not_join(void **state)
 		{2, 39, 1, false},    {2, 41, 1, false}, /* port */
 		{2, 60, 1, false},			 /* options */
 		{2, 71, 1, false},    {3, 21, 1, false}, /* ports */
-		{3, 23, 1, false},    {3, 25, 1, false}, /* length */
+		{3, 23, 1, false},    {3, 25, 4, false}, /* length */
 		{4, 41, 1, false},
 	};
 	struct sink s;
