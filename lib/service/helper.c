@@ -424,7 +424,7 @@ int helper_main(const struct helper_kind *kind, int argc, char **argv)
 	int status = 2;
 
 	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--show-key") != 0)
+		if (strcmp(argv[i], "--show-key") != 0 && strcmp(argv[i], "--show-key=yes") != 0)
 			continue;
 		switch (conf_load(&kind->program, argc, argv, &config)) {
 		case CONF_FAILED:
