@@ -97,7 +97,7 @@ static void use_segments(struct bench *b)
 	b->calls = 1;
 }
 
-/* Each of a flow of its own as far as joining goes: with a length that ends a run. */
+/* As a program sends them one by one; they are joined all the same. */
 static void use_small(struct bench *b)
 {
 	static uint8_t payload[SMALL - 28];
