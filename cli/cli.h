@@ -63,6 +63,7 @@ struct cli {
 	/* The passphrase of the keystore, once it was asked for. */
 	char *passphrase;
 	size_t passphrase_len;
+	int lock; /* of the keystore; -1: not locked */
 };
 
 enum {

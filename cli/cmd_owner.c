@@ -338,9 +338,12 @@ static int run_receive(struct cli *cli, const struct args *args)
 	if (!r)
 		r = cli_id(cli);
 	if (!r)
+		r = keys_lock(cli);
+	if (!r)
 		r = keys_load(cli, &keystore);
 	if (!r)
 		r = new_key(cli, &object, &keystore, &owner);
+	keys_unlock(cli);
 	keystore_done(&keystore);
 	secret_wipe(&owner.secret, sizeof(owner.secret));
 	if (r)

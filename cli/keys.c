@@ -4,23 +4,27 @@
 #include "core/error.h"
 #include "os/file.h"
 #include "os/rand.h"
-#include "wire/bech32.h"
-#include "wire/hex.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
 	PASSPHRASE_MAX = 1024,
 	SEALS_MAX = 1 << 20,
+	LOCK_POLL_MS = 20,
+	LOCK_SAY_MS = 1000,
+	LOCK_WAIT_MS = 60000,
 };
 
 static void keep_passphrase(struct cli *cli, const char *text, size_t len)
@@ -55,33 +59,54 @@ static int read_keyfile(struct cli *cli)
 	return 0;
 }
 
-/* One line without echo. False: no terminal, or the end of it. */
-static bool ask_terminal(const char *question, char *dst, size_t size)
-{
-	struct termios old, quiet;
-	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
-	size_t len = 0;
-	bool ok;
+static volatile sig_atomic_t caught;
 
-	if (fd < 0 || tcgetattr(fd, &old)) {
-		if (fd >= 0)
-			close(fd);
-		return false;
-	}
-	quiet = old;
-	quiet.c_lflag &= ~(tcflag_t)ECHO;
-	tcsetattr(fd, TCSAFLUSH, &quiet);
-	ok = dprintf(fd, "%s: ", question) > 0;
+static void on_signal(int number)
+{
+	caught = number;
+}
+
+/* Up to the end of the line. A signal ends it too. */
+static bool read_line(int fd, char *dst, size_t size)
+{
+	size_t len = 0;
+	bool ok = true;
+
 	while (ok && len + 1 < size) {
-		ok = read(fd, dst + len, 1) == 1;
+		ok = !caught && read(fd, dst + len, 1) == 1;
 		if (ok && dst[len] == '\n')
 			break;
 		len++;
 	}
 	dst[ok ? len : 0] = '\0';
+	return ok;
+}
+
+/* One line without echo. False: no terminal, or the end of it. A signal that ends the process does
+ * so when the echo is back. */
+static bool ask_terminal(const char *question, char *dst, size_t size)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+	struct sigaction action = {.sa_handler = on_signal}, before[ARRAY_SIZE(numbers)];
+	_cleanup_(closep) int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	struct termios old, quiet;
+	bool ok;
+
+	if (fd < 0 || tcgetattr(fd, &old))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		sigaction(numbers[i], &action, &before[i]);
+	quiet = old;
+	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	tcsetattr(fd, TCSAFLUSH, &quiet);
+	dprintf(fd, "%s: ", question);
+	ok = read_line(fd, dst, size);
 	tcsetattr(fd, TCSAFLUSH, &old);
 	dprintf(fd, "\n");
-	close(fd);
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		sigaction(numbers[i], &before[i], NULL);
+	if (caught)
+		raise(caught);
 	return ok;
 }
 
@@ -136,6 +161,12 @@ static int open_failed(struct cli *cli, int r)
 	}
 }
 
+static int no_place(struct cli *cli)
+{
+	return cli_error(cli, CLI_USAGE, "set HOME, or give --keystore FILE",
+			 "there is no place for the keystore");
+}
+
 int keys_load(struct cli *cli, struct keystore *ret_keystore)
 {
 	char *file = NULL;
@@ -144,8 +175,7 @@ int keys_load(struct cli *cli, struct keystore *ret_keystore)
 
 	memset(ret_keystore, 0, sizeof(*ret_keystore));
 	if (!*cli->conf.keystore)
-		return cli_error(cli, CLI_USAGE, "set HOME, or give --keystore FILE",
-				 "there is no place for the keystore");
+		return no_place(cli);
 	r = file_read(cli->conf.keystore, KEYSTORE_FILE_MAX, &file, &len);
 	if (r == -ENOENT)
 		return 0;
@@ -174,15 +204,55 @@ static int make_folder(struct cli *cli, const char *file)
 	return 0;
 }
 
+int keys_lock(struct cli *cli)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
+	_cleanup_(freep) char *path = NULL;
+	unsigned waited_ms = 0;
+	pid_t pid = 0;
+	int r;
+
+	if (!*cli->conf.keystore)
+		return no_place(cli);
+	r = make_folder(cli, cli->conf.keystore);
+	if (r)
+		return r;
+	if (asprintf(&path, "%s.lock", cli->conf.keystore) < 0)
+		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
+	while ((r = file_lock(path, &cli->lock, &pid)) == -EBUSY && waited_ms < LOCK_WAIT_MS) {
+		if (waited_ms == LOCK_SAY_MS)
+			cli_note(cli,
+				 "waiting for another dnet (process %d) that uses the keystore %s",
+				 (int)pid, cli->conf.keystore);
+		nanosleep(&pause, NULL);
+		waited_ms += LOCK_POLL_MS;
+	}
+	if (r == -EBUSY)
+		return cli_error(cli, CLI_FAILED,
+				 "let it end (it may wait for an answer at its terminal), and run "
+				 "this again",
+				 "another dnet (process %d) uses the keystore %s; nothing was sent",
+				 (int)pid, cli->conf.keystore);
+	if (r)
+		return cli_error(cli, CLI_FAILED, "name another place with --keystore",
+				 "cannot lock %s: %s", path, error_text(r));
+	return 0;
+}
+
+void keys_unlock(struct cli *cli)
+{
+	file_unlock(cli->lock);
+	cli->lock = -1;
+}
+
 int keys_save(struct cli *cli, const struct keystore *keystore)
 {
 	uint8_t random[KEYSTORE_RANDOM_LEN], *file;
 	size_t len;
 	int r;
 
+	assert(cli->lock >= 0);
 	r = cli->passphrase ? 0 : ask_passphrase(cli, true);
-	if (!r)
-		r = make_folder(cli, cli->conf.keystore);
 	if (r)
 		return r;
 	rand_bytes(random, sizeof(random));
@@ -206,49 +276,23 @@ static char *seals_path(const struct cli *cli)
 	return asprintf(&path, "%s.seals", cli->conf.keystore) < 0 ? NULL : path;
 }
 
-/* An object of text → object; empty when the file is not there; NULL after an error was printed. */
+/* Empty when the file is not there; NULL after an error was printed. */
 static json_t *read_seals(struct cli *cli)
 {
 	_cleanup_(freep) char *path = seals_path(cli);
 	_cleanup_(freep) char *text = NULL;
-	json_error_t error;
 	json_t *all;
 	size_t len;
 	int r = path ? file_read(path, SEALS_MAX, &text, &len) : -ENOMEM;
 
 	if (r == -ENOENT)
 		return json_object();
-	all = r ? NULL : json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
-	if (json_is_object(all))
-		return all;
-	json_decref(all);
-	cli_error(cli, CLI_FAILED, "move the file away: it is made again from chain.db",
-		  "cannot read %s: %s", path, r ? error_text(r) : "not as dnet writes it");
-	return NULL;
-}
-
-static bool read_known(const json_t *value, struct known_seal *ret)
-{
-	const char *id, *label, *txid;
-	json_int_t amount, sequence;
-	struct known_seal known = {0};
-	int vout, closed;
-
-	if (json_unpack((json_t *)value, "{s:s, s:s, s:s, s:i, s:I, s:I, s:b}", "id", &id, "label",
-			&label, "txid", &txid, "vout", &vout, "value", &amount, "sequence",
-			&sequence, "closed", &closed))
-		return false;
-	if (!object_id_parse(id, &known.kind, &known.id) ||
-	    !hash_parse(txid, &known.outpoint.txid) || strlen(label) >= sizeof(known.label) ||
-	    vout < 0 || amount < 0 || sequence < 0 || sequence > UINT32_MAX)
-		return false;
-	snprintf(known.label, sizeof(known.label), "%s", label);
-	known.outpoint.vout = (uint32_t)vout;
-	known.value = (uint64_t)amount;
-	known.sequence = (uint32_t)sequence;
-	known.closed = closed;
-	*ret = known;
-	return true;
+	all = r ? NULL : seals_parse(text, len);
+	if (!all)
+		cli_error(cli, CLI_FAILED, "move the file away: chain.db has the same",
+			  "cannot read %s: %s", path ? path : "",
+			  r ? error_text(r) : "not as dnet writes it");
+	return all;
 }
 
 int known_visit(struct cli *cli, known_cb cb, void *arg)
@@ -265,7 +309,7 @@ int known_visit(struct cli *cli, known_cb cb, void *arg)
 		return CLI_FAILED;
 	json_object_foreach(json_object_get(all, cli->params->name), key, value)
 	{
-		if (read_known(value, &known) && cb(arg, &known))
+		if (seals_read(value, &known) && cb(arg, &known))
 			break;
 	}
 	json_decref(all);
@@ -298,34 +342,22 @@ bool known_find(struct cli *cli, const struct object_id *id, struct known_seal *
 
 int known_put(struct cli *cli, const struct known_seal *known)
 {
-	char id[OBJECT_ID_TEXT_SIZE], txid[HASH_TEXT_SIZE];
 	_cleanup_(freep) char *path = seals_path(cli);
 	_cleanup_(freep) char *text = NULL;
-	json_t *all, *chain;
+	json_t *all = read_seals(cli);
 	int r;
 
-	r = make_folder(cli, cli->conf.keystore);
-	all = r ? NULL : read_seals(cli);
 	if (!all)
 		return CLI_FAILED;
-	chain = json_object_get(all, cli->params->name);
-	if (!json_is_object(chain)) {
-		json_object_set_new(all, cli->params->name, json_object());
-		chain = json_object_get(all, cli->params->name);
-	}
-	object_id_format(known->kind, &known->id, id);
-	hash_format(&known->outpoint.txid, txid);
-	json_object_set_new(chain, id,
-			    json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:b}", "id", id, "label",
-				      known->label, "txid", txid, "vout",
-				      (json_int_t)known->outpoint.vout, "value",
-				      (json_int_t)known->value, "sequence",
-				      (json_int_t)known->sequence, "closed", known->closed));
-	text = json_dumps(all, JSON_INDENT(1));
+	if (seals_put(all, cli->params->name, known))
+		text = json_dumps(all, JSON_INDENT(1));
 	r = text && path ? file_replace(path, text, strlen(text), 0600) : -ENOMEM;
 	json_decref(all);
 	if (r)
-		return cli_error(cli, CLI_FAILED, NULL, "cannot write %s: %s", path ? path : "",
-				 error_text(r));
+		return cli_error(
+			cli, CLI_FAILED,
+			"see dnet history; when chainwatch has seen it, dnet goes on from it",
+			"the transaction was sent, but dnet cannot write %s: %s", path ? path : "",
+			error_text(r));
 	return 0;
 }

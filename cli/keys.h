@@ -5,22 +5,19 @@
  * objects: labels, and the newest seal that it made itself. */
 
 #include "cli/cli.h"
+#include "cli/seals.h"
 #include "core/keystore.h"
+
+/* Around load, save and send: nobody else changes the two files until keys_unlock() or the end of
+ * the process (a file KEYSTORE.lock, which stays). Waits for a minute, and says for whom. */
+int keys_lock(struct cli *cli);
+void keys_unlock(struct cli *cli);
 
 /* A keystore that is not there yet is empty. Asks for the passphrase when needed. Exit code; the
  * error was printed. */
 int keys_load(struct cli *cli, struct keystore *ret_keystore);
+/* Under keys_lock(), as known_put(). */
 int keys_save(struct cli *cli, const struct keystore *keystore);
-
-struct known_seal {
-	enum object_kind kind;
-	struct object_id id;
-	char label[KEYSTORE_TEXT_SIZE];
-	struct outpoint outpoint;
-	uint64_t value;
-	uint32_t sequence;
-	bool closed;
-};
 
 /* Of the chain in use. A callback that returns true ends the walk. */
 typedef bool (*known_cb)(void *arg, const struct known_seal *known);

@@ -2,6 +2,7 @@
 
 #include "cli/cli.h"
 #include "cli/help.h"
+#include "cli/keys.h"
 #include "cli/out.h"
 #include "cli/settings.h"
 #include "core/chainparams.h"
@@ -366,6 +367,7 @@ static void cli_done(struct cli *cli)
 	id_free(cli->id);
 	if (cli->passphrase)
 		sodium_free(cli->passphrase);
+	keys_unlock(cli);
 	settings_free(cli);
 }
 
@@ -376,6 +378,7 @@ int main(int argc, char **argv)
 	struct cli cli = {
 		.color_out = color && isatty(STDOUT_FILENO),
 		.color_err = color && isatty(STDERR_FILENO),
+		.lock = -1,
 	};
 	struct parse parse = {.cli = &cli, .argc = argc, .argv = argv};
 	int r;

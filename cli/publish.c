@@ -273,11 +273,21 @@ static int new_owner(struct plan *plan)
 	return 0;
 }
 
+static bool any_known(void *arg, const struct known_seal *known)
+{
+	(void)arg;
+	(void)known;
+	return true;
+}
+
 static int prepare(struct plan *plan)
 {
 	struct cli *cli = plan->cli;
 	int r = cli_id(cli);
 
+	/* What is written behind a transaction has to be readable before it goes out. */
+	if (!r)
+		r = known_visit(cli, any_known, NULL);
 	if (!r)
 		r = wallet_check(cli);
 	if (!r && (!amount_parse(cli->conf.max_fee, &plan->max_fee)))
@@ -643,6 +653,7 @@ static int send_and_wait(struct plan *plan)
 		r = save_new_key(plan);
 	if (!r)
 		r = send_all(plan);
+	keys_unlock(plan->cli);
 	if (r)
 		return r;
 	r = wait_seen(plan, &seen);
@@ -658,13 +669,16 @@ static int send_and_wait(struct plan *plan)
 int publish_run(struct cli *cli, const struct args *args, struct publish *publish)
 {
 	struct plan plan = {.cli = cli, .publish = publish};
-	int r = prepare(&plan);
+	bool dry = args_has(args, "dry-run");
+	int r = dry ? 0 : keys_lock(cli);
 
+	if (!r)
+		r = prepare(&plan);
 	if (!r)
 		r = build(&plan, &plan.txs[0], plan.tx_count == 1);
 	if (!r) {
 		advance(&plan, &plan.txs[0]);
-		r = args_has(args, "dry-run") ? dry_run(&plan) : send_and_wait(&plan);
+		r = dry ? dry_run(&plan) : send_and_wait(&plan);
 	}
 	plan_done(&plan);
 	return r;
