@@ -26,6 +26,7 @@ struct chain {
 	dev_t device;		   /* of the open file */
 	ino_t inode;
 	bool have_tip;
+	bool again; /* a reading failed: the next look tells of a change even if there is none */
 	struct chaindb_tip tip;
 	char db_error[CHAIN_ERROR_MAX];
 	char watch_error[CHAIN_ERROR_MAX];
@@ -96,10 +97,12 @@ static void look(struct chain *c)
 		return;
 	}
 	set_error(c, "");
-	bool moved = !c->have_tip || tip.height != c->tip.height || tip.change != c->tip.change ||
+	bool moved = c->again || !c->have_tip || tip.height != c->tip.height ||
+		     tip.change != c->tip.change ||
 		     memcmp(&tip.hash, &c->tip.hash, sizeof(tip.hash)) != 0;
 	c->tip = tip;
 	c->have_tip = true;
+	c->again = false;
 	if (moved)
 		c->changed(c->arg);
 }
@@ -227,6 +230,21 @@ static uint32_t confirm_depth(const struct chain *c, const struct chaindb_tip *t
 	return params ? params->confirm : 6;
 }
 
+/* Too many rows are too many until something changes; all else is tried again. */
+static void reading_failed(struct chain *c, int error)
+{
+	if (error == -EFBIG) {
+		log_limited(
+			LOG_LEVEL_ERROR, 6,
+			"%s has more than %d records of one dnet or grants of ours: they are not "
+			"taken over, the last known state stays in force",
+			c->config.path, INPUT_ROWS_MAX);
+		return;
+	}
+	set_error(c, chaindb_error(c->db));
+	c->again = true;
+}
+
 int chain_read(struct chain *c, const struct object_id *dnet, struct netmap_input *ret_input)
 {
 	struct reading reading = {0};
@@ -234,18 +252,20 @@ int chain_read(struct chain *c, const struct object_id *dnet, struct netmap_inpu
 	if (!c->db)
 		return -ENOENT;
 	int r = chaindb_begin(c->db);
-	if (r < 0)
-		goto failed;
-	r = chaindb_tip(c->db, &tip);
+	if (r == 0)
+		r = chaindb_tip(c->db, &tip);
 	if (r == 0)
 		r = chaindb_visit_dnet(c->db, dnet, take_row, &reading);
 	if (r == 0)
 		r = chaindb_visit_revocations(c->db, dnet, take_revocation, &reading);
 	if (r < 0)
-		set_error(c, chaindb_error(c->db));
+		reading_failed(c, r);
 	chaindb_end(c->db);
-	if (r < 0)
-		goto failed;
+	if (r < 0) {
+		free(reading.rows);
+		free(reading.revocations);
+		return r;
+	}
 	*ret_input = (struct netmap_input){.id = *dnet,
 					   .rows = reading.rows,
 					   .row_count = reading.row_count,
@@ -254,10 +274,6 @@ int chain_read(struct chain *c, const struct object_id *dnet, struct netmap_inpu
 					   .tip_height = tip.height,
 					   .confirm = confirm_depth(c, &tip)};
 	return 0;
-failed:
-	free(reading.rows);
-	free(reading.revocations);
-	return r;
 }
 
 void input_free(struct netmap_input *input)
@@ -297,7 +313,7 @@ int chain_read_granted(struct chain *c, const struct object_id *helper,
 		return -ENOENT;
 	int r = chaindb_visit_grants(c->db, helper, take_granted, &granted);
 	if (r < 0) {
-		set_error(c, chaindb_error(c->db));
+		reading_failed(c, r);
 		free(granted.dnets);
 		return r;
 	}

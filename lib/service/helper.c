@@ -19,6 +19,7 @@
 #include "wire/hex.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,20 +61,68 @@ static void key_path(const struct helper_config *config, char path[static PATH_M
 	snprintf(path, PATH_MAX_LEN, "%s/service.key", config->daemon.state_folder);
 }
 
-static int make_key(const struct id *curve, const char *path, struct identity *ret_identity)
+static int read_key(const struct id *curve, const char *path, struct identity *ret_identity)
 {
+	struct secret secret;
+	char *text;
+	size_t len;
+	int r = file_read(path, KEY_TEXT_SIZE, &text, &len);
+
+	if (r == -EFBIG)
+		return -EBADMSG;
+	if (r < 0)
+		return r;
+	if (len && text[len - 1] == '\n')
+		text[--len] = '\0';
+	r = len == 2 * SECRET_LEN && hex_parse(text, secret.bytes, SECRET_LEN)
+		    ? id_from_secret(curve, &secret, ret_identity)
+		    : -EBADMSG;
+	secret_wipe(&secret, sizeof(secret));
+	secret_wipe(text, len);
+	free(text);
+	return r == 0 ? 0 : -EBADMSG;
+}
+
+static int make_key(const struct id *curve, const char *path)
+{
+	struct identity identity;
 	char text[KEY_TEXT_SIZE];
 	struct secret secret;
 	int r;
 
 	do
 		rand_bytes(secret.bytes, sizeof(secret.bytes));
-	while (id_from_secret(curve, &secret, ret_identity) != 0);
+	while (id_from_secret(curve, &secret, &identity) != 0);
 	hex_format(secret.bytes, sizeof(secret.bytes), text);
 	text[KEY_TEXT_SIZE - 2] = '\n';
 	r = file_replace(path, text, KEY_TEXT_SIZE - 1, 0600);
+	secret_wipe(&identity, sizeof(identity));
 	secret_wipe(&secret, sizeof(secret));
 	secret_wipe(text, sizeof(text));
+	return r;
+}
+
+/* --show-key and a daemon at its first start may be here at once: one makes the key. */
+static int make_key_once(const struct id *curve, const char *path, struct identity *ret_identity)
+{
+	char lock_path[PATH_MAX_LEN + 8];
+	pid_t pid;
+	int lock, r;
+
+	snprintf(lock_path, sizeof(lock_path), "%s.lock", path);
+	do
+		r = file_lock(lock_path, &lock, &pid);
+	while (r == -EBUSY && poll(NULL, 0, 10) == 0);
+	if (r < 0)
+		return r;
+	r = read_key(curve, path, ret_identity);
+	if (r == -ENOENT) {
+		r = make_key(curve, path);
+		if (r == 0)
+			r = read_key(curve, path, ret_identity);
+	}
+	unlink(lock_path);
+	file_unlock(lock);
 	return r;
 }
 
@@ -81,27 +130,15 @@ static int make_key(const struct id *curve, const char *path, struct identity *r
 static int load_key(const struct helper_config *config, const struct id *curve,
 		    struct identity *ret_identity)
 {
-	char path[PATH_MAX_LEN], *text = NULL;
-	struct secret secret;
-	size_t len = 0;
+	char path[PATH_MAX_LEN];
 	int r;
 
 	key_path(config, path);
 	r = file_make_folder(config->daemon.state_folder, 0700);
 	if (r == 0)
-		r = file_read(path, KEY_TEXT_SIZE, &text, &len);
-	if (r == -ENOENT) {
-		r = make_key(curve, path, ret_identity);
-	} else if (r == 0) {
-		if (len && text[len - 1] == '\n')
-			text[--len] = '\0';
-		r = len == 2 * SECRET_LEN && hex_parse(text, secret.bytes, SECRET_LEN)
-			    ? id_from_secret(curve, &secret, ret_identity)
-			    : -EBADMSG;
-		secret_wipe(&secret, sizeof(secret));
-		secret_wipe(text, len);
-		free(text);
-	}
+		r = read_key(curve, path, ret_identity);
+	if (r == -ENOENT)
+		r = make_key_once(curve, path, ret_identity);
 	if (r < 0)
 		log_error("cannot use the service key %s: %s%s", path,
 			  r == -EBADMSG ? "it is not 64 hexadecimal digits" : strerror(-r),
@@ -183,6 +220,7 @@ static void on_chain(void *arg)
 
 	if (!h->chain || chain_read_granted(h->chain, &h->id, &dnets, &count) < 0)
 		return; /* from within chain_new(), or not readable now */
+	engine_tick(h->engine, clock_boottime_ns()); /* goodbyes go out with the time of now */
 	for (size_t i = 0; i < count; i++)
 		take_dnet(h, &dnets[i]);
 	drop_ungranted(h, dnets, count);
@@ -279,10 +317,7 @@ static int open_control(struct helper *h)
 	};
 	int r;
 
-	if (!daemon_control_mode(o, &mode)) {
-		log_error("control-mode is no octal file mode");
-		return -EINVAL;
-	}
+	daemon_control_mode(o, &mode); /* daemon_init() has checked it */
 	config.mode = mode;
 	r = ctl_server_new(h->loop, &config, &h->ctl);
 	if (r < 0)

@@ -16,6 +16,7 @@ struct usage {
 	char path[PATH_SIZE];
 	json_t *stored; /* owned: id → bytes, as in the file */
 	json_t *served; /* owned: ids told of in this run */
+	bool unwritten; /* stored has what the file has not */
 	uint64_t (*get)(void *arg, const struct object_id *dnet);
 	int (*set)(void *arg, const struct object_id *dnet, uint64_t bytes);
 	void *arg;
@@ -87,7 +88,6 @@ void usage_save(struct usage *usage)
 {
 	struct object_id dnet;
 	enum object_kind kind;
-	bool changed = false;
 	const char *id;
 	json_t *value;
 	char *text;
@@ -103,13 +103,14 @@ void usage_save(struct usage *usage)
 		if (bytes == json_integer_value(json_object_get(usage->stored, id)))
 			continue;
 		json_object_set_new(usage->stored, id, json_integer(bytes));
-		changed = true;
+		usage->unwritten = true;
 	}
-	if (!changed)
+	if (!usage->unwritten)
 		return;
 	text = json_dumps(usage->stored, JSON_INDENT(1) | JSON_SORT_KEYS);
 	r = text ? file_replace(usage->path, text, strlen(text), 0600) : -ENOMEM;
 	free(text);
+	usage->unwritten = r < 0;
 	if (r < 0)
 		log_limited(LOG_LEVEL_ERROR, 6, "cannot write %s: %s; it is tried again",
 			    usage->path, strerror(-r));
