@@ -41,6 +41,7 @@ struct lane {
 	struct pair pair;     /* key of ovr->lanes */
 	struct side sides[2]; /* of low and high */
 	struct tenant *tenant;
+	LIST_ENTRY(lane) entry;
 	uint64_t used_at;
 	UT_hash_handle hh;
 };
@@ -48,7 +49,8 @@ struct lane {
 struct tenant {
 	struct object_id dnet; /* key of ovr->tenants */
 	struct quota quota;
-	size_t lanes, members;
+	size_t lane_count, members;
+	LIST_HEAD(, lane) lanes; /* owned by the ovr */
 	UT_hash_handle hh;
 };
 
@@ -161,11 +163,12 @@ static void lane_free(struct ovr *ovr, struct lane *lane)
 		detach_side(&lane->sides[i]);
 	}
 	HASH_DELETE(hh, ovr->lanes, lane);
-	lane->tenant->lanes--;
+	LIST_REMOVE(lane, entry);
+	lane->tenant->lane_count--;
 	free(lane);
 }
 
-static void send_frame(struct ovr *ovr, struct peer *peer, const struct ovr_frame *frame)
+static void send_frame(struct peer *peer, const struct ovr_frame *frame, uint64_t now)
 {
 	uint8_t bytes[FRAME_MAX];
 	struct writer w;
@@ -173,10 +176,11 @@ static void send_frame(struct ovr *ovr, struct peer *peer, const struct ovr_fram
 	writer_init(&w, bytes, sizeof(bytes));
 	ovr_frame_write(&w, frame);
 	assert(!w.failed);
-	peer_send_frame(peer, peer_via(peer), bytes, writer_len(&w), engine_now(ovr->engine));
+	peer_send_frame(peer, peer_via(peer), bytes, writer_len(&w), now);
 }
 
-static void lane_close(struct ovr *ovr, struct lane *lane, enum lane_closed_reason reason)
+static void lane_close(struct ovr *ovr, struct lane *lane, enum lane_closed_reason reason,
+		       uint64_t now)
 {
 	for (int i = 0; i < 2; i++) {
 		struct ovr_frame frame = {.type = FRAME_LANE_CLOSED,
@@ -184,7 +188,7 @@ static void lane_close(struct ovr *ovr, struct lane *lane, enum lane_closed_reas
 					  .reason = (uint8_t)reason};
 
 		if (lane->sides[i].peer)
-			send_frame(ovr, lane->sides[i].peer, &frame);
+			send_frame(lane->sides[i].peer, &frame, now);
 	}
 	lane_free(ovr, lane);
 }
@@ -227,7 +231,8 @@ static struct lane *lane_new(struct ovr *ovr, const struct pair *pair, struct te
 		free(lane);
 		return NULL;
 	}
-	tenant->lanes++;
+	LIST_INSERT_HEAD(&tenant->lanes, lane, entry);
+	tenant->lane_count++;
 	count(ovr, OVR_lane_made, 1);
 	return lane;
 }
@@ -288,19 +293,26 @@ static void session_changed(void *ctx, struct peer *peer, bool up)
 		forget(peer, 0);
 }
 
+static bool is_side(const struct lane *lane, const struct node_key *key)
+{
+	return node_key_equal(&lane->pair.low, key) || node_key_equal(&lane->pair.high, key);
+}
+
+/* Without a grant all lanes of the dnet go with its first member. */
 void ovr_member_removed(void *ctx, const struct object_id *dnet, const struct node_key *key)
 {
 	struct ovr *ovr = ctx;
 	struct peer *peer = realm_find_peer(ovr->realm, key, dnet);
-	struct lane *lane, *next;
+	struct tenant *tenant = find_tenant(ovr, dnet);
+	bool granted = hub_grant(ovr->hub, dnet);
+	struct lane *lane = tenant ? LIST_FIRST(&tenant->lanes) : NULL, *next;
 
-	HASH_ITER(hh, ovr->lanes, lane, next)
-	{
-		if (object_id_equal(&lane->pair.dnet, dnet) &&
-		    (node_key_equal(&lane->pair.low, key) || node_key_equal(&lane->pair.high, key)))
+	for (; lane; lane = next) {
+		next = LIST_NEXT(lane, entry);
+		if (!granted || is_side(lane, key))
 			lane_close(ovr, lane,
-				   hub_grant(ovr->hub, dnet) ? LANE_CLOSED_OTHER_GONE
-							     : LANE_CLOSED_GRANT_ENDED);
+				   granted ? LANE_CLOSED_OTHER_GONE : LANE_CLOSED_GRANT_ENDED,
+				   engine_now(ovr->engine));
 	}
 	if (peer)
 		forget(peer, BYE_REMOVED);
@@ -342,7 +354,7 @@ static void refuse(struct ovr *ovr, struct peer *peer, const struct node_key *ke
 		.type = FRAME_LANE_REFUSED, .key = *key, .reason = (uint8_t)reason};
 
 	count(ovr, counter, 1);
-	send_frame(ovr, peer, &frame);
+	send_frame(peer, &frame, engine_now(ovr->engine));
 }
 
 /* Both are told each time: who asks again may do so because a LANE was lost. */
@@ -359,15 +371,27 @@ static void attach(struct ovr *ovr, struct lane *lane, struct peer *peer)
 		member->lanes++;
 	}
 	frame.key = other_side(side)->key;
-	send_frame(ovr, peer, &frame);
+	send_frame(peer, &frame, engine_now(ovr->engine));
+}
+
+/* Who has only begun a handshake is not here: anybody may replay an initiation from anywhere. */
+static struct member *find_here(const struct ovr *ovr, const struct object_id *dnet,
+				const struct node_key *key)
+{
+	struct peer *peer = realm_find_peer(ovr->realm, key, dnet);
+	struct peer_stats stats;
+
+	if (!peer)
+		return NULL;
+	peer_get_stats(peer, &stats);
+	return stats.up ? peer_ctx(peer) : NULL;
 }
 
 static void open_lane(struct ovr *ovr, struct member *member, const struct node_key *key)
 {
 	const struct object_id *dnet = peer_dnet(member->peer);
 	const struct netmap_helper *grant = hub_grant(ovr->hub, dnet);
-	struct peer *other = realm_find_peer(ovr->realm, key, dnet);
-	struct member *other_member = other ? peer_ctx(other) : NULL;
+	struct member *other = find_here(ovr, dnet, key);
 	struct lane *lane;
 	struct pair pair;
 
@@ -382,13 +406,13 @@ static void open_lane(struct ovr *ovr, struct member *member, const struct node_
 		refuse(ovr, member->peer, key, LANE_REFUSED_QUOTA, OVR_lane_refused_quota);
 		return;
 	}
-	if (!other_member) {
+	if (!other) {
 		refuse(ovr, member->peer, key, LANE_REFUSED_NOT_HERE, OVR_lane_refused_not_here);
 		return;
 	}
 	make_pair(&pair, dnet, peer_key(member->peer), key);
 	HASH_FIND(hh, ovr->lanes, &pair, sizeof(pair), lane);
-	if (!lane && member->lanes < OVR_MEMBER_LANES && other_member->lanes < OVR_MEMBER_LANES &&
+	if (!lane && member->lanes < OVR_MEMBER_LANES && other->lanes < OVR_MEMBER_LANES &&
 	    HASH_COUNT(ovr->lanes) < OVR_LANES)
 		lane = lane_new(ovr, &pair, member->tenant);
 	if (!lane) {
@@ -396,7 +420,7 @@ static void open_lane(struct ovr *ovr, struct member *member, const struct node_
 		return;
 	}
 	lane->used_at = engine_now(ovr->engine);
-	attach(ovr, lane, other);
+	attach(ovr, lane, other->peer);
 	attach(ovr, lane, member->peer);
 }
 
@@ -436,7 +460,7 @@ static size_t run_len(const uint8_t *bytes, size_t len, size_t segment)
 {
 	size_t at = segment;
 
-	while (at < len && len - at >= LANE_HEADER_LEN &&
+	while (at < len && len - at > LANE_HEADER_LEN &&
 	       !memcmp(bytes, bytes + at, LANE_HEADER_LEN))
 		at += segment;
 	return at < len ? at : len;
@@ -456,7 +480,7 @@ static bool charge(struct ovr *ovr, struct lane *lane, size_t bytes, uint64_t no
 		return false;
 	case QUOTA_VOLUME:
 		count(ovr, OVR_dropped_volume, 1);
-		lane_close(ovr, lane, LANE_CLOSED_GRANT_ENDED);
+		lane_close(ovr, lane, LANE_CLOSED_GRANT_ENDED, now);
 		return false;
 	}
 	return false;
@@ -470,7 +494,7 @@ static void forward(struct ovr *ovr, const struct endpoint *source, uint8_t *byt
 	struct side *side, *other;
 	uint64_t id;
 
-	if (load_u32(bytes) != MESSAGE_LANE || segment <= LANE_HEADER_LEN) {
+	if (load_u32(bytes) != MESSAGE_LANE) {
 		count(ovr, OVR_dropped_malformed, datagrams);
 		return;
 	}
@@ -504,7 +528,7 @@ size_t ovr_input_lanes(struct ovr *ovr, const struct endpoint *source, uint8_t *
 	while (is_lane(bytes + done, len - done)) {
 		size_t left = len - done, n = left < segment ? left : segment;
 
-		if (n < LANE_HEADER_LEN) {
+		if (n <= LANE_HEADER_LEN) { /* nothing inside */
 			count(ovr, OVR_dropped_malformed, 1);
 			done += n;
 			continue;
@@ -537,7 +561,7 @@ struct ovr_usage ovr_usage(const struct ovr *ovr, const struct object_id *dnet)
 		return (struct ovr_usage){0};
 	return (struct ovr_usage){.bytes = tenant->quota.used,
 				  .dropped = tenant->quota.dropped,
-				  .lanes = tenant->lanes,
+				  .lanes = tenant->lane_count,
 				  .members = tenant->members};
 }
 

@@ -6,6 +6,7 @@
 #include "wire/message.h"
 #include "wire/ovr.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static struct lab lab;
@@ -71,6 +72,15 @@ static void assert_refused(unsigned member, enum lane_refused_reason reason)
 	lab.members[member].frame_count = 0;
 }
 
+static void write_header(uint8_t *bytes, uint64_t id)
+{
+	struct writer w;
+
+	writer_init(&w, bytes, LANE_HEADER_LEN);
+	message_lane_write(&w, id);
+	assert_false(w.failed);
+}
+
 /* count data messages of len bytes each, the last of last_len, into a super-datagram; returns its
  * length. */
 static size_t fill(uint8_t *bytes, uint64_t id, size_t count, size_t len, size_t last_len)
@@ -79,12 +89,9 @@ static size_t fill(uint8_t *bytes, uint64_t id, size_t count, size_t len, size_t
 
 	for (size_t i = 0; i < count; i++) {
 		size_t n = i + 1 == count ? last_len : len;
-		struct writer w;
 
 		memset(bytes + at, (int)i, n);
-		writer_init(&w, bytes + at, n);
-		message_lane_write(&w, id);
-		assert_false(w.failed);
+		write_header(bytes + at, id);
 		bytes[at + LANE_HEADER_LEN] = MESSAGE_DATA;
 		at += n;
 	}
@@ -245,6 +252,31 @@ static void lanes_are_refused_with_the_reason(void **state)
 	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).lanes, 0);
 }
 
+/* An initiation that was caught on its way and is sent on from elsewhere makes a member of nobody.
+ */
+static void who_only_began_a_handshake_is_not_here(void **state)
+{
+	uint8_t initiation[INITIATION_LEN];
+	struct via elsewhere = {.endpoint = lab.members[3].endpoint};
+	struct lab_datagram *datagram;
+
+	(void)state;
+	peer_remove(lab.members[1].helper, BYE_SHUTDOWN);
+	lab_run_until(&lab, lab.now + LAB_S);
+	lab_restart_member(&lab, 1);
+	peer_connect(lab.members[1].helper, lab.now);
+	datagram = TAILQ_FIRST(&lab.wire);
+	assert_int_equal(datagram->len, INITIATION_LEN);
+	memcpy(initiation, datagram->bytes, INITIATION_LEN);
+	TAILQ_REMOVE(&lab.wire, datagram, entry);
+	free(datagram);
+	engine_input(lab.engine, &elsewhere, initiation, sizeof(initiation), lab.now);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).members, 3);
+	ask(0, key(1));
+	assert_refused(0, LANE_REFUSED_NOT_HERE);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).lanes, 0);
+}
+
 static void over_the_rate_batches_are_dropped(void **state)
 {
 	size_t len;
@@ -385,6 +417,46 @@ static void the_helper_never_answers_more_than_it_got(void **state)
 	assert_int_equal(lab.helper_bytes - sent, len);
 }
 
+static void whatever_comes_it_sends_no_more_than_that(void **state)
+{
+	uint64_t got = 0, sent, random = 7;
+
+	(void)state;
+	ask(0, key(1));
+	sent = lab.helper_bytes;
+	for (unsigned i = 0; i < 2000; i++) {
+		size_t len, segment;
+
+		for (size_t at = 0; at < 2000; at++)
+			batch[at] = (uint8_t)((random = random * 6364136223846793005 + 1) >> 56);
+		len = 1 + (random >> 40) % 2000;
+		segment = 1 + (random >> 20) % len;
+		for (size_t at = 0; at + LANE_HEADER_LEN <= len; at += segment)
+			if (batch[at] & 7)
+				write_header(batch + at, lane(batch[at] >> 3 & 1));
+		/* The engine gets what is no lane: nothing of it is a handshake. */
+		got += ovr_input_lanes(ovr, &lab.members[i & 1].endpoint, batch, len, segment,
+				       lab.now);
+		assert_true(lab.helper_bytes - sent <= got);
+	}
+	assert_true(ovr_counter(ovr, OVR_forwarded_datagrams) > 300);
+}
+
+static void a_short_one_at_the_end_of_a_batch_is_dropped_alone(void **state)
+{
+	size_t len;
+
+	(void)state;
+	ask(0, key(1));
+	len = fill(batch, lane(0), 3, 100, LANE_HEADER_LEN + 1);
+	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, 100, lab.now);
+	assert_int_equal(lab.lane_len, 200 + LANE_HEADER_LEN + 1);
+	fill(batch, lane(0), 3, 100, LANE_HEADER_LEN + 1);
+	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len - 1, 100, lab.now);
+	assert_int_equal(lab.lane_len, 200);
+	assert_int_equal(ovr_counter(ovr, OVR_dropped_malformed), 1);
+}
+
 static void other_frames_are_counted(void **state)
 {
 	static const struct {
@@ -421,6 +493,7 @@ int main(void)
 		T(only_the_address_of_the_session_may_use_its_lane),
 		T(unknown_and_malformed_lanes_are_dropped_without_an_answer),
 		T(lanes_are_refused_with_the_reason),
+		T(who_only_began_a_handshake_is_not_here),
 		T(over_the_rate_batches_are_dropped),
 		T(over_the_volume_lanes_are_closed_and_refused),
 		T(a_removed_member_has_no_lanes_from_then_on),
@@ -428,6 +501,8 @@ int main(void)
 		T(a_member_comes_back_to_its_lane),
 		T(a_lane_that_nobody_uses_is_freed_after_120_s),
 		T(the_helper_never_answers_more_than_it_got),
+		T(whatever_comes_it_sends_no_more_than_that),
+		T(a_short_one_at_the_end_of_a_batch_is_dropped_alone),
 		T(other_frames_are_counted),
 #undef T
 	};
