@@ -28,6 +28,11 @@ static const struct arg_option ping_options[] = {
 	{0},
 };
 
+static const struct arg_option why_options[] = {
+	{"dnet", 'd', "DNET", "in this dnet, when several are joined"},
+	{0},
+};
+
 static enum cli_exit exit_of(int code)
 {
 	switch (code) {
@@ -357,8 +362,8 @@ static int ping_result(struct cli *cli, struct ping_run *run, bool until_direct)
 	if (ok)
 		return 0;
 	if (!cli->json && received)
-		cli_error(cli, CLI_FAILED, "dnet peers says why", "no direct path to %s yet",
-			  run->node);
+		cli_error(cli, CLI_FAILED, "dnet why says what was tried",
+			  "no direct path to %s yet", run->node);
 	return received ? CLI_FAILED : CLI_TIMEOUT;
 }
 
@@ -391,6 +396,134 @@ static int run_ping(struct cli *cli, const struct args *args)
 	return r;
 }
 
+static const char *seconds_ago(const json_t *object, const char *name, char ret[static OUT_AGE_MAX])
+{
+	const json_t *value = json_object_get(object, name);
+
+	ret[0] = '\0';
+	return json_is_integer(value) ? out_age((uint64_t)json_integer_value(value), ret) : ret;
+}
+
+static void print_candidates(const struct cli *cli, const json_t *candidates)
+{
+	struct table table;
+	const json_t *value;
+	size_t i;
+
+	if (!json_array_size(candidates)) {
+		puts("candidates: none is known");
+		return;
+	}
+	puts("candidates:");
+	table_init(&table, "", "WAY", "ENDPOINT", "FROM", "RESULT", "RTT", "LAST PING",
+		   "LAST ANSWER", NULL);
+	json_array_foreach(candidates, i, value)
+	{
+		char rtt[NUMBER_SIZE], ping[OUT_AGE_MAX], answer[OUT_AGE_MAX];
+
+		table_row(&table, json_is_true(json_object_get(value, "current")) ? "*" : " ",
+			  text_of(value, "kind"), text_of(value, "endpoint"),
+			  text_of(value, "origin"), text_of(value, "result"),
+			  number_of(value, "rtt_ms", " ms", rtt),
+			  seconds_ago(value, "last_ping_s", ping),
+			  seconds_ago(value, "last_answer_s", answer));
+	}
+	table_print(cli, &table, "  ");
+	table_done(&table);
+}
+
+static void print_verdict(const struct cli *cli, const char *what, const json_t *verdict)
+{
+	bool allowed = json_is_true(json_object_get(verdict, "allowed"));
+	char rule[NUMBER_SIZE];
+
+	if (!verdict)
+		return;
+	number_of(verdict, "rule", "", rule);
+	printf("%s: %s%s%s%s%s: %s\n", what, out_on(cli, allowed ? OUT_GREEN : OUT_RED),
+	       allowed ? "allowed" : "denied", out_off(cli), *rule ? " by rule " : "", rule,
+	       text_of(verdict, "explanation"));
+}
+
+static void print_why(const struct cli *cli, const json_t *result)
+{
+	const json_t *policy = json_object_get(result, "policy"), *value;
+	size_t i;
+
+	printf("%s%s%s %s, path %s\n  %s\n", out_on(cli, OUT_BOLD),
+	       *text_of(result, "name") ? text_of(result, "name") : text_of(result, "key"),
+	       out_off(cli), text_of(result, "state"), text_of(result, "path"),
+	       text_of(result, "reason"));
+	print_candidates(cli, json_object_get(result, "candidates"));
+	printf("told to peers as ours:");
+	json_array_foreach(json_object_get(result, "own"), i, value)
+		printf(" %s", json_string_value(value));
+	puts(json_array_size(json_object_get(result, "own")) ? "" : " nothing");
+	puts(json_array_size(json_object_get(result, "helpers"))
+		     ? "helpers:"
+		     : "helpers: none is linked and granted");
+	print_helpers(cli, json_object_get(result, "helpers"));
+	print_verdict(cli, "policy, ping to it", json_object_get(policy, "ping_to"));
+	print_verdict(cli, "policy, ping from it", json_object_get(policy, "ping_from"));
+}
+
+static void format_end(const json_t *end, char *ret, size_t size)
+{
+	const char *name = text_of(end, "name"), *address = text_of(end, "address");
+
+	snprintf(ret, size, *name ? "%s (%s)" : "%s%s", *name ? name : address,
+		 *name ? address : "");
+}
+
+/* NULL: the error was printed. */
+static json_t *why_params(struct cli *cli, const struct args *args, const char *dnet)
+{
+	const char *port = args->count > 3 ? args->words[3] : NULL;
+	json_t *params;
+	char *end = NULL;
+	long number = 0;
+
+	if (args->count == 1)
+		return json_pack("{s:s, s:s*}", "node", args->words[0], "dnet", dnet);
+	if (port)
+		number = *port >= '0' && *port <= '9' ? strtol(port, &end, 10) : -1;
+	if (args->count == 2 || number < 0 || number > UINT16_MAX || (end && *end)) {
+		cli_error(cli, CLI_USAGE, "dnet why NODE, or dnet why alice bob tcp 443",
+			  args->count == 2 ? "PROTO is missing" : "\"%s\" is not a port", port);
+		return NULL;
+	}
+	params = json_pack("{s:s, s:s, s:s, s:s*}", "src", args->words[0], "dst", args->words[1],
+			   "protocol", args->words[2], "dnet", dnet);
+	if (port)
+		json_object_set_new(params, "port", json_integer(number));
+	return params;
+}
+
+static int run_why(struct cli *cli, const struct args *args)
+{
+	json_t *params = why_params(cli, args, args_get(args, "dnet")), *result;
+	char src[128], dst[128], what[320];
+	int r = params ? call(cli, "why", params, &result) : CLI_USAGE;
+
+	if (r)
+		return r;
+	if (cli->json) {
+		out_json(result);
+		return 0;
+	}
+	if (args->count == 1) {
+		print_why(cli, result);
+	} else {
+		format_end(json_object_get(result, "src"), src, sizeof(src));
+		format_end(json_object_get(result, "dst"), dst, sizeof(dst));
+		snprintf(what, sizeof(what), "%s to %s, %s%s%s", src, dst, args->words[2],
+			 args->count > 3 ? " " : "", args->count > 3 ? args->words[3] : "");
+		print_verdict(cli, what, result);
+	}
+	json_decref(result);
+	return 0;
+}
+
 const struct cli_command cli_commands_member[] = {
 	{"join", "ID", "takes this machine into a dnet", NULL, 1, 1, false, run_join},
 	{"leave", "ID", "takes it out", NULL, 1, 1, false, run_leave},
@@ -402,6 +535,9 @@ const struct cli_command cli_commands_member[] = {
 	 run_peers},
 	{"ping", "NODE", "asks a node for an answer through the overlay", ping_options, 1, 1, false,
 	 run_ping},
+	{"why", "NODE | SRC DST PROTO [PORT]",
+	 "why a node is reached as it is; what the policy says of a flow", why_options, 1, 4, false,
+	 run_why},
 	{"counters", "[DNET]", "counters of packets and refusals", NULL, 0, 1, false, run_counters},
 	{0},
 };

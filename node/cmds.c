@@ -8,12 +8,14 @@
 #include "node/settings.h"
 #include "node/show.h"
 #include "node/state.h"
+#include "node/why.h"
 #include "os/base.h"
 #include "os/clock.h"
 #include "os/ctl.h"
 #include "os/log.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
+#include "wire/ip.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -235,6 +237,36 @@ static const struct netmap_node *find_node(const struct netmap *map, const char 
 	return NULL;
 }
 
+/* The dnet of the parameter, and it has a map. NULL: answered. */
+static struct overlay *want_map(struct ctl_request *request, const json_t *params)
+{
+	struct overlay *o = want_overlay(request, params, "dnet");
+	if (!o || o->netmap)
+		return o;
+	ctl_reply_error(request, CTL_ECONFLICT, "dnet status says why", "this dnet is not up");
+	return NULL;
+}
+
+static const struct netmap_node *want_node(struct ctl_request *request, const struct overlay *o,
+					   const char *text)
+{
+	const struct netmap_node *node = find_node(o->netmap, text);
+	if (!node)
+		ctl_reply_error(request, CTL_ENOTFOUND, "dnet peers lists them",
+				"'%s' is no node of this dnet", text);
+	return node;
+}
+
+static const struct netmap_node *want_other(struct ctl_request *request, const struct overlay *o,
+					    const char *text)
+{
+	const struct netmap_node *node = want_node(request, o, text);
+	if (!node || !node_key_equal(&node->key, &o->identity.key))
+		return node;
+	ctl_reply_error(request, CTL_EPARAMS, NULL, "'%s' is this node itself", text);
+	return NULL;
+}
+
 static void cmd_ping(struct ctl_request *request, json_t *params, void *arg)
 {
 	struct node *n = arg;
@@ -251,26 +283,96 @@ static void cmd_ping(struct ctl_request *request, json_t *params, void *arg)
 				PING_TIMEOUT_MAX_MS);
 		return;
 	}
-	struct overlay *o = want_overlay(request, params, "dnet");
-	if (!o)
+	struct overlay *o = want_map(request, params);
+	const struct netmap_node *node = o ? want_other(request, o, text) : NULL;
+	if (!node)
 		return;
-	if (!o->netmap) {
-		ctl_reply_error(request, CTL_ECONFLICT, "dnet status says why",
-				"this dnet is not up");
-		return;
-	}
-	const struct netmap_node *node = find_node(o->netmap, text);
-	if (!node) {
-		ctl_reply_error(request, CTL_ENOTFOUND, "dnet peers lists them",
-				"'%s' is no node of this dnet", text);
-		return;
-	}
-	if (node_key_equal(&node->key, &o->identity.key)) {
-		ctl_reply_error(request, CTL_EPARAMS, NULL, "'%s' is this node itself", text);
-		return;
-	}
 	pings_begin(n->pings, o, node, (uint64_t)timeout_ms, request);
 	datapath_wake(n->datapath);
+}
+
+/* An address as it is, or that of a node: its IPv4 one when family says so. */
+static bool want_address(struct ctl_request *request, const struct overlay *o, const char *text,
+			 enum addr_family family, struct address *ret)
+{
+	if (address_parse(text, ret))
+		return true;
+	const struct netmap_node *node = want_node(request, o, text);
+	if (!node)
+		return false;
+	*ret = family == ADDR_V4 ? node->ipv4 : node->ipv6;
+	if (ret->family == ADDR_NONE)
+		ctl_reply_error(request, CTL_EPARAMS, "give IPv6 addresses, or names",
+				"'%s' has no IPv4 address", text);
+	return ret->family != ADDR_NONE;
+}
+
+static bool want_ends(struct ctl_request *request, const struct overlay *o, const char *src,
+		      const char *dst, struct why_flow *flow)
+{
+	struct address given;
+	enum addr_family family = ADDR_V6;
+	if (address_parse(src, &given) || address_parse(dst, &given))
+		family = given.family;
+	if (!want_address(request, o, src, family, &flow->src) ||
+	    !want_address(request, o, dst, family, &flow->dst))
+		return false;
+	if (flow->src.family == flow->dst.family)
+		return true;
+	ctl_reply_error(request, CTL_EPARAMS, "give two of the same family",
+			"'%s' and '%s' are not both IPv4 or both IPv6", src, dst);
+	return false;
+}
+
+static void why_of_flow(struct ctl_request *request, const json_t *params, const char *src)
+{
+	const char *dst = ctl_param_string(params, "dst");
+	const char *protocol = ctl_param_string(params, "protocol");
+	struct why_flow flow = {0};
+	int64_t port = 0;
+	bool has_port = ctl_param_int(params, "port", &port);
+	if (!dst || !protocol) {
+		ctl_reply_error(request, CTL_EPARAMS, "dnet why SRC DST PROTO [PORT]",
+				"dst or protocol is missing");
+		return;
+	}
+	struct overlay *o = want_map(request, params);
+	if (!o || !want_ends(request, o, src, dst, &flow))
+		return;
+	if (!why_parse_protocol(protocol, flow.src.family, &flow.protocol)) {
+		ctl_reply_error(request, CTL_EPARAMS, "tcp, udp, icmp, or a number up to 255",
+				"'%s' is not a protocol", protocol);
+		return;
+	}
+	bool with_port = flow.protocol == IP_PROTO_TCP || flow.protocol == IP_PROTO_UDP;
+	if (has_port != with_port || (with_port && (port < 1 || port > UINT16_MAX))) {
+		ctl_reply_error(request, CTL_EPARAMS, NULL,
+				with_port ? "tcp and udp need a port, 1 to 65535"
+					  : "'%s' has no ports",
+				protocol);
+		return;
+	}
+	flow.port = (uint16_t)port;
+	ctl_reply(request, why_flow(o, &flow));
+}
+
+static void cmd_why(struct ctl_request *request, json_t *params, void *arg)
+{
+	const char *text = ctl_param_string(params, "node"), *src = ctl_param_string(params, "src");
+	(void)arg;
+	if (src) {
+		why_of_flow(request, params, src);
+		return;
+	}
+	if (!text) {
+		ctl_reply_error(request, CTL_EPARAMS, "dnet peers lists them",
+				"which node? node is missing");
+		return;
+	}
+	struct overlay *o = want_map(request, params);
+	const struct netmap_node *node = o ? want_other(request, o, text) : NULL;
+	if (node)
+		ctl_reply(request, why_node(o, node));
 }
 
 static const struct ctl_command commands[] = {
@@ -283,6 +385,8 @@ static const struct ctl_command commands[] = {
 	{"peers", "[DNET]", "The other nodes, and how they are reached.", CTL_READ, cmd_peers},
 	{"ping", "NODE [DNET] [TIMEOUT_MS]", "Asks a node for an answer through the overlay.",
 	 CTL_READ, cmd_ping},
+	{"why", "NODE | SRC DST PROTOCOL [PORT]",
+	 "Why a path is what it is; what the policy says of a flow.", CTL_READ, cmd_why},
 	{"counters", "[DNET]", "Named counters of packets and refusals.", CTL_READ, cmd_counters},
 };
 

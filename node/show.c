@@ -21,7 +21,7 @@ static json_t *text_or_null(const char *text)
 	return text && *text ? json_string(text) : json_null();
 }
 
-static json_t *endpoint_json(const struct endpoint *endpoint)
+json_t *show_endpoint(const struct endpoint *endpoint)
 {
 	char text[ENDPOINT_TEXT_MAX];
 	if (endpoint->addr.family == ADDR_NONE)
@@ -29,7 +29,7 @@ static json_t *endpoint_json(const struct endpoint *endpoint)
 	return json_string(endpoint_format(endpoint, text));
 }
 
-static json_t *milliseconds(uint64_t ns)
+json_t *show_milliseconds(uint64_t ns)
 {
 	return ns ? json_real((double)ns / NS_PER_MS) : json_null();
 }
@@ -41,7 +41,7 @@ static void append_address(json_t *array, const struct address *address)
 		json_array_append_new(array, json_string(address_format(address, text)));
 }
 
-static json_t *addresses_of(const struct netmap_node *node)
+json_t *show_addresses(const struct netmap_node *node)
 {
 	json_t *array = json_array();
 	if (!node)
@@ -81,11 +81,19 @@ static void visit_helper(void *ctx, const struct mesh_helper_status *s)
 	char id[OBJECT_ID_TEXT_SIZE];
 	enum object_kind kind = (enum object_kind)s->helper->kind;
 	object_id_format(kind, &s->helper->id, id);
-	json_array_append_new(
-		ctx, json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o}", "kind",
-			       object_kind_name(kind), "id", id, "name", s->helper->name,
-			       "endpoint", endpoint_json(&s->endpoint), "state", s->state, "rtt_ms",
-			       milliseconds(s->rtt_ns), "observed", endpoint_json(&s->observed)));
+	json_array_append_new(ctx,
+			      json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o}", "kind",
+					object_kind_name(kind), "id", id, "name", s->helper->name,
+					"endpoint", show_endpoint(&s->endpoint), "state", s->state,
+					"rtt_ms", show_milliseconds(s->rtt_ns), "observed",
+					show_endpoint(&s->observed)));
+}
+
+json_t *show_helpers(const struct mesh *mesh)
+{
+	json_t *helpers = json_array();
+	mesh_visit_helpers(mesh, visit_helper, helpers);
+	return helpers;
 }
 
 static void count_connected(void *ctx, const struct mesh_peer_status *s)
@@ -101,20 +109,18 @@ static json_t *show_overlay(const struct overlay *o)
 	struct mesh *mesh = overlay_mesh(o);
 	const struct netmap *map = o->netmap;
 	const struct netmap_node *self = map ? netmap_find_node(map, &o->identity.key) : NULL;
-	json_t *helpers = json_array();
+	json_t *helpers = mesh ? show_helpers(mesh) : json_array();
 	json_int_t connected = 0;
 	json_int_t total = map ? (json_int_t)map->node_count - (self ? 1 : 0) : 0;
-	if (mesh) {
-		mesh_visit_helpers(mesh, visit_helper, helpers);
+	if (mesh)
 		mesh_visit_peers(mesh, count_connected, &connected);
-	}
 	hex_format(o->identity.key.bytes, PUBKEY_LEN, hex);
 	json_t *json = json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:o, s:o, s:I, s:I}", "id", o->id_text, "name",
 		map ? map->name : "", "interface", o->interface, "state",
-		overlay_state_text(o, state), "key", hex, "addresses", addresses_of(self), "height",
-		(json_int_t)(map ? map->height : 0), "parts", parts_of(o), "helpers", helpers,
-		"peers_total", total, "peers_connected", connected);
+		overlay_state_text(o, state), "key", hex, "addresses", show_addresses(self),
+		"height", (json_int_t)(map ? map->height : 0), "parts", parts_of(o), "helpers",
+		helpers, "peers_total", total, "peers_connected", connected);
 	json_object_set_new(json, "backend", json_string(o->ops->name));
 	json_object_set_new(json, "remark", text_or_null(self ? self->remark : NULL));
 	json_object_set_new(json, "from_copy", json_boolean(o->lastgood.from_copy));
@@ -195,10 +201,10 @@ static void visit_peer(void *ctx, const struct mesh_peer_status *s)
 		arg->array,
 		json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:s}",
 			  "dnet", arg->overlay->id_text, "name", s->node->name, "key", hex,
-			  "addresses", addresses_of(s->node), "state", s->state, "path",
-			  path_name(s->path), "endpoint", endpoint_json(&s->endpoint), "relay",
+			  "addresses", show_addresses(s->node), "state", s->state, "path",
+			  path_name(s->path), "endpoint", show_endpoint(&s->endpoint), "relay",
 			  s->path == PATH_RELAY ? json_string(relay) : json_null(), "rtt_ms",
-			  milliseconds(s->rtt_ns), "rx_bytes", (json_int_t)s->stats.rx_bytes,
+			  show_milliseconds(s->rtt_ns), "rx_bytes", (json_int_t)s->stats.rx_bytes,
 			  "tx_bytes", (json_int_t)s->stats.tx_bytes, "last_handshake_s", age,
 			  "reason", s->reason));
 }

@@ -99,6 +99,25 @@ struct mesh_peer_status {
 typedef void mesh_visit_peer(void *ctx, const struct mesh_peer_status *status);
 void mesh_visit_peers(const struct mesh *mesh, mesh_visit_peer *visit, void *ctx);
 
+/* One way to a peer that is known, in use or not. Times are ns, 0: never. */
+struct mesh_path_status {
+	struct via via;
+	struct object_id relay; /* of the OVR when via.lane is not 0 */
+	bool current;		/* data takes it */
+	bool confirmed;		/* a ping was answered, and it was not lost since */
+	bool introduced;	/* told by an OVC or by the peer; else heard from there */
+	unsigned unanswered;	/* pings since the last answer, or since it was told */
+	uint64_t last_ping;
+	uint64_t last_pong;
+	uint64_t rtt_ns;
+};
+typedef void mesh_visit_path(void *ctx, const struct mesh_path_status *status);
+/* False: it is no other node of the dnet. */
+bool mesh_visit_paths(const struct mesh *mesh, const struct node_key *key, mesh_visit_path *visit,
+		      void *ctx);
+/* Our own endpoints that peers are told: borrowed until the next mesh call. */
+const struct endpoint *mesh_local_endpoints(const struct mesh *mesh, size_t *ret_count);
+
 struct mesh_helper_status {
 	const struct netmap_helper *helper;
 	struct endpoint endpoint;

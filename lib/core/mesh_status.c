@@ -40,6 +40,51 @@ void mesh_visit_peers(const struct mesh *mesh, mesh_visit_peer *visit, void *ctx
 	}
 }
 
+static void visit_one(const struct mesh *mesh, const struct path *path, bool current,
+		      mesh_visit_path *visit, void *ctx)
+{
+	struct mesh_path_status s = {
+		.via = path->via,
+		.current = current,
+		.confirmed = path->confirmed,
+		.introduced = path->origin == PATH_INTRODUCED,
+		.unanswered = path->confirmed ? path->unanswered : path->tries,
+		.last_ping = path->last_ping,
+		.last_pong = path->last_pong,
+		.rtt_ns = path->rtt_ns,
+	};
+	struct mesh_lane *lane;
+
+	HASH_FIND(hh, mesh->lanes, &path->via.lane, sizeof(path->via.lane), lane);
+	if (path->via.lane && lane)
+		s.relay = lane->helper->row.id;
+	visit(ctx, &s);
+}
+
+bool mesh_visit_paths(const struct mesh *mesh, const struct node_key *key, mesh_visit_path *visit,
+		      void *ctx)
+{
+	const struct mesh_peer *p = mesh_peer_find(mesh, key);
+	const struct path *current;
+
+	if (!p)
+		return false;
+	current = p->up ? path_current(&p->paths) : NULL;
+	for (size_t i = 0; i < PATH_ENTRIES; i++) {
+		const struct path *path = &p->paths.list[i];
+
+		if (path->used)
+			visit_one(mesh, path, path == current, visit, ctx);
+	}
+	return true;
+}
+
+const struct endpoint *mesh_local_endpoints(const struct mesh *mesh, size_t *ret_count)
+{
+	*ret_count = mesh->local_count;
+	return mesh->local;
+}
+
 static const char *helper_state(const struct helper *h)
 {
 	struct endpoint list[2 * HELPER_ENDPOINTS];

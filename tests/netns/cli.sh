@@ -65,9 +65,37 @@ tool a counters --json | jq -e 'length > 10 and all(.[]; type == "number")' >/de
 tool a counters | grep -q "^tun_write_failed  *0$" || die "counters: $(tool a counters)"
 ok "status, peers, counters: as JSON and for people"
 
+tool a why bob --json | jq -e --arg key "$key_b" --arg at "198.51.100.2:$port_b" '.key == $key and .path == "direct" and
+	(.candidates | map(select(.current)) | length == 1 and .[0].endpoint == $at and .[0].confirmed and .[0].result == "answers") and
+	.policy.ping_to.allowed and .policy.ping_from.rule == null and .helpers == [] and (.own | length > 0)' >/dev/null ||
+	die "why --json: $(tool a why bob --json)"
+tool a why 10.77.0.2 >"$dir/out" || die "why by address"
+grep -q "^bob connected, path direct" "$dir/out" && grep -q "^  direct: confirmed" "$dir/out" &&
+	grep -q "^  \*  *direct  *198.51.100.2:$port_b .* answers " "$dir/out" &&
+	grep -q "ping to it: allowed: no policy is published" "$dir/out" || die "why for people: $(cat "$dir/out")"
+tool a why alice bob tcp 443 | grep -q "^alice (fd.*) to bob (fd.*), tcp 443: allowed: no policy" || die "why of a flow: $(tool a why alice bob tcp 443)"
+tool a why 10.77.0.1 bob udp 53 --json | jq -e '.allowed and .dst.address == "10.77.0.2" and .protocol == 17 and .port == 53' >/dev/null ||
+	die "why of a flow of IPv4"
+tool a why alice fd00::1 icmp | grep -q "denied: no member has the destination address" || die "why of a stranger"
+tool a why fd00::1 bob 47 | grep -q "denied: no member has the source address" || die "why from a stranger"
+gives 3 "no node of this dnet" a why nobody
+gives 3 "no node of this dnet" a why alice nobody tcp 1
+gives 2 "is this node itself" a why alice
+gives 2 "PROTO is missing" a why alice bob
+gives 2 "not a protocol" a why alice bob ipx
+gives 2 "not a protocol" a why alice bob 256
+gives 2 "need a port, 1 to 65535" a why alice bob tcp
+gives 2 "need a port, 1 to 65535" a why alice bob udp 0
+gives 2 "is not a port" a why alice bob udp 65536
+gives 2 "is not a port" a why alice bob udp -- -1
+gives 2 "has no ports" a why alice bob icmp 8
+gives 2 "not both IPv4 or both IPv6" a why 10.77.0.1 fd00::1 icmp
+ok "why: the path, its candidates, and the policy"
+
 tool a down >/dev/null || die "down"
 in_ns a ip link show dnet0 >/dev/null 2>&1 && die "the interface stays after down"
 gives 1 "not up" a ping bob -c 1
+gives 1 "not up" a why bob
 tool a up "$dnet" >/dev/null || die "up"
 within 10 tool a ping bob -c 1 || die "no ping after up"
 tool a leave "$dnet" >/dev/null || die "leave"
