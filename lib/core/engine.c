@@ -193,7 +193,8 @@ static void answer_ping(struct peer *peer, const struct via *via, uint64_t id)
 	peer_send_content(peer, via, bytes, writer_len(&w), TIMERS_FRAME);
 }
 
-/* It ends its session and older ones: a late BYE of a former life does not end the new one. */
+/* PROTOCOL 5.6: BYE ends the session that it came in and those that are older; one of a former life
+ * that arrives late does not end the new session. */
 static void accept_bye(struct peer *peer, uint64_t created)
 {
 	for (unsigned i = 0; i < PEER_SLOTS; i++) {

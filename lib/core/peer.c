@@ -121,30 +121,14 @@ struct slot *peer_take_slot(struct peer *peer, enum slot_role role, uint32_t ind
 	return slot;
 }
 
-/* Both sides began at once, and each holds both sessions: the one that the smaller key began stays.
- * Both decide the same, so that one of them is the initiator who rekeys. */
-static bool keeps_current(const struct peer *peer, const struct session *current,
-			  const struct session *arrived)
-{
-	uint64_t a = session_created(current), b = session_created(arrived);
-	bool ours = node_key_compare(&peer->realm->pair->key, &peer->id.key) < 0;
-
-	return session_is_initiator(current) != session_is_initiator(arrived) &&
-	       (a > b ? a - b : b - a) < TIMERS_RETRY_MAX && session_is_initiator(current) == ours;
-}
-
 void peer_promote(struct peer *peer, struct slot *slot)
 {
 	struct slot *current = peer_slot(peer, SLOT_CURRENT);
 
 	peer_drop_slot(peer, peer_slot(peer, SLOT_PREVIOUS));
-	if (current && keeps_current(peer, current->session, slot->session)) {
-		slot->role = SLOT_PREVIOUS;
-	} else {
-		slot->role = SLOT_CURRENT;
-		if (current)
-			current->role = SLOT_PREVIOUS;
-	}
+	slot->role = SLOT_CURRENT;
+	if (current)
+		current->role = SLOT_PREVIOUS;
 	peer_drop_slot(peer, peer_slot(peer, SLOT_HANDSHAKE));
 	timers_stop_trying(&peer->timers);
 }
@@ -164,12 +148,25 @@ static void tell_session(struct peer *peer)
 		realm->ops->session_changed(realm->ctx, peer, peer->up);
 }
 
+/* PROTOCOL 3.6: Both sides may begin at once; each then holds two sessions. */
+static bool is_crossed(const struct slot *current, const struct slot *previous)
+{
+	uint64_t a, b;
+
+	if (!current || !previous ||
+	    session_is_initiator(current->session) == session_is_initiator(previous->session))
+		return false;
+	a = session_created(current->session);
+	b = session_created(previous->session);
+	return (a > b ? a - b : b - a) < TIMERS_RETRY_MAX;
+}
+
 /* Returns whether there is any. */
 static bool update_timers(struct peer *peer)
 {
 	const struct slot *current = peer_slot(peer, SLOT_CURRENT);
-	uint64_t oldest = UINT64_MAX;
-	bool any = false;
+	bool crossed = is_crossed(current, peer_slot(peer, SLOT_PREVIOUS)), any = false;
+	uint64_t oldest = UINT64_MAX, since = current ? session_created(current->session) : 0;
 
 	for (unsigned i = 0; i < PEER_SLOTS; i++) {
 		const struct session *session = peer->slots[i].session;
@@ -180,9 +177,10 @@ static bool update_timers(struct peer *peer)
 		if (session_created(session) < oldest)
 			oldest = session_created(session);
 	}
+	if (crossed && node_key_compare(&peer->realm->pair->key, &peer->id.key) > 0)
+		since += TIMERS_RETRY_MAX;
 	timers_set_sessions(&peer->timers, any, any ? oldest : 0, current != NULL,
-			    current && session_is_initiator(current->session),
-			    current ? session_created(current->session) : 0);
+			    crossed || (current && session_is_initiator(current->session)), since);
 	return any;
 }
 

@@ -127,9 +127,8 @@ struct slot *peer_take_slot(struct peer *peer, enum slot_role role, uint32_t ind
 			    struct session *session);
 /* Wipes and frees what is in it. NULL: nothing. */
 void peer_drop_slot(struct peer *peer, struct slot *slot);
-/* Makes a session (role NEXT, or HANDSHAKE with its session set) the one to seal with, or the
- * previous one when the current one is the better half of a simultaneous open. Ends the handshake
- * under way. */
+/* Makes a session (role NEXT, or HANDSHAKE with its session set) the one to seal with. Ends the
+ * handshake under way. */
 void peer_promote(struct peer *peer, struct slot *slot);
 /* After sessions changed: timers, and session_changed() when up has. May leave the peer dead. */
 void peer_sessions_changed(struct peer *peer);

@@ -110,7 +110,8 @@ void timers_retry(struct timers *t, uint64_t now)
 
 	if (t->tries && t->last_try + TIMERS_RETRY_SPACING > now)
 		at = t->last_try + TIMERS_RETRY_SPACING;
-	if (!t->trying || t->began == TIMERS_NEVER) {
+	/* GIVE_UP goes on counting: a peer that is only talked about is not there. */
+	if (!t->trying || t->began == TIMERS_NEVER || now >= t->began + TIMERS_GIVE_UP) {
 		begin(t, at);
 		return;
 	}

@@ -45,7 +45,7 @@ struct timers {
 	/* Sessions. */
 	bool has_session;  /* any, also one that may not seal yet */
 	bool has_current;  /* one that may seal */
-	bool current_ours; /* we were its initiator */
+	bool current_ours; /* ours to rekey */
 	uint64_t current_since;
 	uint64_t expire_at; /* of the oldest */
 	/* Traffic. */

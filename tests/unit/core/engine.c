@@ -327,7 +327,6 @@ static void an_empty_message_answers_data_after_10_s(void **state)
 static void both_may_begin_at_the_same_time(void **state)
 {
 	uint64_t start = duo.now;
-	unsigned initiations;
 
 	(void)state;
 	/* Both initiations are on the way before either arrives. */
@@ -337,15 +336,38 @@ static void both_may_begin_at_the_same_time(void **state)
 	assert_int_equal(duo.nodes[0].ups, 1);
 	assert_int_equal(duo.nodes[1].ups, 1);
 	assert_both_up();
-	/* One of the two sessions is in use at both, and its initiator alone rekeys it. */
-	assert_true(session_is_initiator(peer_session(duo.nodes[0].peers[1], duo.now)) !=
-		    session_is_initiator(peer_session(duo.nodes[1].peers[0], duo.now)));
-	initiations = duo.sent_by_type[MESSAGE_INITIATION];
-	assert_int_equal(initiations, 2);
+	assert_int_equal(duo.sent_by_type[MESSAGE_INITIATION], 2);
+	/* The first rekey makes it one session again, with one initiator. */
 	duo_run_until(&duo, start + 120 * DUO_S);
 	assert_both_up();
+	duo_run_until(&duo, start + 240 * DUO_S - 1);
+	assert_true(session_is_initiator(peer_session(duo.nodes[0].peers[1], duo.now)) !=
+		    session_is_initiator(peer_session(duo.nodes[1].peers[0], duo.now)));
+	assert_int_equal(duo.sent_by_type[MESSAGE_INITIATION], 3);
+	duo_run_until(&duo, start + 240 * DUO_S);
+	assert_both_up();
 	duo_run_until(&duo, duo.now + DUO_S);
-	assert_int_equal(duo.sent_by_type[MESSAGE_INITIATION], initiations + 1);
+	assert_int_equal(duo.sent_by_type[MESSAGE_INITIATION], 4);
+	assert_int_equal(duo.nodes[0].downs + duo.nodes[1].downs, 0);
+}
+
+/* A session that is seconds old is as easily forgotten as any. */
+static void a_peer_that_restarts_right_after_the_handshake_is_reached(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 8; i++) {
+		unsigned first = i & 1, killed = i >> 1 & 1, asks = i >> 2;
+
+		duo_init(&duo);
+		peer_connect(duo.nodes[first].peers[1 - first], duo.now);
+		duo_pump(&duo);
+		duo.now += DUO_S;
+		duo_restart(&duo, killed);
+		peer_reconnect(duo.nodes[asks].peers[1 - asks], duo.now);
+		duo_pump(&duo);
+		assert_both_up();
+		duo_done(&duo);
+	}
 }
 
 static void ping_is_answered_with_the_address_it_came_from(void **state)
@@ -485,6 +507,7 @@ int main(void)
 		T(a_peer_that_forgot_the_session_is_found_out),
 		T(an_empty_message_answers_data_after_10_s),
 		T(both_may_begin_at_the_same_time),
+		cmocka_unit_test(a_peer_that_restarts_right_after_the_handshake_is_reached),
 		T(ping_is_answered_with_the_address_it_came_from),
 		T(bye_ends_the_session),
 		T(a_late_bye_does_not_end_a_newer_session),

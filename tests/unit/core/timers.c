@@ -119,6 +119,21 @@ static void a_retry_keeps_50_ms_from_the_last_try(void **state)
 	assert_true(timers_deadline(&t) == T0 + 100 * TIMERS_MS);
 }
 
+static void news_of_one_that_was_given_up_long_ago_try_it_at_once(void **state)
+{
+	struct timers t;
+
+	(void)state;
+	timers_init(&t);
+	timers_set_persistent(&t, true);
+	timers_connect(&t, T0);
+	timers_tried(&t, 0, T0);
+	timers_gave_up(&t, T0 + TIMERS_GIVE_UP);
+	timers_set_persistent(&t, false);
+	timers_retry(&t, T0 + 100 * TIMERS_S);
+	assert_int_equal(timers_due(&t, T0 + 100 * TIMERS_S), TIMERS_ACTION_TRY);
+}
+
 static void the_initiator_rekeys_at_120_s_when_it_sends_or_receives(void **state)
 {
 	struct timers t;
@@ -231,6 +246,7 @@ int main(void)
 		cmocka_unit_test(giving_up_comes_20_s_after_the_first_try),
 		cmocka_unit_test(a_persistent_peer_is_given_up_once_and_tried_on),
 		cmocka_unit_test(a_retry_keeps_50_ms_from_the_last_try),
+		cmocka_unit_test(news_of_one_that_was_given_up_long_ago_try_it_at_once),
 		cmocka_unit_test(the_initiator_rekeys_at_120_s_when_it_sends_or_receives),
 		cmocka_unit_test(sessions_end_at_180_s),
 		cmocka_unit_test(a_keepalive_comes_10_s_after_a_packet_that_got_nothing_back),
