@@ -141,6 +141,8 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         Terminal.running.append(self.pid)
         if not self.pid:
+            # A run in the background ignores it, and children inherit that.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execve(lib.program("dnet"), [lib.program("dnet"), "-c", tool.conf, *argv],
                       {**clean_environment(), "TERM": "xterm", **(env or {})})
 
