@@ -65,10 +65,12 @@ def wait_for(fact, what, seconds=20.0, interval=0.01):
 class Process:
     """A child that is ended by its pid, whatever happens."""
 
-    def __init__(self, argv, log):
+    def __init__(self, argv, log, before=None):
+        """before() runs in the child, before the program does."""
         self.log_path = log
         with open(log, "ab") as out:
-            self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                          preexec_fn=before)
 
     @property
     def pid(self):
