@@ -329,7 +329,7 @@ void overlay_refresh(struct overlay *o)
 		return;
 	}
 	struct netmap *netmap;
-	int r = lastgood_build(&o->lastgood, o->env->chain, o->env->state, &netmap);
+	int r = lastgood_build(&o->lastgood, o->env->chain, &netmap);
 	if (r < 0) {
 		if (r != -ENOENT)
 			log_error("%s: cannot build the netmap: %s", o->id_text, error_text(r));
@@ -427,7 +427,7 @@ struct overlay *overlay_new(const struct overlay_env *env, const struct object_i
 	id_node_identity(env->id, state_master(env->state), id, &o->identity);
 	o->ops = adapter_find(settings_backend(env->config, id));
 	assert(o->ops); /* settings_check() */
-	lastgood_init(&o->lastgood, id);
+	lastgood_init(&o->lastgood, id, state_folder(env->state));
 	o->netcfg = netcfg_new(env->priv, env->nl, &io);
 	o->port = datapath_port_new(env->datapath, on_tun_lost, o);
 	o->names = names_new(env->loop);

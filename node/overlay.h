@@ -15,7 +15,7 @@
 #include "core/engine.h"
 #include "core/id.h"
 #include "core/netmap.h"
-#include "node/lastgood.h"
+#include "service/lastgood.h"
 #include "wire/bech32.h"
 
 #include <net/if.h>

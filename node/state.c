@@ -1,11 +1,10 @@
 #include "node/state.h"
 
-#include "node/inputcopy.h"
 #include "os/base.h"
 #include "os/file.h"
 #include "os/log.h"
 #include "os/rand.h"
-#include "service/chain.h"
+#include "service/lastgood.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
 
@@ -19,9 +18,9 @@
 #include <unistd.h>
 
 /* master.key: 32 random bytes. node.json: {"format", "port", "dnets": [{"id", "number", "down"}]}.
- * copy-HEX.json: inputcopy.h. */
+ * copy-HEX.json: service/lastgood.h. */
 
-enum { FORMAT = 1, NODE_FILE_MAX = 1 << 20, COPY_FILE_MAX = 64 << 20 };
+enum { FORMAT = 1, NODE_FILE_MAX = 1 << 20 };
 
 struct state {
 	char *folder;
@@ -34,13 +33,6 @@ struct state {
 static char *path_of(const struct state *s, const char *name)
 {
 	return xasprintf("%s/%s", s->folder, name);
-}
-
-static char *copy_path(const struct state *s, const struct object_id *id)
-{
-	char hex[2 * OBJECT_ID_LEN + 1];
-	hex_format(id->bytes, OBJECT_ID_LEN, hex);
-	return xasprintf("%s/copy-%s.json", s->folder, hex);
 }
 
 static int make_master(struct state *s, const char *path, char error[static STATE_ERROR_MAX])
@@ -209,6 +201,11 @@ int state_give(const struct state *s, unsigned uid, unsigned gid)
 	return r;
 }
 
+const char *state_folder(const struct state *s)
+{
+	return s->folder;
+}
+
 const struct secret *state_master(const struct state *s)
 {
 	return s->master;
@@ -296,8 +293,7 @@ int state_remove(struct state *s, const struct object_id *id)
 		s->count++;
 		return r;
 	}
-	_cleanup_(freep) char *path = copy_path(s, id);
-	(void)unlink(path);
+	lastgood_remove_copy(s->folder, id);
 	return 0;
 }
 
@@ -313,44 +309,4 @@ int state_set_down(struct state *s, const struct object_id *id, bool down)
 	if (r < 0)
 		d->down = !down;
 	return r;
-}
-
-int state_save_input(const struct state *s, const struct netmap_input *input)
-{
-	json_t *json = input_to_json(input);
-	_cleanup_(freep) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	json_decref(json);
-	if (!text)
-		return -ENOMEM;
-	_cleanup_(freep) char *path = copy_path(s, &input->id);
-	return file_replace(path, text, strlen(text), 0600);
-}
-
-int state_load_input(const struct state *s, const struct object_id *id,
-		     struct netmap_input *ret_input)
-{
-	_cleanup_(freep) char *path = copy_path(s, id);
-	_cleanup_(freep) char *data = NULL;
-	size_t len;
-	int r = file_read(path, COPY_FILE_MAX, &data, &len);
-	if (r < 0)
-		return r;
-	json_error_t where;
-	json_t *json = json_loadb(data, len, JSON_REJECT_DUPLICATES, &where);
-	struct netmap_input input;
-	bool good = json && input_from_json(json, &input);
-	json_decref(json);
-	if (!good)
-		return -EBADMSG;
-	if (!object_id_equal(&input.id, id)) {
-		input_free(&input);
-		return -EBADMSG;
-	}
-	*ret_input = input;
-	return 0;
-}
-
-void state_free_input(struct netmap_input *input)
-{
-	input_free(input);
 }

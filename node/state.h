@@ -4,7 +4,6 @@
 /* What dnetd keeps in its state folder: the master secret, the dnets it joined, its UDP port, and a
  * copy of each dnet's last good netmap input. Every file is replaced whole. */
 
-#include "core/netmap.h"
 #include "wire/key.h"
 
 #include <stdbool.h>
@@ -27,6 +26,8 @@ int state_open(const char *folder, struct state **ret_state, char error[static S
 void state_close(struct state *state); /* wipes */
 /* Gives folder and files to this user, before the process becomes it. 0 or -errno. */
 int state_give(const struct state *state, unsigned uid, unsigned gid);
+/* Borrowed. */
+const char *state_folder(const struct state *state);
 /* Borrowed; locked in memory where that is allowed. */
 const struct secret *state_master(const struct state *state);
 
@@ -41,12 +42,5 @@ const struct state_dnet *state_find(const struct state *state, const struct obje
 int state_add(struct state *state, const struct object_id *id);
 int state_remove(struct state *state, const struct object_id *id); /* its copy too */
 int state_set_down(struct state *state, const struct object_id *id, bool down);
-
-/* The copy of the last good input of netmap_build(). -ENOENT: none. Rows and revocations are the
- * caller's: state_free_input(). */
-int state_save_input(const struct state *state, const struct netmap_input *input);
-int state_load_input(const struct state *state, const struct object_id *id,
-		     struct netmap_input *ret_input);
-void state_free_input(struct netmap_input *input);
 
 #endif

@@ -67,6 +67,8 @@ struct netmap_revocation {
 	/* Rows of the same sequence are hidden when netmap_position() of them is lower; UINT32_MAX
 	 * when another transaction was mined with this sequence. */
 	uint32_t position;
+	struct hash256
+		txid; /* of the revoking transaction; says which one it is, not what it hides */
 };
 
 /* Where a record stands in its transaction, for `position` above. */

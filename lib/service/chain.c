@@ -26,7 +26,8 @@ struct chain {
 	dev_t device;		   /* of the open file */
 	ino_t inode;
 	bool have_tip;
-	bool again; /* a reading failed: the next look tells of a change even if there is none */
+	bool again; /* a reading failed, or another file: the next look tells of a change even if
+		       there is none */
 	struct chaindb_tip tip;
 	char db_error[CHAIN_ERROR_MAX];
 	char watch_error[CHAIN_ERROR_MAX];
@@ -69,6 +70,7 @@ static bool open_db(struct chain *c)
 		set_error(c, error);
 		return false;
 	}
+	c->again = true; /* its numbers may be those of the one before */
 	if (stat(c->config.path, &st) == 0) {
 		c->device = st.st_dev;
 		c->inode = st.st_ino;
@@ -217,7 +219,8 @@ static int take_revocation(void *arg, const struct chaindb_revocation *revocatio
 					 .type = revocation->type,
 					 .subject_len = revocation->subject_len,
 					 .sequence = revocation->sequence,
-					 .position = revocation->position};
+					 .position = revocation->position,
+					 .txid = revocation->txid};
 	memcpy(to->subject, revocation->subject, sizeof(to->subject));
 	return 0;
 }

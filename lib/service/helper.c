@@ -14,6 +14,7 @@
 #include "os/sandbox.h"
 #include "os/udp.h"
 #include "service/chain.h"
+#include "service/lastgood.h"
 #include "service/usage.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
@@ -43,6 +44,8 @@ struct helper {
 	void *decider;		 /* owned */
 	struct realm *realm;	 /* owned by the engine */
 	struct chain *chain;	 /* owned */
+	struct lastgood **known; /* owned, each too: dnets that we ever granted */
+	size_t known_count;
 	struct ctl_server *ctl;	 /* owned */
 	struct loop_timer *tick; /* owned */
 	struct usage *usage;	 /* owned; NULL: nothing survives */
@@ -178,38 +181,39 @@ static int show_key(const struct helper_config *config)
 
 /* ---- Members ---- */
 
-static void take_dnet(struct helper *h, const struct object_id *dnet)
+static void know_dnet(struct helper *h, const struct object_id *dnet)
 {
-	struct netmap_input input;
-	struct netmap *netmap;
+	struct lastgood **all;
 
-	/* What cannot be read now stays as it was: the last known state serves on. */
-	if (chain_read(h->chain, dnet, &input) < 0)
-		return;
-	if (netmap_build(&input, &netmap) < 0 ||
-	    hub_set_netmap(h->hub, netmap, h->kind->removed, h->decider) < 0)
-		die_oom();
-	input_free(&input);
-	if (h->usage && hub_grant(h->hub, dnet))
-		usage_load(h->usage, dnet);
+	for (size_t i = 0; i < h->known_count; i++)
+		if (object_id_equal(&h->known[i]->id, dnet))
+			return;
+	all = xrealloc(h->known, (h->known_count + 1) * sizeof(*all));
+	h->known = all;
+	all[h->known_count] = xcalloc(1, sizeof(**all));
+	lastgood_init(all[h->known_count++], dnet, h->config->daemon.state_folder);
 }
 
-static bool listed(const struct object_id *dnets, size_t count, const struct object_id *dnet)
+static void know_dnets(struct helper *h, struct object_id *dnets, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (object_id_equal(&dnets[i], dnet))
-			return true;
-	return false;
+		know_dnet(h, &dnets[i]);
+	free(dnets);
 }
 
-static void drop_ungranted(struct helper *h, const struct object_id *dnets, size_t count)
+/* What cannot be read now stays as it was: the last known state serves on, also after a restart. A
+ * dnet that does not count (any more) is dropped by the hub. */
+static void take_dnet(struct helper *h, struct lastgood *known)
 {
-	for (size_t i = hub_count(h->hub); i-- > 0;) {
-		struct object_id dnet = hub_netmap(h->hub, i)->id;
+	struct netmap *netmap;
+	int r = lastgood_build(known, h->chain, &netmap);
 
-		if (!listed(dnets, count, &dnet))
-			hub_drop_dnet(h->hub, &dnet, h->kind->removed, h->decider);
-	}
+	if (r == -ENOENT)
+		return;
+	if (r < 0 || hub_set_netmap(h->hub, netmap, h->kind->removed, h->decider) < 0)
+		die_oom();
+	if (h->usage && hub_grant(h->hub, &known->id))
+		usage_load(h->usage, &known->id);
 }
 
 static void on_chain(void *arg)
@@ -218,13 +222,13 @@ static void on_chain(void *arg)
 	struct object_id *dnets;
 	size_t count;
 
-	if (!h->chain || chain_read_granted(h->chain, &h->id, &dnets, &count) < 0)
-		return; /* from within chain_new(), or not readable now */
+	if (!h->chain)
+		return; /* from within chain_new() */
+	if (chain_read_granted(h->chain, &h->id, &dnets, &count) == 0)
+		know_dnets(h, dnets, count);
 	engine_tick(h->engine, clock_boottime_ns()); /* goodbyes go out with the time of now */
-	for (size_t i = 0; i < count; i++)
-		take_dnet(h, &dnets[i]);
-	drop_ungranted(h, dnets, count);
-	free(dnets);
+	for (size_t i = 0; i < h->known_count; i++)
+		take_dnet(h, h->known[i]);
 	pump_wake(h->pump);
 }
 
@@ -383,6 +387,20 @@ static int give_up_rights(const struct helper *h)
 	return r;
 }
 
+/* What was revoked is in the copies (RECORDS 5.2), whatever chain.db says after a restart. */
+static void know_former_dnets(struct helper *h)
+{
+	struct object_id *dnets;
+	size_t count;
+	int r = lastgood_list_copies(h->config->daemon.state_folder, &dnets, &count);
+
+	if (r == 0)
+		know_dnets(h, dnets, count);
+	else
+		log_warn("cannot look for copies of the last known state in %s: %s",
+			 h->config->daemon.state_folder, strerror(-r));
+}
+
 static void serve(struct helper *h, struct daemon *d)
 {
 	const struct chain_config chain = {.path = h->config->chain_db,
@@ -390,6 +408,7 @@ static void serve(struct helper *h, struct daemon *d)
 					   .confirm = (uint32_t)h->config->confirm};
 	char id[OBJECT_ID_TEXT_SIZE];
 
+	know_former_dnets(h);
 	h->chain = chain_new(h->loop, &chain, on_chain, h);
 	on_chain(h);
 	pump_start(h->pump, h->engine, h->kind->intercept, h->decider);
@@ -414,6 +433,11 @@ static void stop(struct helper *h)
 	if (h->decider)
 		h->kind->destroy(h->decider);
 	hub_free(h->hub);
+	for (size_t i = 0; i < h->known_count; i++) {
+		lastgood_done(h->known[i]);
+		free(h->known[i]);
+	}
+	free(h->known);
 	engine_free(h->engine);
 	pump_free(h->pump);
 	udp_close(&h->v4);

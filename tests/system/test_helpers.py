@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -222,6 +224,60 @@ def test_the_manual_has_what_the_daemon_has(kind):
                 assert "*%s*" % name in manual, name
         finally:
             helper.stop(signal.SIGKILL)
+
+
+def keep_copy(helper):
+    """chain.db as it is now, in one file."""
+    old = helper.db + ".old"
+    with sqlite3.connect(helper.db) as source, sqlite3.connect(old) as copy:
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+    return old
+
+
+def put_back(helper, old):
+    for end in ("-wal", "-shm"):
+        if os.path.exists(helper.db + end):
+            os.unlink(helper.db + end)
+    shutil.copy(old, old + ".copy")
+    os.replace(old + ".copy", helper.db)
+
+
+def members(helper):
+    found = helper.tenants()
+    return found[0]["members"] if found else None
+
+
+def stays(helper, count):
+    """Through two looks at chain.db, which is read once a second."""
+    looks = []
+    lib.wait_for(lambda: looks.append(members(helper)) or len(looks) > 50, "looks", 10, 0.05)
+    return set(looks) == {count}
+
+
+def test_what_was_revoked_stays_when_chain_db_is_an_older_one_or_gone(helper):
+    helper.chain("grant", helper.id, helper.dnet)
+    helper.start()
+    lib.wait_for(lambda: members(helper) == 1, "the member is served", 5)
+    old = keep_copy(helper)
+    helper.chain("del", helper.dnet, MEMBER)
+    lib.wait_for(lambda: members(helper) == 0, "the removal is seen", 2)
+    put_back(helper, old)
+    assert stays(helper, 0)
+    helper.stop(signal.SIGKILL)
+    helper.start()
+    assert stays(helper, 0)
+    helper.stop(signal.SIGKILL)
+    os.unlink(helper.db)
+    helper.start()
+    assert stays(helper, 0), "without a chain.db it serves what it knew"
+    put_back(helper, old)
+    helper.chain("height", "101")
+    assert stays(helper, 0)
+    helper.chain("node", helper.dnet, MEMBER, "alice")  # of the removal's sequence
+    assert stays(helper, 0)
+    helper.chain("node", helper.dnet, MEMBER, "alice")  # of a higher one
+    lib.wait_for(lambda: members(helper) == 1, "the owner's new record counts", 5)
 
 
 def test_usage_survives_a_restart():

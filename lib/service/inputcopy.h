@@ -1,5 +1,5 @@
-#ifndef NODE_INPUTCOPY_H
-#define NODE_INPUTCOPY_H
+#ifndef SERVICE_INPUTCOPY_H
+#define SERVICE_INPUTCOPY_H
 
 /* The input of netmap_build() as JSON and back: the copy that a node starts from when chain.db
  * cannot be read. */

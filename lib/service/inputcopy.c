@@ -1,4 +1,4 @@
-#include "node/inputcopy.h"
+#include "service/inputcopy.h"
 
 #include "os/base.h"
 #include "service/chain.h"
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORMAT = 1, RECORD_TEXT_SIZE = 2 * (RECORD_HEADER_LEN + RECORD_BODY_MAX) + 1 };
+enum { FORMAT = 2, RECORD_TEXT_SIZE = 2 * (RECORD_HEADER_LEN + RECORD_BODY_MAX) + 1 };
 
 static json_t *row_to_json(const struct record_row *row)
 {
@@ -31,11 +31,13 @@ static json_t *row_to_json(const struct record_row *row)
 static json_t *revocation_to_json(const struct netmap_revocation *r)
 {
 	char subject[2 * RECORD_KEY_MAX + 1], object[2 * OBJECT_ID_LEN + 1];
+	char txid[2 * HASH_LEN + 1];
 	hex_format(r->subject, r->subject_len, subject);
 	hex_format(r->object.bytes, OBJECT_ID_LEN, object);
-	return json_pack("{s:s, s:i, s:s, s:I, s:I}", "object", object, "type", (int)r->type,
+	hex_format(r->txid.bytes, HASH_LEN, txid);
+	return json_pack("{s:s, s:i, s:s, s:I, s:I, s:s}", "object", object, "type", (int)r->type,
 			 "subject", subject, "sequence", (json_int_t)r->sequence, "position",
-			 (json_int_t)r->position);
+			 (json_int_t)r->position, "txid", txid);
 }
 
 json_t *input_to_json(const struct netmap_input *input)
@@ -108,10 +110,12 @@ static bool revocation_from_json(const json_t *json, struct netmap_revocation *r
 	struct netmap_revocation r = {0};
 	uint32_t type;
 	const char *subject = json_string_value(json_object_get(json, "subject"));
+	const char *txid = json_string_value(json_object_get(json, "txid"));
 	if (!get_id(json, "object", &r.object) || !get_u32(json, "type", &type) || type > 255 ||
 	    !record_is_revocation((uint8_t)type) || !subject ||
 	    !hex_parse_any(subject, r.subject, sizeof(r.subject), &r.subject_len) ||
-	    !get_u32(json, "sequence", &r.sequence) || !get_u32(json, "position", &r.position))
+	    !get_u32(json, "sequence", &r.sequence) || !get_u32(json, "position", &r.position) ||
+	    !txid || !hex_parse(txid, r.txid.bytes, HASH_LEN))
 		return false;
 	r.type = (uint8_t)type;
 	*ret = r;

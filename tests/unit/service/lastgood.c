@@ -1,11 +1,14 @@
 #include "fixture/test.h"
 
-#include "node/inputcopy.h"
-#include "node/lastgood.h"
+#include "fixture/temp.h"
 #include "os/base.h"
+#include "os/file.h"
 #include "service/chain.h"
+#include "service/inputcopy.h"
+#include "service/lastgood.h"
 #include "wire/record.h"
 
+#include <errno.h>
 #include <string.h>
 
 static struct object_id dnet = {{1, 2, 3}};
@@ -31,6 +34,7 @@ static struct netmap_input reading(uint32_t height, unsigned first, unsigned cou
 		revocations[i].subject[0] = 2;
 		revocations[i].sequence = first + i;
 		revocations[i].position = UINT32_MAX;
+		revocations[i].txid.bytes[0] = (uint8_t)(first + i);
 	}
 	return (struct netmap_input){.id = dnet,
 				     .rows = rows,
@@ -41,17 +45,20 @@ static struct netmap_input reading(uint32_t height, unsigned first, unsigned cou
 				     .confirm = 3};
 }
 
-static void a_newer_reading_replaces_the_one_before(void **state)
+static void what_was_revoked_stays_when_a_newer_reading_does_not_know_it(void **state)
 {
 	struct lastgood l;
-	struct netmap_input a = reading(10, 0, 2), b = reading(10, 5, 1);
+	struct netmap_input a = reading(10, 0, 2), b = reading(10, 5, 1), c = reading(11, 0, 0);
 	(void)state;
-	lastgood_init(&l, &dnet);
+	lastgood_init(&l, &dnet, "");
 	lastgood_take(&l, &a);
 	assert_int_equal(l.input.revocation_count, 2);
 	lastgood_take(&l, &b);
 	assert_int_equal(l.input.tip_height, 10);
-	assert_int_equal(l.input.revocation_count, 1);
+	assert_int_equal(l.input.revocation_count, 3);
+	lastgood_take(&l, &c);
+	assert_int_equal(l.input.tip_height, 11);
+	assert_int_equal(l.input.revocation_count, 3);
 	assert_int_equal(l.behind, 0);
 	lastgood_done(&l);
 }
@@ -61,7 +68,7 @@ static void a_chain_db_that_is_behind_adds_revocations_only(void **state)
 	struct lastgood l;
 	struct netmap_input a = reading(10, 0, 2), b = reading(9, 1, 3), c = reading(10, 7, 1);
 	(void)state;
-	lastgood_init(&l, &dnet);
+	lastgood_init(&l, &dnet, "");
 	lastgood_take(&l, &a);
 	lastgood_take(&l, &b);
 	assert_int_equal(l.behind, 9);
@@ -70,8 +77,59 @@ static void a_chain_db_that_is_behind_adds_revocations_only(void **state)
 	assert_int_equal(l.input.revocation_count, 4); /* 0, 1, and 2, 3 once each */
 	lastgood_take(&l, &c);
 	assert_int_equal(l.behind, 0);
-	assert_int_equal(l.input.revocation_count, 1);
+	assert_int_equal(l.input.revocation_count, 5);
 	lastgood_done(&l);
+}
+
+/* RECORDS 5.3: by another transaction of the same sequence: hidden; by the revoking one itself, and
+ * behind the revocation: not. */
+static void the_position_of_a_revocation_is_what_the_newer_reading_says(void **state)
+{
+	struct lastgood l;
+	struct netmap_input a = reading(10, 0, 1), b = reading(11, 0, 1), c = reading(11, 1, 1);
+	(void)state;
+	lastgood_init(&l, &dnet, "");
+	lastgood_take(&l, &a);
+	((struct netmap_revocation *)b.revocations)[0].position = 3;
+	lastgood_take(&l, &b);
+	assert_int_equal(l.input.revocation_count, 1);
+	assert_int_equal(l.input.revocations[0].position, 3);
+	lastgood_take(&l, &c);
+	assert_int_equal(l.input.revocation_count, 2);
+	assert_int_equal(l.input.revocations[1].sequence, 0);
+	assert_int_equal(l.input.revocations[1].position, UINT32_MAX);
+	lastgood_done(&l);
+}
+
+static void copies_are_listed_by_their_names(void **state)
+{
+	struct temp folder;
+	struct netmap_input a = reading(10, 0, 2), back;
+	struct object_id *ids, other = {{9}};
+	size_t count;
+	char path[256];
+	(void)state;
+	temp_make(&folder);
+	temp_file(&folder, "copy-00.json", path);
+	assert_int_equal(file_replace(path, "x", 1, 0600), 0);
+	temp_file(&folder, "copy-0g00000000000000000000000000000000000000.json", path);
+	assert_int_equal(file_replace(path, "x", 1, 0600), 0);
+	assert_int_equal(lastgood_list_copies(folder.path, &ids, &count), 0);
+	assert_int_equal(count, 0);
+	free(ids);
+	assert_int_equal(lastgood_save_copy(folder.path, &a), 0);
+	assert_int_equal(lastgood_list_copies(folder.path, &ids, &count), 0);
+	assert_int_equal(count, 1);
+	assert_true(object_id_equal(&ids[0], &dnet));
+	free(ids);
+	assert_int_equal(lastgood_load_copy(folder.path, &other, &back), -ENOENT);
+	assert_int_equal(lastgood_load_copy(folder.path, &dnet, &back), 0);
+	assert_int_equal(back.revocation_count, 2);
+	input_free(&back);
+	lastgood_remove_copy(folder.path, &dnet);
+	assert_int_equal(lastgood_load_copy(folder.path, &dnet, &back), -ENOENT);
+	input_free(&a);
+	temp_remove(&folder);
 }
 
 static void a_copy_reads_back_as_it_was_written(void **state)
@@ -103,7 +161,7 @@ static void a_copy_with_anything_wrong_is_refused(void **state)
 	static const struct {
 		const char *in, *name, *value; /* value as JSON; NULL removes it */
 	} table[] = {
-		{NULL, "format", "2"},
+		{NULL, "format", "1"},
 		{NULL, "dnet", "\"00\""},
 		{NULL, "height", "-1"},
 		{NULL, "height", "4294967296"},
@@ -120,6 +178,8 @@ static void a_copy_with_anything_wrong_is_refused(void **state)
 		{"revocations", "type", "273"},
 		{"revocations", "subject", "\"0\""},
 		{"revocations", "sequence", "1.5"},
+		{"revocations", "txid", NULL},
+		{"revocations", "txid", "\"00\""},
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
@@ -141,8 +201,10 @@ static void a_copy_with_anything_wrong_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_newer_reading_replaces_the_one_before),
+		cmocka_unit_test(what_was_revoked_stays_when_a_newer_reading_does_not_know_it),
 		cmocka_unit_test(a_chain_db_that_is_behind_adds_revocations_only),
+		cmocka_unit_test(the_position_of_a_revocation_is_what_the_newer_reading_says),
+		cmocka_unit_test(copies_are_listed_by_their_names),
 		cmocka_unit_test(a_copy_reads_back_as_it_was_written),
 		cmocka_unit_test(a_copy_with_anything_wrong_is_refused),
 	};
