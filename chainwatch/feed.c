@@ -28,9 +28,11 @@ static const struct topic {
 };
 
 struct feed {
-	void *context;		 /* owned */
-	void *socket;		 /* owned */
-	struct loop_fd *watch;	 /* owned */
+	void *context;		       /* owned */
+	void *socket;		       /* owned */
+	void *monitor;		       /* owned; events of the socket's connections */
+	struct loop_fd *watch;	       /* owned */
+	struct loop_fd *watch_monitor; /* owned */
 	struct loop_task *again; /* owned; ZMQ_FD is edge-triggered: looks after our own calls */
 	feed_cb cb;
 	void *arg;
@@ -118,14 +120,41 @@ static void drain(struct feed *feed)
 		feed->cb(feed->arg);
 }
 
+/* A publisher went away: until one tells of transactions again, the mempool is polled. */
+static void drain_monitor(struct feed *feed)
+{
+	size_t size = sizeof(int);
+	bool any = false;
+	zmq_msg_t part;
+	int events = 0;
+
+	/* the only event asked for is that of a lost connection: what it says does not matter */
+	while (zmq_getsockopt(feed->monitor, ZMQ_EVENTS, &events, &size) == 0 &&
+	       (events & ZMQ_POLLIN)) {
+		zmq_msg_init(&part);
+		any |= zmq_msg_recv(&part, feed->monitor, ZMQ_DONTWAIT) >= 0;
+		zmq_msg_close(&part);
+	}
+	if (!any)
+		return;
+	feed->tells_transactions = false;
+	feed->cb(feed->arg);
+}
+
 static void on_readable(void *arg, int fd, unsigned events)
 {
 	drain(arg);
 }
 
+static void on_monitor(void *arg, int fd, unsigned events)
+{
+	drain_monitor(arg);
+}
+
 static void on_again(void *arg)
 {
 	drain(arg);
+	drain_monitor(arg);
 }
 
 static bool set_up_socket(struct feed *feed)
@@ -145,6 +174,32 @@ static bool set_up_socket(struct feed *feed)
 	return true;
 }
 
+static bool set_up_monitor(struct feed *feed)
+{
+	static const char address[] = "inproc://monitor";
+	int zero = 0;
+
+	if (zmq_socket_monitor(feed->socket, address, ZMQ_EVENT_DISCONNECTED) != 0)
+		return false;
+	feed->monitor = zmq_socket(feed->context, ZMQ_PAIR);
+	return feed->monitor &&
+	       zmq_setsockopt(feed->monitor, ZMQ_LINGER, &zero, sizeof(zero)) == 0 &&
+	       zmq_connect(feed->monitor, address) == 0;
+}
+
+/* Wakes up when ZMQ has something for the socket. 0 or a negative errno. */
+static int watch_socket(struct loop *loop, void *socket, loop_fd_cb cb, struct feed *feed,
+			struct loop_fd **ret_watch)
+{
+	size_t size = sizeof(int);
+	int fd = -1;
+
+	if (zmq_getsockopt(socket, ZMQ_FD, &fd, &size) != 0)
+		return -ENOMEM;
+	*ret_watch = loop_fd_new(loop, fd, LOOP_READ, cb, feed);
+	return *ret_watch ? 0 : -errno;
+}
+
 static int connect_all(struct feed *feed, char *const *endpoints, size_t count, size_t *ret_bad)
 {
 	for (size_t i = 0; i < count; i++)
@@ -159,27 +214,23 @@ int feed_new(struct loop *loop, char *const *endpoints, size_t count, feed_cb cb
 	     struct feed **ret_feed, size_t *ret_bad)
 {
 	struct feed *feed = xcalloc(1, sizeof(*feed));
-	size_t size = sizeof(int);
-	int fd = -1, result = -ENOMEM;
+	int result = -ENOMEM;
 
 	feed->cb = cb;
 	feed->arg = arg;
 	feed->context = zmq_ctx_new();
 	feed->socket = feed->context ? zmq_socket(feed->context, ZMQ_SUB) : NULL;
-	if (feed->socket && set_up_socket(feed))
+	if (feed->socket && set_up_socket(feed) && set_up_monitor(feed))
 		result = connect_all(feed, endpoints, count, ret_bad);
-	if (!result && zmq_getsockopt(feed->socket, ZMQ_FD, &fd, &size) != 0)
-		result = -ENOMEM;
-	if (!result) {
-		feed->watch = loop_fd_new(loop, fd, LOOP_READ, on_readable, feed);
-		feed->again = loop_task_new(loop, on_again, feed);
-		if (!feed->watch)
-			result = -errno;
-	}
+	if (!result)
+		result = watch_socket(loop, feed->socket, on_readable, feed, &feed->watch);
+	if (!result)
+		result = watch_socket(loop, feed->monitor, on_monitor, feed, &feed->watch_monitor);
 	if (result) {
 		feed_free(feed);
 		return result;
 	}
+	feed->again = loop_task_new(loop, on_again, feed);
 	loop_task_schedule(feed->again);
 	*ret_feed = feed;
 	return 0;
@@ -191,8 +242,12 @@ void feed_free(struct feed *feed)
 		return;
 	if (feed->watch)
 		loop_fd_free(feed->watch);
+	if (feed->watch_monitor)
+		loop_fd_free(feed->watch_monitor);
 	if (feed->again)
 		loop_task_free(feed->again);
+	if (feed->monitor)
+		zmq_close(feed->monitor);
 	if (feed->socket)
 		zmq_close(feed->socket);
 	if (feed->context)

@@ -11,7 +11,7 @@
 struct feed;
 struct loop;
 
-/* Anything came. */
+/* Anything came, or a publisher went away. */
 typedef void (*feed_cb)(void *arg);
 
 /* Connects to all endpoints ("tcp://127.0.0.1:28332") in the background and for ever. 0, -EINVAL
@@ -20,7 +20,8 @@ int feed_new(struct loop *loop, char *const *endpoints, size_t count, feed_cb cb
 	     struct feed **ret_feed, size_t *ret_bad);
 void feed_free(struct feed *feed);
 
-/* Whether the publisher tells of transactions too: else the mempool has to be polled. */
+/* Whether the publisher is there and tells of transactions too: else the mempool has to be polled.
+ * A publisher that went away does not, until one has told of a transaction again. */
 bool feed_tells_transactions(const struct feed *feed);
 
 struct feed_counts {
