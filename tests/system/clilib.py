@@ -32,7 +32,7 @@ class Tool:
         self.conf = os.path.join(self.folder, "dnet.conf")
         with open(self.keyfile, "w") as f:
             f.write("correct horse\n")
-        self.options = {"chain": "litecoin-regtest", "rpc-url": node.url(), "rpc-user": node.user,
+        self.options = {"chain": node.chain, "rpc-url": node.url(), "rpc-user": node.user,
                         "rpc-password": node.password, "chain-db": watch.db,
                         "chainwatch": watch.socket, "keyfile": self.keyfile,
                         "keystore": os.path.join(self.folder, "keystore"), **options}

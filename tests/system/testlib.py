@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 LITECOIND = "/usr/lib/litecoin/litecoind"
@@ -107,9 +108,12 @@ class RpcError(Exception):
 
 
 class Litecoind:
-    """litecoind -regtest; mweb off, so that blocks are as Bitcoin's."""
+    """litecoind -regtest; with mweb off, blocks are as Bitcoin's."""
 
-    def __init__(self, folder, extra=(), network="regtest"):
+    name, chain = "litecoind", "litecoin-regtest"
+
+    def __init__(self, folder, extra=(), network="regtest", mweb=False):
+        self.mweb = mweb
         self.folder = folder
         self.network = network
         self.port, self.p2p = free_port(), free_port()
@@ -119,13 +123,16 @@ class Litecoind:
         self.connection = None
         os.makedirs(folder, exist_ok=True)
 
+    def program(self):
+        return LITECOIND
+
     def start(self, wait=True):
-        argv = [LITECOIND, "-datadir=" + self.folder, "-server", "-printtoconsole=0", "-txindex=1",
+        argv = [self.program(), "-datadir=" + self.folder, "-server", "-printtoconsole=0", "-txindex=1",
                 "-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1", "-rpcport=%d" % self.port,
                 "-bind=127.0.0.1:%d" % self.p2p, "-listen=1", "-listenonion=0", "-discover=0",
                 "-dnsseed=0", "-fallbackfee=0.0002", "-dbcache=16", "-maxconnections=8"]
         if self.network == "regtest":
-            argv += ["-regtest", "-vbparams=mweb:-2:0"]
+            argv += ["-regtest"] + self.regtest_options()
         elif self.network == "test":
             argv += ["-testnet", "-connect=0"]
         else:
@@ -134,12 +141,15 @@ class Litecoind:
             argv += ["-rpcuser=" + self.user, "-rpcpassword=" + self.password]
         self.process = Process(argv + self.extra, os.path.join(self.folder, "out"))
         if wait:
-            wait_for(self.ready, "litecoind answers")
+            wait_for(self.ready, self.name + " answers")
         return self
+
+    def regtest_options(self):
+        return [] if self.mweb else ["-vbparams=mweb:-2:0"]
 
     def ready(self):
         if not self.process.alive():
-            raise AssertionError("litecoind ended: " + self.process.log())
+            raise AssertionError(self.name + " ended: " + self.process.log())
         try:
             self.call("getblockcount")
             return True
@@ -164,14 +174,24 @@ class Litecoind:
         with open(self.cookie_file) as f:
             return f.read()
 
+    def has_zmq(self):
+        """Asks the node: an option alone says nothing, Debian's litecoind accepts it and is silent."""
+        try:
+            return bool(self.getzmqnotifications())
+        except RpcError:
+            return False
+
     def post(self, body):
+        return self.post_to("", body)
+
+    def post_to(self, path, body):
         headers = {"Authorization": "Basic " + base64.b64encode(
             self.credentials().encode()).decode()}
         for attempt in (0, 1):
             try:
                 if self.connection is None:
                     self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-                self.connection.request("POST", "/", json.dumps(body), headers)
+                self.connection.request("POST", "/" + path, json.dumps(body), headers)
                 return json.loads(self.connection.getresponse().read())
             except (OSError, http.client.HTTPException):
                 self.connection = None
@@ -199,6 +219,99 @@ class Litecoind:
 
     def mine(self, count=1):
         return self.generatetoaddress(count, self.getnewaddress())
+
+
+class Bitcoind(Litecoind):
+    """bitcoind -regtest, of Core or Knots, with its ZMQ where it has one."""
+
+    name, chain = "bitcoind", "bitcoin-regtest"
+
+    def __init__(self, *args, **named):
+        super().__init__(*args, **named)
+        self.zmq = "tcp://127.0.0.1:%d" % free_port()
+
+    def program(self):
+        return bitcoind()
+
+    def regtest_options(self):
+        return ["-fixedseeds=0", "-addresstype=bech32", "-changetype=bech32"] + [
+            "-zmqpub%s=%s" % (topic, self.zmq)
+            for topic in ("hashblock", "rawblock", "hashtx", "rawtx", "sequence")]
+
+
+class ZmqShim:
+    """ZMQ as a node of Core's kind has it, made from the RPC of one that has none."""
+
+    def __init__(self, node):
+        import zmq
+        self.zmq = zmq
+        # a connection of its own: it lives in another thread
+        self.node = Litecoind(node.folder)
+        self.node.port = node.port
+        node.zmq = self.endpoint = "tcp://127.0.0.1:%d" % free_port()
+        self.thread = None
+        self.start()
+
+    def start(self):
+        self.context = self.zmq.Context()
+        self.socket = self.context.socket(self.zmq.PUB)
+        self.socket.bind(self.endpoint)
+        self.counters = {}
+        self.ending = threading.Event()
+        self.tip = self.node.getbestblockhash()
+        self.mempool = set(self.node.getrawmempool())
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def stop(self):
+        if self.thread:
+            self.ending.set()
+            self.thread.join()
+            self.thread = None
+            self.socket.close(0)
+            self.context.term()
+            self.node.stop()
+
+    def send(self, topic, body):
+        counter = self.counters.get(topic, 0)
+        self.counters[topic] = counter + 1
+        self.socket.send_multipart([topic.encode(), body, struct.pack("<I", counter)])
+
+    def blocks(self, tip):
+        """From the tip of before to the new one: undone blocks, then those that came."""
+        gone, come = self.tip, []
+        header = self.node.getblockheader
+        while header(gone)["confirmations"] < 0:
+            self.send("sequence", bytes.fromhex(gone) + b"D")
+            gone = header(gone)["previousblockhash"]
+        while tip != gone and header(tip)["height"] > header(gone)["height"]:
+            come.append(tip)
+            tip = header(tip)["previousblockhash"]
+        for ident in reversed(come):
+            self.send("sequence", bytes.fromhex(ident) + b"C")
+            self.send("hashblock", bytes.fromhex(ident))
+            self.send("rawblock", bytes.fromhex(self.node.getblock(ident, 0)))
+
+    def run(self):
+        while not self.ending.wait(0.02):
+            try:
+                tip, mempool = self.node.getbestblockhash(), set(self.node.getrawmempool())
+                if tip != self.tip:
+                    self.blocks(tip)
+                for change, txids in (("A", mempool - self.mempool), ("R", self.mempool - mempool)):
+                    for txid in txids:
+                        self.send("sequence", bytes.fromhex(txid) + change.encode() + bytes(8))
+                self.tip, self.mempool = tip, mempool
+            except (OSError, RpcError, ValueError, http.client.HTTPException):
+                continue  # it moved meanwhile, or is away: again
+
+
+def bitcoind():
+    """The bitcoind to test with; None without one. contrib/knots makes one."""
+    named = os.environ.get("DNET_BITCOIND")
+    if named and not os.access(named, os.X_OK):
+        raise AssertionError("DNET_BITCOIND is %s, which is no program" % named)
+    return named or shutil.which("bitcoind")
 
 
 # Records and their transactions.
@@ -354,7 +467,8 @@ class Chainwatch:
         self.node = node
         self.db = os.path.join(folder, "db", "chain.db")
         self.socket = os.path.join(folder, "cw.sock")
-        self.options = {"chain": "litecoin-regtest", "state": os.path.join(folder, "state"),
+        self.options = {"chain": node.chain if node else "litecoin-regtest",
+                        "state": os.path.join(folder, "state"),
                         "db": self.db, "control": self.socket, "log-level": "debug"}
         if node is not None:
             self.options.update({"rpc-url": node.url()})
