@@ -6,7 +6,8 @@ chaindb.py FILE dnet NAME [IPV4/BITS]         prints its id
 chaindb.py FILE ovc NAME KEY | ovr NAME KEY   prints its id
 chaindb.py FILE node DNET KEY NAME [IPV4]     adds or changes a node
 chaindb.py FILE del DNET KEY                  revokes it, as seen in the mempool
-chaindb.py FILE link DNET HELPER | grant HELPER DNET | endpoint HELPER IPV4 PORT
+chaindb.py FILE grant HELPER DNET [EXPIRY [KBIT/S [MIB]]]
+chaindb.py FILE link DNET HELPER | endpoint HELPER IPV4 PORT
 chaindb.py FILE close OBJECT
 chaindb.py FILE height N
 """
@@ -166,9 +167,9 @@ def cmd_link(chain, dnet, helper):
     chain.add("link", dnet, (helper.split("1")[0], helper, 10, 1), subject, record(0x12, subject + bytes([10, 1])))
 
 
-def cmd_grant(chain, helper, dnet):
-    raw = id_raw(dnet)[1]
-    chain.add("grant_", helper, (dnet, 0, 0, 0), raw, record(0x22, raw + bytes(12)))
+def cmd_grant(chain, helper, dnet, expiry=0, rate=0, volume=0):
+    raw, limits = id_raw(dnet)[1], (int(expiry), int(rate), int(volume))
+    chain.add("grant_", helper, (dnet, *limits), raw, record(0x22, raw + b"".join(n.to_bytes(4, "little") for n in limits)))
 
 
 def cmd_endpoint(chain, helper, host, port):

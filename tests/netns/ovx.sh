@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Two members that reach only s, where ovcd and ovrd run: relayed, the daemons killed and back, a grant that ends by height.
+#
+#   a ── 198.51.100.1 ═════ 198.51.100.2 ── s ── 203.0.113.2 ═════ 203.0.113.1 ── b
+#                                 (forwards nothing)
+#
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+need_root
+
+helper()
+{
+	local kind=$1
+
+	ip netns exec "$id-s" "$build/${kind}d" -c /dev/null --state "$dir/$kind" --control "$dir/$kind.sock" --chain-db "$dir/chain/chain.db" \
+		--chainwatch "" --id "$2" --port "$3" --confirm 1 >>"$dir/$kind.log" 2>&1 &
+	pid=$!
+	pids+=("$pid")
+	within 5 call "$kind" status || die "${kind}d does not start"
+}
+
+key_of()
+{
+	"$build/$1d" -c /dev/null --state "$dir/$1" --show-key || die "no key of $1"
+}
+
+pings()
+{
+	in_ns a ping -c1 -W1 10.77.0.2 && in_ns b ping -c1 -W1 10.77.0.1
+}
+
+tenant()
+{
+	is "$1" status '{}' ".tenants[0] | $2"
+}
+
+killed()
+{
+	kill -9 "$1"
+	wait "$1" 2>/dev/null
+}
+
+netns a
+netns b
+netns s
+veth a 198.51.100.1/24 s 198.51.100.2/24
+ip -n "$id-s" link set eth0 name eth1
+veth b 203.0.113.1/24 s 203.0.113.2/24
+in_ns s sysctl -qw net.ipv4.ip_forward=0
+ip -n "$id-a" route add default via 198.51.100.2
+ip -n "$id-b" route add default via 203.0.113.2
+
+chain init
+dnet=$(chain dnet office 10.77.0.0/24)
+ovc=$(chain ovc meet "$(key_of ovc)")
+ovr=$(chain ovr relay "$(key_of ovr)")
+for helper in "$ovc" "$ovr"; do
+	chain link "$dnet" "$helper"
+done
+chain endpoint "$ovc" 198.51.100.2 4242
+chain endpoint "$ovr" 198.51.100.2 4243
+chain grant "$ovc" "$dnet"
+chain grant "$ovr" "$dnet" 150 0 100
+helper ovc "$ovc" 4242
+pid_ovc=$pid
+helper ovr "$ovr" 4243
+pid_ovr=$pid
+start a
+chain node "$dnet" "$(call a id "{\"dnet\": \"$dnet\"}" | jq -r .key)" alice 10.77.0.1
+start b
+chain node "$dnet" "$(call b id "{\"dnet\": \"$dnet\"}" | jq -r .key)" bob 10.77.0.2
+chain height 110
+for who in a b; do
+	call $who join "{\"id\": \"$dnet\"}" >/dev/null || die "join of $who"
+done
+within 15 pings || die "no ping: $(call a peers) $(call ovr status) $(call ovr counters)"
+is a peers '{}' '.[0].path == "relay"' >/dev/null || die "not relayed: $(call a peers)"
+within 15 tenant ovc '.registered == 2' || die "not registered: $(call ovc status)"
+tenant ovr '.lanes == 1 and .forwarded_bytes > 0 and .members == 2' >/dev/null || die "$(call ovr status)"
+[ "$(key_of ovr)" = "$(call ovr status | jq -r .key)" ] || die "--show-key of a running ovrd"
+ok "two members that reach only the helpers: registered and relayed; --show-key beside the running daemon"
+
+killed "$pid_ovc"
+helper ovc "$ovc" 4242
+within 20 tenant ovc '.registered == 2' || die "not registered again: $(call ovc status)"
+ok "ovcd killed: the members register again by themselves"
+
+# Usage is written every 5 s.
+within 10 jq -e '.[] > 0' "$dir/ovr/usage.json" || die "usage is not kept"
+before=$(jq '.[]' "$dir/ovr/usage.json")
+killed "$pid_ovr"
+helper ovr "$ovr" 4243
+within 2 tenant ovr ".forwarded_bytes >= $before" || die "usage is lost: $(call ovr status)"
+within 20 pings || die "no ping after ovrd was killed: $(call a peers) $(call ovr counters)"
+ok "ovrd killed: what was used is still known, and the members come back to it"
+
+# RECORDS 5.4: not expired is expiry height not below the tip height.
+chain height 150
+within 3 is ovr status '{}' '.chain.height == 150' || die "the height is not seen"
+tenant ovr '.grant_expiry == 150' >/dev/null || die "the grant ended too early: $(call ovr status)"
+pings >/dev/null || die "it does not forward any more: $(call ovr status)"
+chain height 151
+within 3 is ovr status '{}' '.tenants == []' || die "the grant did not end: $(call ovr status)"
+! pings >/dev/null 2>&1 || die "it still forwards"
+tenant ovc '.members == 2' >/dev/null || die "the other grant ended too"
+ok "a grant is good at its last height, and ends with the next block"
