@@ -71,6 +71,16 @@ paths() {
 	done < <(documents "$1")
 }
 
+# A line of a list that lost its list: make takes it as a command of the rule before.
+lists() {
+	local file said
+	while read -r file; do
+		said=$(awk '/^\t/ && !goes_on && !recipe { print FILENAME ":" FNR ": belongs to no list:" $0 }
+			{ if (!goes_on && !/^\t/ && !/^$/) recipe = /^[^=]*:([^=]|$)/; goes_on = /\\$/ }' "$1/$file")
+		[ -z "$said" ] || complain "$said"
+	done < <(cd "$1" && find . -name Makefile.inc -o -name Makefile.am | sed 's|^\./||')
+}
+
 # A definition and a test are found where they are, a call and a comment are not enough.
 self_test() {
 	local tree
@@ -91,6 +101,8 @@ self_test() {
 	check_tree "$tree" paths any.md 'See lib/a.c, `tests/*.sh` and (doc/any.md).' 0
 	check_tree "$tree" paths any.md 'See `tests/none/`.' 1
 	check_tree "$tree" paths any.md 'See doc/none.md for more.' 1
+	check_tree "$tree" lists Makefile.inc "$(printf 'a = \\\n\tb \\\n\tc\nx: y\n\tmake it')" 0
+	check_tree "$tree" lists Makefile.inc "$(printf 'x: y\n\tmake it\na = \\\n\tb\n\tc')" 1
 	rm -rf "$tree"
 }
 
@@ -107,6 +119,7 @@ self_test
 functions "$root"
 threats "$root"
 paths "$root"
+lists "$root"
 [ -s "$root/doc/architecture.md" ] || complain "doc/architecture.md is missing"
 [ -s "$root/doc/threat-model.md" ] || complain "doc/threat-model.md is missing"
 finish
