@@ -248,8 +248,14 @@ fields = (
     ("responder_keepalive", data(key_r, index_i, 0, b"")),
 )
 
-with open("handshake.txt", "w", encoding="ascii") as f:
-    f.write("# Made by make_handshake.py from doc/protocol.md: one handshake in the realm of a dnet, with a cookie in between, and\n")
-    f.write("# the first data message of each side. Integers are little-endian.\n")
-    for name, value in fields:
-        f.write(f"{name} {value.hex()}\n")
+
+def main():
+    with open("handshake.txt", "w", encoding="ascii") as f:
+        f.write("# Made by make_handshake.py from doc/protocol.md: one handshake in the realm of a dnet, with a cookie in between, and\n")
+        f.write("# the first data message of each side. Integers are little-endian.\n")
+        for name, value in fields:
+            f.write(f"{name} {value.hex()}\n")
+
+
+if __name__ == "__main__":
+    main()

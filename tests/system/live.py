@@ -1,0 +1,95 @@
+"""A real dnetd in a network namespace, and the outside of it in another, for tests in Python."""
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import testlib as lib
+
+SOURCE = os.environ.get("top_srcdir", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
+
+
+def run(*argv):
+    done = subprocess.run(argv, capture_output=True, text=True)
+    if done.returncode:
+        raise AssertionError("%s: %s" % (" ".join(argv), done.stderr))
+    return done.stdout
+
+
+def need_namespaces():
+    if os.getuid() or not os.path.exists("/dev/net/tun"):
+        print("SKIP: needs root and /dev/net/tun")
+        sys.exit(77)
+    name = "da%d-try" % os.getpid()
+    if subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode:
+        print("SKIP: cannot make network namespaces")
+        sys.exit(77)
+    run("ip", "netns", "del", name)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was made is taken down
+
+
+class Namespace:
+    def __init__(self, name):
+        self.name = "da%d-%s" % (os.getpid(), name)
+        run("ip", "netns", "add", self.name)
+        self.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
+        self.run("ip", "link", "set", "lo", "up")
+
+    def run(self, *argv):
+        return run("ip", "netns", "exec", self.name, *argv)
+
+    def socket(self, *args):
+        """A socket of this process that lives in there."""
+        with open("/proc/self/ns/net") as here, open("/run/netns/" + self.name) as there:
+            assert LIBC.setns(there.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+            try:
+                return socket.socket(*args)
+            finally:
+                assert LIBC.setns(here.fileno(), CLONE_NEWNET) == 0
+
+    def remove(self):
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
+
+
+class Chain:
+    """chain.db by tests/netns/chaindb.py."""
+
+    def __init__(self, folder):
+        self.path = os.path.join(folder, "chain.db")
+        self.call("init")
+
+    def call(self, *argv):
+        return run(sys.executable, os.path.join(SOURCE, "tests/netns/chaindb.py"), self.path, *argv).strip()
+
+
+class Dnetd:
+    def __init__(self, folder, namespace, chain, *options):
+        self.socket = os.path.join(folder, "dnetd.sock")
+        argv = ["ip", "netns", "exec", namespace.name, lib.program("dnetd"), "--state", os.path.join(folder, "state"),
+                "--control", self.socket, "--chain-db", chain.path, "--chainwatch", "", *options]
+        self.process = lib.Process(argv, os.path.join(folder, "dnetd.log"))
+        lib.wait_for(lambda: os.path.exists(self.socket), "dnetd serves", 10)
+
+    def call(self, method, **params):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            s.connect(self.socket)
+            s.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
+            with s.makefile() as lines:
+                answer = json.loads(lines.readline())
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def counters(self):
+        return self.call("counters")
+
+    def stop(self):
+        assert self.process.alive(), self.process.log()[-4000:]
+        status = self.process.stop()
+        assert status == 0, (status, self.process.log()[-4000:])

@@ -1,0 +1,152 @@
+"""doc/protocol.md stands alone: a member written from it in Python (spec_protocol) speaks with a real dnetd over real UDP.
+
+    python ── eth0 198.51.100.1 ══════ 198.51.100.2 eth0 ── dnetd, dnet0 10.77.0.1
+"""
+
+import ipaddress
+import os
+import struct
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import pytest  # noqa: E402
+
+import live  # noqa: E402
+import spec_protocol as spec  # noqa: E402
+import spec_records as records  # noqa: E402
+import testlib as lib  # noqa: E402
+
+live.need_namespaces()
+
+
+@pytest.fixture
+def world():
+    made = World()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+class World:
+    def __init__(self):
+        self.folder = lib.Folder()
+        self.namespaces, self.dnetd, self.member = [], None, None
+
+    def start(self):
+        folder = self.folder.__enter__()
+        for name in ("out", "in"):
+            self.namespaces.append(live.Namespace(name))
+        out, inside = self.namespaces
+        live.run("ip", "link", "add", "eth0", "netns", out.name, "type", "veth", "peer", "name", "eth0", "netns",
+                 inside.name)
+        for namespace, address in ((out, "198.51.100.1/24"), (inside, "198.51.100.2/24")):
+            namespace.run("ip", "addr", "add", address, "dev", "eth0")
+            namespace.run("ip", "link", "set", "eth0", "up")
+        self.chain = live.Chain(folder)
+        self.id = self.chain.call("dnet", "office", "10.77.0.0/24")
+        self.raw_id = lib.bech32m_data(self.id)
+        self.dnetd = live.Dnetd(folder, inside, self.chain)
+        self.key = bytes.fromhex(self.dnetd.call("id", dnet=self.id)["key"])
+        secret = os.urandom(32)
+        sock = out.socket(live.socket.AF_INET, live.socket.SOCK_DGRAM)
+        sock.bind(("198.51.100.1", 0))
+        sock.connect(("198.51.100.2", self.dnetd.call("status")["port"]))
+        self.member = spec.Member(sock, secret, self.key, self.raw_id)
+        self.chain.call("node", self.id, self.key.hex(), "real", "10.77.0.1")
+        self.chain.call("node", self.id, self.member.key.hex(), "python", "10.77.0.2")
+        self.chain.call("height", "110")
+        self.dnetd.call("join", id=self.id)
+        lib.wait_for(lambda: self.dnetd.call("status")["dnets"][0].get("peers_total") == 1, "the member is known")
+        self.theirs, self.ours = (records.address_of(self.raw_id, k).packed for k in (self.key, self.member.key))
+
+    def stop(self):
+        try:
+            if self.member:
+                self.member.socket.close()
+            if self.dnetd:
+                self.dnetd.stop()
+        finally:
+            for namespace in self.namespaces:
+                namespace.remove()
+            self.folder.__exit__()
+
+
+def test_a_handshake_and_a_packet_go_through(world):
+    member = world.member
+    member.connect()
+    echo = struct.pack(">HH", 7, 1) + b"written from the document"
+    member.socket.send(member.seal(spec.icmp6(world.ours, world.theirs, 128, 0, echo)))
+    answer = member.until(lambda: next((p for p in member.packets if p[6] == 58 and p[40] == 129), None))
+    assert answer[8:40] == world.theirs + world.ours
+    assert answer[44:] == echo
+    upper = answer[40:]
+    assert spec.checksum(spec.pseudo6(world.theirs, world.ours, upper, 58) + upper) == 0
+    member.packets.clear()
+    member.socket.send(member.seal(spec.icmp4(bytes([10, 77, 0, 2]), bytes([10, 77, 0, 1]), 8, 0, echo)))
+    answer = member.until(lambda: next((p for p in member.packets if p[0] == 0x45 and p[9] == 1), None))
+    assert answer[12:20] == bytes([10, 77, 0, 1, 10, 77, 0, 2]) and answer[20] == 0 and answer[24:] == echo
+
+
+def test_pings_are_answered_and_asked(world):
+    member = world.member
+    member.connect()
+    observed = member.ping()[9:]
+    address, port = member.socket.getsockname()
+    assert observed == b"\4" + ipaddress.ip_address(address).packed + bytes(12) + struct.pack("<H", port)
+    # PROTOCOL 7.2: data received on a new path starts a PING there.
+    ping = member.until(lambda: next((f for f in member.frames if f[0] == spec.PING), None))
+    assert len(ping) == 9
+    member.socket.send(member.seal(bytes([spec.PONG]) + ping[1:] + bytes(19)))
+    lib.wait_for(lambda: member.ping() and [p["state"] for p in world.dnetd.call("peers")] == ["connected"], "connected")
+
+
+def test_a_session_follows_the_next_and_the_first_one_stays_good_for_a_while(world):
+    member = world.member
+    member.connect()
+    member.ping()
+    again = spec.Member(member.socket, member.secret, world.key, world.raw_id)
+    again.connect()
+    again.ping()
+    # Each data message counts in its own session.
+    member.socket.send(member.seal(spec.icmp6(world.ours, world.theirs, 128, 0, struct.pack(">HH", 8, 1))))
+    again.until(lambda: again.packets)
+
+
+def test_the_owner_removes_the_member_and_it_hears_bye(world):
+    member = world.member
+    member.connect()
+    member.ping()
+    world.chain.call("del", world.id, member.key.hex())
+    bye = member.until(lambda: next((f for f in member.frames if f[0] == spec.BYE), None))
+    assert bye == bytes([spec.BYE, 2])
+    # And is a stranger from now on.
+    before = world.dnetd.counters()
+    member.socket.send(member.seal(b""))
+    member.socket.send(member.initiation())
+    lib.wait_for(lambda: world.dnetd.counters()["handshake_not_member"] == before["handshake_not_member"] + 1, "refused")
+    assert world.dnetd.counters()["data_no_session"] == before["data_no_session"] + 1
+    member.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            assert member.open(member.socket.recv(65535)) is not None
+
+
+def test_under_load_it_asks_for_a_cookie_and_takes_it(world):
+    member = world.member
+    member.connect()
+    load = [spec.Initiator(os.urandom(32), world.key, world.raw_id).initiation() for _ in range(8)]
+    for i in range(80):
+        member.socket.send(load[i % 8])
+    second = spec.Member(member.socket, member.secret, world.key, world.raw_id)
+    second.connect()
+    assert second.cookie, "no cookie was asked for"
+    second.ping()
+    counters = world.dnetd.counters()
+    assert counters["cookie_sent"] >= 1 and counters["handshake_response_out"] == 2
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([os.path.abspath(__file__), "-q", "-p", "no:cacheprovider"] + sys.argv[1:]))
