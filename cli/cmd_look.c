@@ -272,6 +272,7 @@ static int run_history(struct cli *cli, const struct args *args)
 /* ---- show ---- */
 
 struct showing {
+	struct prefix ipv4; /* of the DNET_CREATE, once it is in a block */
 	struct cli *cli;
 	struct chaindb_tip tip;
 	struct chaindb_object object;
@@ -347,6 +348,8 @@ static int on_row(void *arg, const struct record_row *row)
 	struct address ipv6;
 	bool revoked;
 
+	if (row->record.type == RECORD_DNET_CREATE)
+		showing->ipv4 = row->record.dnet_create.ipv4;
 	if (!array || row->to_height != UINT32_MAX)
 		return 0;
 	revoked = is_revoked(showing, row);
@@ -397,6 +400,9 @@ static json_t *show_json(struct showing *showing)
 	if (object->kind == OBJECT_DNET) {
 		dnet_prefix_derive(&object->id, &net);
 		json_object_set_new(value, "ipv6", json_string(prefix_format(&net, prefix)));
+		if (showing->ipv4.addr.family != ADDR_NONE)
+			json_object_set_new(value, "ipv4",
+					    json_string(prefix_format(&showing->ipv4, prefix)));
 		json_object_set(value, "nodes", showing->nodes);
 		json_object_set(value, "links", showing->links);
 	} else {
@@ -456,6 +462,7 @@ static void print_object(const struct cli *cli, const json_t *object)
 	static const char *const grant[] = {"dnet", "expires", "rate_kbit", "volume_mib"};
 	const json_t *seal = json_object_get(object, "seal");
 	const char *ipv6 = json_string_value(json_object_get(object, "ipv6"));
+	const char *ipv4 = json_string_value(json_object_get(object, "ipv4"));
 	json_int_t height = json_integer_value(json_object_get(object, "height"));
 	char amount[AMOUNT_TEXT_MAX];
 
@@ -465,6 +472,8 @@ static void print_object(const struct cli *cli, const json_t *object)
 	       json_is_true(json_object_get(object, "closed")) ? "  closed" : "");
 	printf("  id      %s\n  key     %s\n", json_string_value(json_object_get(object, "id")),
 	       json_string_value(json_object_get(object, "key")));
+	if (ipv4)
+		printf("  IPv4    %s\n", ipv4);
 	if (ipv6)
 		printf("  IPv6    %s\n", ipv6);
 	if (height)

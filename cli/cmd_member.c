@@ -415,7 +415,7 @@ static void print_candidates(const struct cli *cli, const json_t *candidates)
 		return;
 	}
 	puts("candidates:");
-	table_init(&table, "", "WAY", "ENDPOINT", "FROM", "RESULT", "RTT", "LAST PING",
+	table_init(&table, " ", "WAY", "ENDPOINT", "FROM", "RESULT", "RTT", "LAST PING",
 		   "LAST ANSWER", NULL);
 	json_array_foreach(candidates, i, value)
 	{

@@ -79,8 +79,10 @@ static int parse_address(struct cli *cli, const char *text, enum addr_family fam
 	if (!text)
 		return 0;
 	if (!address_parse(text, &address) || address.family != family)
-		return cli_error(cli, CLI_USAGE, NULL, "\"%s\" is not an IPv%d address", text,
-				 (int)family);
+		return cli_error(cli, CLI_USAGE,
+				 family == ADDR_V4 ? "for example --ipv4 10.77.0.2"
+						   : "for example --ipv6 fd00:77::2",
+				 "\"%s\" is not an IPv%d address", text, family == ADDR_V4 ? 4 : 6);
 	if (family == ADDR_V6 && address.bytes[0] != 0xfd)
 		return cli_error(cli, CLI_USAGE, "an address of private use begins with fd",
 				 "%s is not inside fd00::/8", text);
@@ -250,8 +252,8 @@ static int change_link(struct cli *cli, const struct args *args, enum record_typ
 	if (r)
 		return r;
 	if (helper.kind == OBJECT_DNET)
-		return cli_error(cli, CLI_USAGE, NULL, "%s is a dnet, not an OVC or OVR",
-				 helper.text);
+		return cli_error(cli, CLI_USAGE, "dnet link DNET OVC|OVR",
+				 "%s is a dnet, not an OVC or OVR", helper.text);
 	record = publish_add(publish, type);
 	record->link.kind = (uint8_t)helper.kind;
 	record->link.id = helper.id;

@@ -69,7 +69,8 @@ static int change_endpoint(struct cli *cli, const struct args *args, enum object
 
 		if (!record || !endpoint_url_parse(args->words[i], &record->endpoint))
 			r = cli_error(cli, CLI_USAGE,
-				      "udp://192.0.2.1:4242, udp://[2001:db8::1]:4242 or "
+				      "a port is 1 to 65535: udp://192.0.2.1:4242, "
+				      "udp://[2001:db8::1]:4242 or "
 				      "udp://relay.example.org:4242",
 				      "\"%s\" is not an endpoint", args->words[i]);
 	}

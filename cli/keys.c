@@ -156,8 +156,8 @@ static int open_failed(struct cli *cli, int r)
 				 "the keystore %s asks for more memory or work than dnet gives",
 				 path);
 	default:
-		return cli_error(cli, CLI_FAILED, NULL, "cannot open the keystore %s: %s", path,
-				 error_text(r));
+		return cli_error(cli, CLI_FAILED, "name the right file with --keystore",
+				 "cannot open the keystore %s: %s", path, error_text(r));
 	}
 }
 

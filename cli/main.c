@@ -90,6 +90,20 @@ int cli_rpc(struct cli *cli)
 	return 0;
 }
 
+static const char *db_next(int r)
+{
+	switch (-r) {
+	case EBUSY:
+		return "somebody else has locked it: try again";
+	case EPROTONOSUPPORT:
+		return "use the dnet that came with that chainwatch";
+	case EACCES:
+		return "let this user read it (its group), or run as another user";
+	default:
+		return "start chainwatch, or name its file: `chain-db` in dnet.conf";
+	}
+}
+
 int cli_db(struct cli *cli)
 {
 	char error[CHAINDB_ERROR_MAX];
@@ -98,10 +112,9 @@ int cli_db(struct cli *cli)
 
 	if (r || cli->db)
 		return r;
-	if (chaindb_open(cli->conf.chain_db, &cli->db, error))
-		return cli_error(cli, CLI_UNREACHABLE,
-				 "start chainwatch, or name its file: `chain-db` in dnet.conf",
-				 "%s", error);
+	r = chaindb_open(cli->conf.chain_db, &cli->db, error);
+	if (r)
+		return cli_error(cli, CLI_UNREACHABLE, db_next(r), "%s", error);
 	if (!chaindb_tip(cli->db, &tip) && strcmp(tip.chain, cli->params->name)) {
 		r = cli_error(cli, CLI_USAGE, "set `chain` or `chain-db` in dnet.conf",
 			      "%s is of chain %s, and the configuration says %s",

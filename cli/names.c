@@ -31,6 +31,11 @@ void names_fill_text(struct cli_object *object)
 	object_id_format(object->kind, &object->id, object->text);
 }
 
+static const char *article(enum object_kind kind)
+{
+	return kind == OBJECT_DNET ? "a" : "an";
+}
+
 struct search {
 	const char *text;
 	enum object_kind kind; /* 0: any */
@@ -111,8 +116,10 @@ int names_resolve(struct cli *cli, enum object_kind kind, const char *text,
 				 "you have several with the label \"%s\"", text);
 	if (object_id_parse(text, &object.kind, &object.id)) {
 		if (kind && object.kind != kind)
-			return cli_error(cli, CLI_USAGE, NULL, "%s is the id of a %s, not of a %s",
-					 text, names_kind(object.kind), names_kind(kind));
+			return cli_error(
+				cli, CLI_USAGE, "dnet list shows the ids and what they are of",
+				"%s is the id of %s %s, not of %s %s", text, article(object.kind),
+				names_kind(object.kind), article(kind), names_kind(kind));
 		names_fill_text(&object);
 		*ret_object = object;
 		return 0;
@@ -127,12 +134,20 @@ int names_resolve(struct cli *cli, enum object_kind kind, const char *text,
 int names_key(struct cli *cli, const char *text, struct node_key *ret_key)
 {
 	int r = cli_id(cli);
+	struct node_key key;
+	bool well_formed;
 
 	if (r)
 		return r;
-	if (hex_parse(text, ret_key->bytes, PUBKEY_LEN) && id_key_valid(cli->id, ret_key))
+	well_formed = hex_parse(text, key.bytes, PUBKEY_LEN) && (key.bytes[0] | 1) == 3;
+	if (well_formed && id_key_valid(cli->id, &key)) {
+		*ret_key = key;
 		return 0;
+	}
 	return cli_error(cli, CLI_USAGE,
-			 "66 hex digits beginning with 02 or 03; `dnet id` on the node prints it",
-			 "\"%s\" is not a node key", text);
+			 "66 hex digits beginning with 02 or 03; `dnet id` on the node prints it, "
+			 "ovcd and ovrd --show-key theirs",
+			 well_formed ? "%s is not a key: no point of the curve"
+				     : "\"%s\" is not a key",
+			 text);
 }

@@ -1,5 +1,6 @@
 #include "cli/publish.h"
 
+#include "cli/checks.h"
 #include "cli/keys.h"
 #include "cli/out.h"
 #include "cli/records.h"
@@ -670,7 +671,10 @@ int publish_run(struct cli *cli, const struct args *args, struct publish *publis
 {
 	struct plan plan = {.cli = cli, .publish = publish};
 	bool dry = args_has(args, "dry-run");
-	int r = dry ? 0 : keys_lock(cli);
+	int r = checks_run(cli, publish);
+
+	if (!r && !dry)
+		r = keys_lock(cli);
 
 	if (!r)
 		r = prepare(&plan);

@@ -1,4 +1,4 @@
-"""What the tests of dnet, the tool, share: a litecoind with chainwatch beside it, and the tool with a configuration."""
+"""What the tests of dnet, the tool, share: a litecoind with chainwatch, and the configured tool."""
 
 import json
 import os

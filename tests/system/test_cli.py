@@ -10,8 +10,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pytest  # noqa: E402
 
 import testlib as lib  # noqa: E402
-from clilib import (ABORTED, DENIED, FAILED, FUNDS, KEYS, NOT_FOUND, OK, TIMEOUT, UNREACHABLE,  # noqa: E402
-                    USAGE, Tool, mine, tool, world)  # noqa: E402,F401
+from clilib import (ABORTED, DENIED, FAILED, FUNDS, KEYS, NOT_FOUND, OK, TIMEOUT,  # noqa: E402
+                    UNREACHABLE, USAGE, Tool, mine, tool, world)  # noqa: E402,F401
 
 lib.need_litecoind()
 

@@ -1,4 +1,4 @@
-"""The keystore of dnet when several write at once, and when it is killed; what it asks on a terminal."""
+"""The keystore when several write at once, and when one is killed; what dnet asks on a terminal."""
 
 import fcntl
 import json
@@ -73,11 +73,13 @@ def test_the_second_says_whom_it_waits_for(world, tool):
         fcntl.flock(f, fcntl.LOCK_EX)
         f.write("4711\n")
         f.flush()
-        second = subprocess.Popen([lib.program("dnet"), "-c", tool.conf, "--yes", "create", "second"],
+        second = subprocess.Popen([lib.program("dnet"), "-c", tool.conf, "--yes", "create",
+                                   "second"],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True, env=clean_environment())
         line = second.stderr.readline()
-        assert "waiting for another dnet (process 4711)" in line and tool.options["keystore"] in line
+        assert "waiting for another dnet (process 4711)" in line, line
+        assert tool.options["keystore"] in line
         assert second.poll() is None
         # what sends nothing does not wait
         assert tool.run("create", "third", "--dry-run").returncode == OK
