@@ -101,7 +101,13 @@ static bool take_state_folder(struct daemon *d)
 			  folder, (int)pid, d->program->name);
 	else if (result)
 		log_error("%s: %s", lock, strerror(-result));
-	return !result;
+	if (result)
+		return false;
+	result = file_sweep(folder);
+	if (result)
+		log_warn("state folder %s: cannot remove what a killed process left: %s", folder,
+			 strerror(-result));
+	return true;
 }
 
 static void on_stop(void *arg, int number)

@@ -2,14 +2,19 @@
 
 #include "os/base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Between a file's name and six characters of mkostemp(3). */
+#define TEMPORARY ".new-"
 
 static int write_all(int fd, const char *data, size_t len)
 {
@@ -61,7 +66,7 @@ int file_replace(const char *path, const void *data, size_t len, mode_t mode)
 	char temporary[PATH_MAX];
 	int fd, result, n;
 
-	n = snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
+	n = snprintf(temporary, sizeof(temporary), "%s" TEMPORARY "XXXXXX", path);
 	if (n < 0 || (size_t)n >= sizeof(temporary))
 		return -ENAMETOOLONG;
 	fd = mkostemp(temporary, O_CLOEXEC);
@@ -77,6 +82,30 @@ int file_replace(const char *path, const void *data, size_t len, mode_t mode)
 		return result;
 	}
 	return sync_folder_of(path);
+}
+
+static bool is_temporary(const char *name)
+{
+	size_t len = strlen(name), tail = strlen(TEMPORARY "XXXXXX");
+
+	return len > tail && strncmp(name + len - tail, TEMPORARY, strlen(TEMPORARY)) == 0;
+}
+
+int file_sweep(const char *folder)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+	int result = 0;
+
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		/* unlink() removes no folder */
+		if (is_temporary(entry->d_name) && unlinkat(dirfd(dir), entry->d_name, 0))
+			result = -errno;
+	}
+	closedir(dir);
+	return result;
 }
 
 /* Reads up to max + 1 bytes, so that one too many is seen. */
@@ -176,12 +205,23 @@ static pid_t read_pid(int fd)
 	return pid > 0 && pid < INT_MAX ? (pid_t)pid : 0;
 }
 
+/* A disk that is full or read-only takes no pid: the lock is good all the same, and who comes up on
+ * such a machine can serve from what it has. */
+static void write_pid(int fd)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	if (ftruncate(fd, 0) == 0)
+		(void)write_all(fd, text, (size_t)len);
+}
+
 int file_lock(const char *path, int *ret_fd, pid_t *ret_pid)
 {
 	_cleanup_(closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	char text[16];
-	int len, result;
 
+	if (fd < 0 && errno == EROFS)
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return -errno;
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
@@ -191,12 +231,7 @@ int file_lock(const char *path, int *ret_fd, pid_t *ret_pid)
 			*ret_pid = read_pid(fd);
 		return -EBUSY;
 	}
-	len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(fd, 0))
-		return -errno;
-	result = write_all(fd, text, (size_t)len);
-	if (result)
-		return result;
+	write_pid(fd);
 	*ret_fd = fd;
 	fd = -1;
 	return 0;

@@ -11,6 +11,10 @@
  * renamed, folder synced. The new file has this mode. */
 int file_replace(const char *path, const void *data, size_t len, mode_t mode);
 
+/* Removes what killed processes left of their file_replace() in this folder: only while nobody
+ * else may write there, as with its lock. */
+int file_sweep(const char *folder);
+
 /* Reads all of it; -EFBIG when it has more than max bytes. *ret_data is the caller's (free) and has
  * a NUL after ret_len bytes. ret_len may be NULL. */
 int file_read(const char *path, size_t max, char **ret_data, size_t *ret_len);

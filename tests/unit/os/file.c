@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -61,6 +62,39 @@ static void a_failed_replacement_leaves_nothing(void **state)
 	assert_int_equal(file_replace(path, "x", 1, 0600), -EISDIR);
 	assert_int_equal(entries(), 1);
 	assert_int_equal(file_replace("/nowhere/at/all", "x", 1, 0600), -ENOENT);
+}
+
+/* As after SIGKILL between the writing beside the file and the renaming. */
+static void what_a_killed_replacement_left_is_swept_and_nothing_else(void **state)
+{
+	static const char *const names[] = {"a.new-",	   "a.new-x1Y2z",  "a.new-x1Y2z34",
+					    ".new-x1Y2z3", "a.old-x1Y2z3", "new-x1Y2z3"};
+	char path[256], *text = NULL;
+	pid_t pid;
+	int status;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		temp_file(&folder, names[i], path);
+		assert_int_equal(file_replace(path, "x", 1, 0600), 0);
+	}
+	temp_file(&folder, "state", path);
+	assert_int_equal(file_replace(path, "old", 3, 0600), 0);
+	pid = fork();
+	if (pid == 0) {
+		/* a limit on files makes write() fatal: SIGXFSZ, in the middle of it */
+		setrlimit(RLIMIT_FSIZE, &(struct rlimit){.rlim_cur = 1, .rlim_max = 1});
+		(void)file_replace(path, "new", 3, 0600);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(entries(), ARRAY_SIZE(names) + 2);
+	assert_int_equal(file_sweep(folder.path), 0);
+	assert_int_equal(entries(), ARRAY_SIZE(names) + 1);
+	assert_int_equal(file_read(path, 3, &text, NULL), 0);
+	assert_string_equal(text, "old");
+	free(text);
+	assert_int_equal(file_sweep("/nowhere/at/all"), -ENOENT);
 }
 
 static void reading_stops_at_the_limit(void **state)
@@ -128,6 +162,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test(replacing_leaves_the_new_content_and_nothing_else),
 		test(a_failed_replacement_leaves_nothing),
+		test(what_a_killed_replacement_left_is_swept_and_nothing_else),
 		test(reading_stops_at_the_limit),
 		test(folders_are_made_with_all_above_them),
 		test(the_second_process_learns_who_has_the_lock),
