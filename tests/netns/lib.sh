@@ -101,6 +101,12 @@ chain()
 	python3 "$here/chaindb.py" "$dir/chain/chain.db" "$@" || die "chain.db: $*"
 }
 
+# answers NAME: its dnetd, which is the one that was started last.
+answers()
+{
+	[ "$(call "$1" status | jq .pid)" = "$pid" ]
+}
+
 # start NAME [OPTION...]: dnetd of that namespace in the background; its pid is $pid.
 start()
 {
@@ -111,7 +117,7 @@ start()
 		--chainwatch "" "$@" >>"$dir/$name.log" 2>&1 &
 	pid=$!
 	pids+=("$pid")
-	within 5 test -S "$dir/$name.sock" || die "dnetd of $name does not start"
+	within 5 answers "$name" || die "dnetd of $name does not start"
 }
 
 # call NAME METHOD [PARAMS]: the result as JSON; fails with the error's message.
@@ -126,4 +132,27 @@ call()
 is()
 {
 	call "$1" "$2" "$3" | jq -e "$4"
+}
+
+# stop NAME: ends the daemon whose pid is $pid, in good order.
+stop()
+{
+	kill "$pid"
+	wait "$pid" || die "dnetd of $1 ends with status $?"
+}
+
+# No interface of dnetd is there.
+gone()
+{
+	! in_ns "$1" ip -br link | grep -q '^dnet'
+}
+
+# All that the machine has of the kind that dnetd changes, to be compared byte by byte: links, addresses, routes of all
+# tables, rules, nftables, /etc. Lifetimes run, and are left out.
+snapshot()
+{
+	in_ns "$1" sh -c 'ip -d -j link; ip -d -j addr; ip -d -j route show table all; ip -d -j -6 route show table all
+		ip -d -j rule; ip -d -j -6 rule; nft -s list ruleset
+		find /etc -xdev \( -type f -o -type l \) -printf "%p %s %T@ %m %l\n" | sort; cat /etc/resolv.conf /etc/hosts' 2>&1 |
+		sed 's/"\(valid\|preferred\)_life_time":[0-9]*/"\1":0/g; s/"\(packets\|bytes\)":[0-9]*//g; s/"expires":[0-9]*//g'
 }

@@ -8,12 +8,6 @@
 . "$(dirname "$0")/lib.sh"
 need_root
 
-snapshot()
-{
-	in_ns "$1" sh -c 'ip -j addr; ip -j route show table all; ip -j -6 route show table all; ip -j rule; ip -j link' |
-		sed 's/"\(valid\|preferred\)_life_time":[0-9]*/"\1":0/g; s/"\(packets\|bytes\)":[0-9]*//g'
-}
-
 routed()
 {
 	[ "$(in_ns a ip -j route show table main proto 157 dev dnet0 | jq length)" = 1 ] &&
