@@ -240,11 +240,13 @@ static void take_datagram(struct datapath *dp, const struct endpoint *source, ui
 
 static void take_message(struct datapath *dp, struct udp_message *m, uint64_t now)
 {
-	size_t segment = m->segment_size ? m->segment_size : m->len;
-	for (size_t at = 0; at < m->len; at += segment) {
+	size_t segment = m->segment_size ? m->segment_size : m->len, at = 0;
+	/* An empty datagram is one too. */
+	do {
 		count(dp, DATAPATH_udp_read_datagrams, 1);
 		take_datagram(dp, &m->source, m->data + at, MIN(segment, m->len - at), now);
-	}
+		at += segment;
+	} while (at < m->len);
 	count(dp, DATAPATH_udp_read_bytes, m->len);
 }
 

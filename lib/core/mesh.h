@@ -153,7 +153,8 @@ void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void 
 	X(flow_evicted)                                                                            \
 	X(path_changed)                                                                            \
 	X(frame_malformed)                                                                         \
-	X(frame_unexpected)
+	X(frame_unexpected)                                                                        \
+	X(frame_too_often)
 
 enum mesh_counter {
 #define X(name) MESH_##name,

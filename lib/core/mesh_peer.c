@@ -384,8 +384,10 @@ static void on_frame(void *ctx, struct peer *peer, const struct via *via, const 
 		take_pong(p, frame.ping.id, now);
 		return;
 	case FRAME_CANDIDATES:
-		if (p->candidates_at && now - p->candidates_at < CANDIDATES_MIN)
+		if (p->candidates_at && now - p->candidates_at < CANDIDATES_MIN) {
+			mesh_count(p->mesh, MESH_frame_too_often);
 			return;
+		}
 		p->candidates_at = now;
 		mesh_peer_add_candidates(p, &frame.candidates, now);
 		return;

@@ -185,7 +185,8 @@ bool initiation_payload_parse(const uint8_t data[INITIATION_PAYLOAD_LEN],
 {
 	const uint8_t *rest = data + TIMESTAMP_LEN; /* aead, flags, mtu, dnet id */
 
-	if (rest[1])
+	/* PROTOCOL 3.3: (bit 0 ChaCha20-Poly1305, always set */
+	if (rest[1] || !(rest[0] & 1))
 		return false;
 	memcpy(ret->timestamp, data, TIMESTAMP_LEN);
 	ret->aead = rest[0];

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 
+import spec_protocol as spec
+import spec_records as records
 import testlib as lib
 
 SOURCE = os.environ.get("top_srcdir", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
@@ -93,3 +95,52 @@ class Dnetd:
         assert self.process.alive(), self.process.log()[-4000:]
         status = self.process.stop()
         assert status == 0, (status, self.process.log()[-4000:])
+
+
+class World:
+    """A real dnetd and a member written in Python, both in the records.
+
+    python ── eth0 198.51.100.1 ══════ 198.51.100.2 eth0 ── dnetd, dnet0 10.77.0.1
+    """
+
+    def __init__(self):
+        self.folder = lib.Folder()
+        self.namespaces, self.dnetd, self.member = [], None, None
+
+    def start(self):
+        folder = self.folder.__enter__()
+        for name in ("out", "in"):
+            self.namespaces.append(Namespace(name))
+        out, inside = self.namespaces
+        run("ip", "link", "add", "eth0", "netns", out.name, "type", "veth", "peer", "name", "eth0", "netns",
+                 inside.name)
+        for namespace, address in ((out, "198.51.100.1/24"), (inside, "198.51.100.2/24")):
+            namespace.run("ip", "addr", "add", address, "dev", "eth0")
+            namespace.run("ip", "link", "set", "eth0", "up")
+        self.chain = Chain(folder)
+        self.id = self.chain.call("dnet", "office", "10.77.0.0/24")
+        self.raw_id = lib.bech32m_data(self.id)
+        self.dnetd = Dnetd(folder, inside, self.chain)
+        self.key = bytes.fromhex(self.dnetd.call("id", dnet=self.id)["key"])
+        secret = os.urandom(32)
+        sock = out.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("198.51.100.1", 0))
+        sock.connect(("198.51.100.2", self.dnetd.call("status")["port"]))
+        self.member = spec.Member(sock, secret, self.key, self.raw_id)
+        self.chain.call("node", self.id, self.key.hex(), "real", "10.77.0.1")
+        self.chain.call("node", self.id, self.member.key.hex(), "python", "10.77.0.2")
+        self.chain.call("height", "110")
+        self.dnetd.call("join", id=self.id)
+        lib.wait_for(lambda: self.dnetd.call("status")["dnets"][0].get("peers_total") == 1, "the member is known")
+        self.theirs, self.ours = (records.address_of(self.raw_id, k).packed for k in (self.key, self.member.key))
+
+    def stop(self):
+        try:
+            if self.member:
+                self.member.socket.close()
+            if self.dnetd:
+                self.dnetd.stop()
+        finally:
+            for namespace in self.namespaces:
+                namespace.remove()
+            self.folder.__exit__()

@@ -14,7 +14,6 @@ import pytest  # noqa: E402
 
 import live  # noqa: E402
 import spec_protocol as spec  # noqa: E402
-import spec_records as records  # noqa: E402
 import testlib as lib  # noqa: E402
 
 live.need_namespaces()
@@ -22,56 +21,12 @@ live.need_namespaces()
 
 @pytest.fixture
 def world():
-    made = World()
+    made = live.World()
     try:
         made.start()
         yield made
     finally:
         made.stop()
-
-
-class World:
-    def __init__(self):
-        self.folder = lib.Folder()
-        self.namespaces, self.dnetd, self.member = [], None, None
-
-    def start(self):
-        folder = self.folder.__enter__()
-        for name in ("out", "in"):
-            self.namespaces.append(live.Namespace(name))
-        out, inside = self.namespaces
-        live.run("ip", "link", "add", "eth0", "netns", out.name, "type", "veth", "peer", "name", "eth0", "netns",
-                 inside.name)
-        for namespace, address in ((out, "198.51.100.1/24"), (inside, "198.51.100.2/24")):
-            namespace.run("ip", "addr", "add", address, "dev", "eth0")
-            namespace.run("ip", "link", "set", "eth0", "up")
-        self.chain = live.Chain(folder)
-        self.id = self.chain.call("dnet", "office", "10.77.0.0/24")
-        self.raw_id = lib.bech32m_data(self.id)
-        self.dnetd = live.Dnetd(folder, inside, self.chain)
-        self.key = bytes.fromhex(self.dnetd.call("id", dnet=self.id)["key"])
-        secret = os.urandom(32)
-        sock = out.socket(live.socket.AF_INET, live.socket.SOCK_DGRAM)
-        sock.bind(("198.51.100.1", 0))
-        sock.connect(("198.51.100.2", self.dnetd.call("status")["port"]))
-        self.member = spec.Member(sock, secret, self.key, self.raw_id)
-        self.chain.call("node", self.id, self.key.hex(), "real", "10.77.0.1")
-        self.chain.call("node", self.id, self.member.key.hex(), "python", "10.77.0.2")
-        self.chain.call("height", "110")
-        self.dnetd.call("join", id=self.id)
-        lib.wait_for(lambda: self.dnetd.call("status")["dnets"][0].get("peers_total") == 1, "the member is known")
-        self.theirs, self.ours = (records.address_of(self.raw_id, k).packed for k in (self.key, self.member.key))
-
-    def stop(self):
-        try:
-            if self.member:
-                self.member.socket.close()
-            if self.dnetd:
-                self.dnetd.stop()
-        finally:
-            for namespace in self.namespaces:
-                namespace.remove()
-            self.folder.__exit__()
 
 
 def test_a_handshake_and_a_packet_go_through(world):

@@ -142,6 +142,10 @@ static void handshake_payloads_come_back_and_flags_are_zero(void **state)
 	assert_true(object_id_equal(&i.dnet, &i_back.dnet));
 	mem[TIMESTAMP_LEN + 1] = 1;
 	assert_false(initiation_payload_parse(mem, &i_back));
+	/* ChaCha20-Poly1305 is always offered. */
+	mem[TIMESTAMP_LEN + 1] = 0;
+	mem[TIMESTAMP_LEN] = 2;
+	assert_false(initiation_payload_parse(mem, &i_back));
 	writer_init(&w, mem, sizeof(mem));
 	response_payload_write(&w, &r);
 	assert_int_equal(writer_len(&w), RESPONSE_PAYLOAD_LEN);
