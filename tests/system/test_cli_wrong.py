@@ -234,7 +234,7 @@ def test_daemons_that_do_not_run(wrong):
 
 def test_keystores_and_sidecars(wrong):
     tool, store = wrong.tool, wrong.tool.options["keystore"]
-    wrong(FAILED, "Is a directory", "close", "plain", "--keystore", wrong.folder)
+    wrong(FAILED, "Is a directory", "close", "plain", "--keystore", tool.folder)
     wrong(FAILED, "is not a keystore", "close", "@plain", "--keystore", tool.conf)
     wrong(DENIED, "cannot read the keyfile", "close", "plain", "--keyfile", "/nonexistent")
     shutil.copy(store, store + ".kept")
