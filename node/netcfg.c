@@ -191,13 +191,41 @@ static bool open_device(struct netcfg *n, uint64_t now_ms)
 		return false;
 	}
 	say_drift(n, NETCFG_LINK, "interface made");
+	/* One line for it: that a new one has nothing on it yet is no further drift. */
+	for (size_t i = 0; i < NETCFG_PART_COUNT; i++)
+		n->parts[i].was_applied = false;
 	n->fd = fd;
 	n->index = index;
 	n->io.opened(n->io.ctx, fd, offload);
 	return true;
 }
 
-/* The device is there, up, with our queue length. */
+/* The name first: renaming may take it down. */
+static int repair_link(struct netcfg *n, struct actual *actual)
+{
+	int r = 0;
+	if (strcmp(actual->link.name, n->wanted.name) != 0) {
+		r = priv_link_rename(n->priv, n->index);
+		if (r == 0) {
+			say_drift(n, NETCFG_LINK, "name %s back from %s", n->wanted.name,
+				  actual->link.name);
+			r = netlink_link_get(n->nl, n->index, &actual->link);
+		}
+	}
+	if (r == 0 && actual->link.txqlen != n->wanted.txqlen) {
+		r = priv_link_txqlen(n->priv, n->index, n->wanted.txqlen);
+		if (r == 0)
+			say_drift(n, NETCFG_LINK, "queue length %u", n->wanted.txqlen);
+	}
+	if (r == 0 && !(actual->link.flags & IFF_UP)) {
+		r = priv_link_up(n->priv, n->index);
+		if (r == 0)
+			say_drift(n, NETCFG_LINK, "interface up");
+	}
+	return r;
+}
+
+/* The device is there, up, with our name and queue length. */
 static bool apply_link(struct netcfg *n, struct actual *actual, uint64_t now_ms)
 {
 	if (n->fd >= 0 && netlink_link_get(n->nl, n->index, &actual->link) == -ENODEV)
@@ -209,15 +237,7 @@ static bool apply_link(struct netcfg *n, struct actual *actual, uint64_t now_ms)
 		set_failed(n, NETCFG_LINK, now_ms, netlink_error_text(n->nl));
 		return false;
 	}
-	if (actual->link.txqlen != n->wanted.txqlen) {
-		r = priv_link_txqlen(n->priv, n->index, n->wanted.txqlen);
-		say_drift(n, NETCFG_LINK, "queue length %u", n->wanted.txqlen);
-	}
-	if (r == 0 && !(actual->link.flags & IFF_UP)) {
-		r = priv_link_up(n->priv, n->index);
-		say_drift(n, NETCFG_LINK, "interface up");
-	}
-	if (r < 0) {
+	if (repair_link(n, actual) < 0) {
 		set_failed(n, NETCFG_LINK, now_ms, priv_error(n->priv));
 		return false;
 	}
@@ -313,7 +333,9 @@ static bool route_is(const struct netcfg *n, const struct netlink_route *route,
 		     const struct netcfg_route *wanted)
 {
 	return prefix_equal(&route->destination, &wanted->destination) &&
-	       route->metric == n->wanted.metric && address_equal(&route->source, &wanted->source);
+	       route->metric == n->wanted.metric &&
+	       address_equal(&route->source, &wanted->source) &&
+	       route->gateway.family == ADDR_NONE && !route->special;
 }
 
 static int delete_strange_routes(struct netcfg *n, const struct actual *actual)
@@ -363,7 +385,11 @@ static void apply_routes(struct netcfg *n, struct actual *actual, uint64_t now_m
 	r = delete_strange_routes(n, actual);
 	if (r == 0)
 		r = add_missing_routes(n, actual);
-	if (r < 0)
+	if (r == -EEXIST)
+		set_failed(n, NETCFG_ROUTES, now_ms,
+			   "another program has a route of the dnet's prefix and metric: remove "
+			   "it (ip route)");
+	else if (r < 0)
 		set_failed(n, NETCFG_ROUTES, now_ms, priv_error(n->priv));
 	else
 		set_applied(&n->parts[NETCFG_ROUTES]);
@@ -397,11 +423,41 @@ uint64_t netcfg_pass(struct netcfg *n, uint64_t now_ms)
 	return next_pass(n, now_ms);
 }
 
-bool netcfg_concerns(const struct netcfg *n, const struct netlink_event *event)
+/* A route elsewhere may have taken the place of ours, or made place for it. */
+static bool is_wanted_destination(const struct netcfg *n, const struct prefix *destination)
 {
-	if (!n->enabled)
+	for (size_t i = 0; i < n->wanted.route_count; i++) {
+		if (prefix_equal(&n->wanted.routes[i].destination, destination))
+			return true;
+	}
+	return false;
+}
+
+static bool may_be_ours(const struct netcfg *n, const struct netlink_event *event)
+{
+	if (n->index != 0 && event->index == n->index)
+		return true;
+	switch (event->kind) {
+	case NETLINK_EVENT_LOST:
+		return true;
+	case NETLINK_EVENT_LINK:
+		return strcmp(event->link.name, n->wanted.name) == 0;
+	case NETLINK_EVENT_ROUTE:
+		return is_wanted_destination(n, &event->route.destination);
+	case NETLINK_EVENT_ADDRESS:
+	case NETLINK_EVENT_RULE:
 		return false;
-	return event->kind == NETLINK_EVENT_LOST || (n->index != 0 && event->index == n->index);
+	}
+	return false;
+}
+
+bool netcfg_concerns(struct netcfg *n, const struct netlink_event *event)
+{
+	if (!n->enabled || !may_be_ours(n, event))
+		return false;
+	for (size_t i = 0; i < NETCFG_PART_COUNT; i++)
+		n->parts[i].next_ms = 0;
+	return true;
 }
 
 uint32_t netcfg_index(const struct netcfg *n)

@@ -3,7 +3,14 @@
 
 /* One dnet's interface as wanted and as it is: link, MTU, addresses, routes. netcfg_pass() compares
  * and repairs; what the kernel tells in between only says when to look again. Each part has its own
- * state, error and back-off. */
+ * state, error and back-off.
+ *
+ * What is ours, and so is put right or taken away: the interface with its name, flags, MTU and
+ * queue length; every address on it, whoever put it there, as only the records give addresses here;
+ * the routes with our protocol number on it in the main table. Everything else stays: routes of
+ * others on the interface, routes with our protocol number elsewhere or in other tables, rules,
+ * links of others that have the name we want, routes of others that have the destination and
+ * metric we want (the last two are errors of their part until they go). */
 
 #include "node/tun.h"
 #include "wire/addr.h"
@@ -64,8 +71,9 @@ void netcfg_free(struct netcfg *netcfg);
 void netcfg_set_wanted(struct netcfg *netcfg, const struct netcfg_wanted *wanted);
 /* Compares and repairs now. Returns in how many ms to call again at the latest. */
 uint64_t netcfg_pass(struct netcfg *netcfg, uint64_t now_ms);
-/* Whether this change may be drift of ours: then netcfg_pass() soon. */
-bool netcfg_concerns(const struct netcfg *netcfg, const struct netlink_event *event);
+/* Whether this change may be drift of ours, or the end of what was in our way: then netcfg_pass()
+ * soon, which tries again what failed. */
+bool netcfg_concerns(struct netcfg *netcfg, const struct netlink_event *event);
 /* The device's read failed: it has gone. */
 void netcfg_device_lost(struct netcfg *netcfg);
 

@@ -172,6 +172,7 @@ static void on_tun_closed(void *ctx)
 
 static void pass(struct overlay *o)
 {
+	o->drifted = false;
 	uint64_t wait_ms = netcfg_pass(o->netcfg, clock_monotonic_ns() / NS_PER_MS);
 	bool active = o->state == OVERLAY_STARTING || o->state == OVERLAY_UP;
 	if (!active)
@@ -186,18 +187,27 @@ static void on_pass_timer(void *ctx)
 	pass(ctx);
 }
 
+/* Changes without end do not put it off. */
+static void pass_soon(struct overlay *o)
+{
+	if (o->drifted)
+		return;
+	o->drifted = true;
+	loop_timer_start(o->timer, DRIFT_WAIT_MS);
+}
+
 static void on_tun_lost(void *ctx)
 {
 	struct overlay *o = ctx;
 	log_warn("%s: the interface %s was deleted from outside", o->id_text, o->interface);
 	netcfg_device_lost(o->netcfg);
-	loop_timer_start(o->timer, DRIFT_WAIT_MS);
+	pass_soon(o);
 }
 
 void overlay_on_netlink(struct overlay *o, const struct netlink_event *event)
 {
 	if (netcfg_concerns(o->netcfg, event))
-		loop_timer_start(o->timer, DRIFT_WAIT_MS);
+		pass_soon(o);
 }
 
 static void add_address(struct netcfg_wanted *w, const struct address *address)
@@ -316,6 +326,7 @@ static void stop(struct overlay *o)
 {
 	stop_adapter(o);
 	netcfg_set_wanted(o->netcfg, NULL);
+	o->drifted = false;
 	loop_timer_stop(o->timer);
 }
 

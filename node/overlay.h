@@ -84,6 +84,7 @@ struct overlay {
 	struct datapath_port *port; /* owned */
 	struct names *names;	    /* owned; resolves helpers' host names */
 	struct loop_timer *timer;   /* owned; next pass of netcfg */
+	bool drifted;		    /* the timer waits for the end of a burst of changes */
 	struct endpoint local[8];   /* last given */
 	size_t local_count;
 };

@@ -23,6 +23,7 @@ enum priv_op {
 	PRIV_TUN_OPEN = 1,
 	PRIV_TUN_CLOSE,
 	PRIV_LINK_UP,
+	PRIV_LINK_RENAME,
 	PRIV_LINK_MTU,
 	PRIV_LINK_TXQLEN,
 	PRIV_ADDRESS_ADD,
@@ -242,6 +243,18 @@ static int do_number(struct helper *h, const struct interface *i,
 	return kernel_result(h, reply, r);
 }
 
+/* Older kernels rename only what is down; the engine sees that it is and brings it up. */
+static int do_rename(struct helper *h, const struct interface *i, struct priv_reply *reply)
+{
+	int r = netlink_link_set_name(h->nl, i->index, i->name);
+	if (r == -EBUSY) {
+		r = netlink_link_set_up(h->nl, i->index, false);
+		if (r == 0)
+			r = netlink_link_set_name(h->nl, i->index, i->name);
+	}
+	return kernel_result(h, reply, r);
+}
+
 static int serve_interface(struct helper *h, const struct priv_request *request,
 			   struct priv_reply *reply)
 {
@@ -255,6 +268,8 @@ static int serve_interface(struct helper *h, const struct priv_request *request,
 		return do_close(h, i);
 	case PRIV_LINK_UP:
 		return kernel_result(h, reply, netlink_link_set_up(h->nl, i->index, true));
+	case PRIV_LINK_RENAME:
+		return do_rename(h, i, reply);
 	case PRIV_LINK_MTU:
 	case PRIV_LINK_TXQLEN:
 		return do_number(h, i, request, reply);
@@ -438,6 +453,11 @@ int priv_tun_close(struct priv *priv, uint32_t index)
 int priv_link_up(struct priv *priv, uint32_t index)
 {
 	return call_simple(priv, &(struct priv_request){.op = PRIV_LINK_UP, .index = index});
+}
+
+int priv_link_rename(struct priv *priv, uint32_t index)
+{
+	return call_simple(priv, &(struct priv_request){.op = PRIV_LINK_RENAME, .index = index});
 }
 
 int priv_link_mtu(struct priv *priv, uint32_t index, uint32_t mtu)

@@ -44,6 +44,8 @@ int priv_tun_open(struct priv *priv, const char *name, const struct prefix *ipv4
 int priv_tun_close(struct priv *priv, uint32_t index);
 
 int priv_link_up(struct priv *priv, uint32_t index);
+/* Gives it back the name that it was made with. */
+int priv_link_rename(struct priv *priv, uint32_t index);
 int priv_link_mtu(struct priv *priv, uint32_t index, uint32_t mtu);
 int priv_link_txqlen(struct priv *priv, uint32_t index, uint32_t txqlen);
 int priv_address_add(struct priv *priv, uint32_t index, const struct address *address,
@@ -51,7 +53,7 @@ int priv_address_add(struct priv *priv, uint32_t index, const struct address *ad
 int priv_address_delete(struct priv *priv, uint32_t index, const struct address *address,
 			uint8_t bits);
 /* Routes on the link, in the main table, with our protocol number. source: preferred, or ADDR_NONE.
- */
+ * -EEXIST: there is one of that destination and metric, which may be of somebody else: it stays. */
 int priv_route_add(struct priv *priv, uint32_t index, const struct prefix *destination,
 		   uint32_t metric, const struct address *source);
 int priv_route_delete(struct priv *priv, uint32_t index, const struct prefix *destination,

@@ -208,6 +208,15 @@ int netlink_link_set_up(struct netlink *nl, uint32_t index, bool up)
 	return netlink_do(nl, &r);
 }
 
+int netlink_link_set_name(struct netlink *nl, uint32_t index, const char *name)
+{
+	union netlink_request r;
+
+	begin_link(&r, RTM_NEWLINK, index);
+	mnl_attr_put_strz(&r.header, IFLA_IFNAME, name);
+	return netlink_do(nl, &r);
+}
+
 int netlink_link_set_mtu(struct netlink *nl, uint32_t index, uint32_t mtu)
 {
 	union netlink_request r;

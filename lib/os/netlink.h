@@ -45,6 +45,8 @@ struct netlink_route {
 	uint32_t metric;	/* 0: the kernel's default (IPv6: 1024) */
 	uint8_t protocol;	/* filled by lists; what we add has DNET_RTPROT */
 	bool unreachable;	/* refuses the destination */
+	bool special;		/* filled by lists: has metrics, a preference, a type of service, an
+				   encapsulation or several next hops, none of which we ever set */
 };
 
 struct netlink_rule {
@@ -69,6 +71,8 @@ const char *netlink_error_text(const struct netlink *nl);
 int netlink_link_find(struct netlink *nl, const char *name, struct netlink_link *ret_link);
 int netlink_link_get(struct netlink *nl, uint32_t index, struct netlink_link *ret_link);
 int netlink_link_set_up(struct netlink *nl, uint32_t index, bool up);
+/* -EBUSY: this kernel renames only what is down. */
+int netlink_link_set_name(struct netlink *nl, uint32_t index, const char *name);
 int netlink_link_set_mtu(struct netlink *nl, uint32_t index, uint32_t mtu);
 int netlink_link_set_txqlen(struct netlink *nl, uint32_t index, uint32_t txqlen);
 int netlink_link_delete(struct netlink *nl, uint32_t index);
@@ -78,7 +82,7 @@ int netlink_address_add(struct netlink *nl, const struct netlink_address *addres
 /* -EADDRNOTAVAIL when it is not there. */
 int netlink_address_delete(struct netlink *nl, const struct netlink_address *address);
 
-/* Replaces a route of the same destination, table and metric. */
+/* -EEXIST: there is one of the same destination, table and metric, whoever made it. */
 int netlink_route_add(struct netlink *nl, const struct netlink_route *route);
 /* Only one with DNET_RTPROT; -ESRCH when there is none. */
 int netlink_route_delete(struct netlink *nl, const struct netlink_route *route);

@@ -190,6 +190,8 @@ bool netlink_parse_route(const struct nlmsghdr *h, struct netlink_route *ret_rou
 	r.table = get_u32(&a, RTA_TABLE, m->rtm_table);
 	r.metric = get_u32(&a, RTA_PRIORITY, 0);
 	r.protocol = m->rtm_protocol;
+	r.special = a.at[RTA_METRICS] || a.at[RTA_MULTIPATH] || a.at[RTA_ENCAP] || m->rtm_tos ||
+		    get_u8(&a, RTA_PREF) != 0;
 	*ret_route = r;
 	return true;
 }

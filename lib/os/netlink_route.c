@@ -38,7 +38,7 @@ static int fill_route(union netlink_request *q, struct rtmsg *m, const struct ne
 int netlink_route_add(struct netlink *nl, const struct netlink_route *route)
 {
 	union netlink_request q;
-	struct rtmsg *m = netlink_begin(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*m));
+	struct rtmsg *m = netlink_begin(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*m));
 	bool on_link = route->gateway.family == ADDR_NONE && !route->unreachable;
 	int result = fill_route(&q, m, route);
 

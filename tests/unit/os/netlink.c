@@ -205,7 +205,7 @@ static void routes_are_ours_come_again_and_go(void **state)
 	assert_int_equal(netlink_link_set_up(nl, tun_index, true), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		assert_int_equal(netlink_route_add(nl, &table[i]), 0);
-		assert_int_equal(netlink_route_add(nl, &table[i]), 0);
+		assert_int_equal(netlink_route_add(nl, &table[i]), -EEXIST);
 		assert_int_equal(count_route(&table[i], 0), 1);
 		assert_int_equal(count_route(&table[i], table[i].table), 1);
 		assert_int_equal(count_route(&table[i], 77), 0);
