@@ -144,7 +144,8 @@ static bool find_prefix(const struct tx_view *tx, uint8_t op_node, struct carrie
 bool carrier_find(const struct tx_view *tx, uint8_t op_node, struct carrier *ret)
 {
 	memset(ret, 0, offsetof(struct carrier, payload));
-	/* RECORDS 2.2: Carrier (b) is looked for only when `vout[0]` is not carrier (a). */
+	/* RECORDS 2.2: Carrier (b) is looked for only when `vout[0]` is not carrier (a) with our
+	 * magic */
 	if (find_op_return(tx, ret) || find_prefix(tx, op_node, ret))
 		return true;
 	ret->kind = CARRIER_NONE;

@@ -251,7 +251,7 @@ def members(helper):
 def stays(helper, count):
     """Through two looks at chain.db, which is read once a second."""
     looks = []
-    lib.wait_for(lambda: looks.append(members(helper)) or len(looks) > 50, "looks", 10, 0.05)
+    lib.wait_for(lambda: looks.append(members(helper)) or len(looks) > 30, "looks", 10, 0.05)
     return set(looks) == {count}
 
 
