@@ -438,7 +438,7 @@ class Owner:
         """A coin of the wallet, locked so that nobody takes it twice."""
         for coin in self.node.listunspent(0):
             sat = round(coin["amount"] * COIN)
-            if sat > COIN // 10:
+            if sat > COIN // 10 and "vout" in coin:  # inside the MWEB there are none
                 self.node.lockunspent(False, [{"txid": coin["txid"], "vout": coin["vout"]}])
                 return dict(coin, sat=sat)
         raise AssertionError("no coins left")
