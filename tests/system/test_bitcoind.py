@@ -111,7 +111,7 @@ def started(watch):
 @pytest.fixture
 def watch(node, folder):
     """With the node's own publisher; polls so rarely that only ZMQ can be fast."""
-    for watch in started(lib.Chainwatch(folder, node, zmq=node.zmq, poll="5s", poll_zmq="5s")):
+    for watch in started(lib.Chainwatch(folder, node, zmq=node.zmq, poll="1h", poll_zmq="1h")):
         wait_connected(node, watch)
         yield watch
 
