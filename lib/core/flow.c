@@ -19,6 +19,8 @@ enum {
 	TCP_ACK = 0x10,
 	ICMP4_ECHO_REPLY = 0,
 	ICMP4_UNREACHABLE = 3,
+	ICMP4_QUENCH = 4,
+	ICMP4_REDIRECT = 5,
 	ICMP4_ECHO = 8,
 	ICMP4_TIME_EXCEEDED = 11,
 	ICMP4_PARAMETER = 12,
@@ -26,6 +28,9 @@ enum {
 	ICMP6_PARAMETER = 4,
 	ICMP6_ECHO = 128,
 	ICMP6_ECHO_REPLY = 129,
+	ICMP6_MLD_FIRST = 130,
+	ICMP6_REDIRECT = 137,
+	ICMP6_MLD2 = 143,
 };
 
 struct entry {
@@ -286,6 +291,14 @@ void flow_note(struct flow_table *table, const uint8_t *packet, const struct ip_
 	entry_touch(table, e, now);
 }
 
+/* RFC 4861 and 2710, 3810: neighbours, routers, redirects, groups. No dnet is a link. */
+static bool is_icmp_of_link(const struct ip_view *ip)
+{
+	return ip->version == 6 && ip->protocol == IP_PROTO_ICMPV6 &&
+	       ((ip->icmp_type >= ICMP6_MLD_FIRST && ip->icmp_type <= ICMP6_REDIRECT) ||
+		ip->icmp_type == ICMP6_MLD2);
+}
+
 static bool is_icmp_error(const struct ip_view *ip)
 {
 	if (ip->protocol == IP_PROTO_ICMP)
@@ -384,6 +397,31 @@ static bool begins_anew(const struct ip_view *ip)
 		return ip->icmp_type != ICMP6_ECHO_REPLY;
 	}
 	return false;
+}
+
+/* RFC 4443, 2.1: types below 128 are errors, also those that are not known yet. */
+static bool is_about_another(const struct ip_view *ip)
+{
+	if (ip->version == 6)
+		return ip->protocol == IP_PROTO_ICMPV6 && ip->icmp_type < ICMP6_ECHO;
+	return ip->protocol == IP_PROTO_ICMP &&
+	       (is_icmp_error(ip) || ip->icmp_type == ICMP4_QUENCH ||
+		ip->icmp_type == ICMP4_REDIRECT);
+}
+
+bool flow_icmp_about(const uint8_t *packet, const struct ip_view *ip, struct ip_flow *ret)
+{
+	struct ip_flow quoted;
+	size_t at;
+
+	if (ip->fragment == IP_FRAGMENT_LATER || (!is_about_another(ip) && !is_icmp_of_link(ip)))
+		return false;
+	*ret = (struct ip_flow){0};
+	if (is_about_another(ip) &&
+	    quoted_header(packet + ip->payload, ip->total_len - ip->payload, &quoted, &at) &&
+	    quoted.version == ip->version)
+		*ret = quoted;
+	return true;
 }
 
 bool flow_passes(struct flow_table *table, const uint8_t *packet, const struct ip_view *ip,

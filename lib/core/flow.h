@@ -31,6 +31,11 @@ void flow_note(struct flow_table *table, const uint8_t *packet, const struct ip_
 bool flow_passes(struct flow_table *table, const uint8_t *packet, const struct ip_view *ip,
 		 uint64_t now);
 
+/* Whether an ICMP message speaks about another packet (an error, a redirect) or about a link
+ * (neighbours, routers, groups). *ret: addresses and protocol of the other packet, all zero when
+ * there is none or the quote does not show them. */
+bool flow_icmp_about(const uint8_t *packet, const struct ip_view *ip, struct ip_flow *ret);
+
 /* Cuts the flows for which keep() is false (the policy changed). */
 void flow_filter(struct flow_table *table, bool (*keep)(void *ctx, const struct ip_flow *flow),
 		 void *ctx);

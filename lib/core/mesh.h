@@ -140,6 +140,7 @@ void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void 
 	X(out_source_not_ours)                                                                     \
 	X(out_policy)                                                                              \
 	X(out_fragment_policy)                                                                     \
+	X(out_icmp_foreign)                                                                        \
 	X(out_too_big)                                                                             \
 	X(out_stage_full)                                                                          \
 	X(out_unreachable)                                                                         \
@@ -148,6 +149,7 @@ void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void 
 	X(in_destination_foreign)                                                                  \
 	X(in_policy)                                                                               \
 	X(in_fragment_policy)                                                                      \
+	X(in_icmp_foreign)                                                                         \
 	X(icmp_sent)                                                                               \
 	X(icmp_limited)                                                                            \
 	X(flow_evicted)                                                                            \

@@ -158,13 +158,27 @@ static bool addresses_of(const uint8_t *bytes, size_t len, uint8_t *ret_version,
 	return *ret_version == 6 && len >= IPV6_HEADER_LEN;
 }
 
-/* Options and extension headers are looked at even where the policy allows all: source routes and
- * endless chains are refused. */
+/* Options, extension headers and ICMP are looked at even where the policy allows all: source
+ * routes, endless chains and errors about packets of others are refused. */
 static bool is_plain(const uint8_t *bytes)
 {
 	if (bytes[0] >> 4 == 4)
-		return (bytes[0] & 15) == IPV4_HEADER_MIN / 4;
-	return bytes[6] == IP_PROTO_TCP || bytes[6] == IP_PROTO_UDP || bytes[6] == IP_PROTO_ICMPV6;
+		return (bytes[0] & 15) == IPV4_HEADER_MIN / 4 && bytes[9] != IP_PROTO_ICMP;
+	return bytes[6] == IP_PROTO_TCP || bytes[6] == IP_PROTO_UDP;
+}
+
+/* What the kernel believes of an ICMP error (a smaller path MTU, nobody there) is about the packet
+ * that it quotes: only who got that packet may say so. */
+static bool icmp_is_right(struct mesh *mesh, const struct mesh_peer *from,
+			  const struct mesh_peer *to, const uint8_t *bytes,
+			  const struct ip_view *ip)
+{
+	struct ip_flow about;
+
+	if (!flow_icmp_about(bytes, ip, &about))
+		return true;
+	return about.version && route_lookup(mesh->routes, about.version, about.src) == to &&
+	       route_lookup(mesh->routes, about.version, about.dst) == from;
 }
 
 static size_t length_field(const uint8_t *bytes)
@@ -273,6 +287,10 @@ static struct mesh_peer *check_out(struct mesh *mesh, const struct packet *packe
 		mesh_count(mesh, MESH_out_malformed);
 		return NULL;
 	}
+	if (!icmp_is_right(mesh, &mesh->self, p, packet->data, &ip)) {
+		mesh_count(mesh, MESH_out_icmp_foreign);
+		return NULL;
+	}
 	switch (parse ? judge(mesh, &mesh->self, p, packet->data, &ip, now) : VERDICT_ALLOWED) {
 	case VERDICT_ALLOWED:
 		return p;
@@ -379,6 +397,10 @@ static bool check_in(struct mesh_peer *p, const uint8_t *bytes, size_t len, uint
 		return true;
 	if (ip_parse(bytes, len, &ip) != IP_OK) {
 		mesh_count(mesh, MESH_in_malformed);
+		return false;
+	}
+	if (!icmp_is_right(mesh, p, &mesh->self, bytes, &ip)) {
+		mesh_count(mesh, MESH_in_icmp_foreign);
 		return false;
 	}
 	switch (parse ? judge(mesh, p, &mesh->self, bytes, &ip, now) : VERDICT_ALLOWED) {

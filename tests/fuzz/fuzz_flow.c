@@ -13,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct flow_table *table = flow_table_new(4, seed);
 	uint8_t *packet = malloc(len ? len : 1), error[ICMP_ERROR_MAX], again[ICMP_ERROR_MAX];
 	struct ip_view ip, about;
+	struct ip_flow quoted;
 	size_t n;
 
 	if (!table || !packet)
@@ -23,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		flow_note(table, packet, &ip, 1);
 		flow_passes(table, packet, &ip, 2);
 		FUZZ_CHECK(flow_count(table) <= 2);
+		flow_icmp_about(packet, &ip, &quoted);
 	}
 	n = icmp_error(ICMP_TOO_BIG, 1280, packet, len, error);
 	/* What we say ourselves is well formed, is no ground for another error, and quotes the flow
@@ -30,6 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (n) {
 		FUZZ_CHECK(ip_parse(error, n, &about) == IP_OK);
 		FUZZ_CHECK(!ip_upper_checksum(error, &about));
+		FUZZ_CHECK(flow_icmp_about(error, &about, &quoted));
+		FUZZ_CHECK(quoted.version == ip.version &&
+			   !memcmp(quoted.src, ip.src, ip.addr_len));
 		if (flow_count(table) > (ip.fragment != IP_FRAGMENT_NONE) && ip.has_ports)
 			FUZZ_CHECK(flow_passes(table, error, &about, 3));
 		FUZZ_CHECK(!icmp_error(ICMP_NO_ROUTE, 0, error, n, again));

@@ -201,6 +201,47 @@ def test_chains_that_lead_astray_are_refused(world):
         world.packet_refused(spec.ip4(world.our4, world.their4, plain, 17, options=options), "in_malformed", what)
 
 
+def test_icmp_errors_are_only_about_what_was_sent_to_that_member(world):
+    """A member may not lower the path MTU, or end the flows, of this machine towards others: inside or outside."""
+    data = spec.udp(9, 9, bytes(12))
+    outside4, here4 = ip("8.8.8.8"), ip("198.51.100.2")
+    quotes4 = {"of ours to another member": (world.their4, world.carol4), "of ours to the outside": (world.their4, outside4),
+               "of this machine to the outside": (here4, outside4), "of another member": (world.carol4, world.our4),
+               "of its own": (world.our4, world.their4)}
+    outside6 = ip("2001:db8::1")
+    quotes6 = {"of ours to another member": (world.theirs, world.carol), "of ours to the outside": (world.theirs, outside6),
+               "of another member": (world.carol, world.ours), "of its own": (world.ours, world.theirs)}
+    too_big = struct.pack(">L", 1280)
+    for kind in (3, 4, 5, 11, 12):
+        for what, (src, dst) in quotes4.items():
+            quote = too_big + spec.ip4(src, dst, data, 17)
+            world.packet_refused(spec.icmp4(world.our4, world.their4, kind, 4 if kind == 3 else 0, quote),
+                                 "in_icmp_foreign", (kind, what))
+    for kind in (1, 2, 3, 4, 100, 127):
+        for what, (src, dst) in quotes6.items():
+            quote = too_big + spec.ip6(src, dst, data, 17)
+            world.packet_refused(spec.icmp6(world.ours, world.theirs, kind, 0, quote), "in_icmp_foreign", (kind, what))
+    for kind in (130, 131, 132, 133, 134, 135, 136, 137, 143):  # of a link; a dnet is none
+        world.packet_refused(spec.icmp6(world.ours, world.theirs, kind, 0, bytes(36)), "in_icmp_foreign", kind)
+    good4, good6 = spec.ip4(world.their4, world.our4, data, 17), spec.ip6(world.theirs, world.ours, data, 17)
+    for size in range(len(good4)):
+        packet = spec.icmp4(world.our4, world.their4, 3, 1, bytes(4) + good4[:size])
+        if size < 20:
+            world.packet_refused(packet, "in_icmp_foreign", "a quote of %d" % size)
+    # Behind extension headers, and cut into fragments so that the quote is not in sight.
+    quote = too_big + spec.ip6(world.theirs, outside6, data, 17)
+    error = spec.icmp6(world.ours, world.theirs, 2, 0, quote)[40:]
+    for chain in ((0,), (60, 60), (44,), (51,)):
+        first, upper = headers(*chain)(58, error)
+        world.packet_refused(spec.ip6(world.ours, world.theirs, upper, first), "in_icmp_foreign", chain)
+    first = bytes([58, 0, 0, 1, 0, 0, 0, 7]) + error[:16]
+    world.packet_refused(spec.ip6(world.ours, world.theirs, first, 44), "in_icmp_foreign", "a tiny first fragment")
+    error4 = spec.icmp4(world.our4, world.their4, 3, 4, too_big + spec.ip4(here4, outside4, data, 17))[20:]
+    world.packet_refused(spec.ip4(world.our4, world.their4, error4[:8], 1, fragment=0x2000), "in_icmp_foreign", "tiny")
+    world.passes(spec.icmp4(world.our4, world.their4, 3, 4, too_big + good4), "about what was sent to it")
+    world.passes(spec.icmp6(world.ours, world.theirs, 2, 0, too_big + good6), "about what was sent to it")
+
+
 def test_lengths_and_versions_that_lie_are_refused(world):
     good4 = spec.ip4(world.our4, world.their4, spec.udp(9, 9, bytes(12)), 17)
     good6 = spec.ip6(world.ours, world.theirs, spec.udp(9, 9, bytes(12)), 17)
@@ -368,6 +409,13 @@ def test_the_sender_refuses_too(world):
                            ("dnet0", 0x800 if version == 4 else 0x86DD))
                 lib.wait_for(lambda: world.risen(before), "it is counted: %s" % what)
                 assert world.risen(before) == {"out_source_not_ours": 1}, (what, world.risen(before))
+        for version, packet in (
+                (4, spec.icmp4(world.their4, world.our4, 3, 4, bytes(4) + spec.ip4(world.our4, world.carol4, b"", 17))),
+                (6, spec.icmp6(world.theirs, world.ours, 2, 0, bytes(4) + spec.ip6(world.ours, world.carol, b"", 17)))):
+            before = world.refusals()
+            raw.sendto(packet, ("dnet0", 0x800 if version == 4 else 0x86DD))
+            lib.wait_for(lambda: world.risen(before), "it is counted")
+            assert world.risen(before) == {"out_icmp_foreign": 1}, world.risen(before)
     # An ordinary process that binds an address of another.
     inside.run("ip", "addr", "add", "10.99.0.1/32", "dev", "lo")
     before = world.refusals()

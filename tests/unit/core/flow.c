@@ -188,6 +188,64 @@ static void icmp_errors_pass_when_they_quote_a_known_flow(void **state)
 	assert_false(passes(t, early, 2));
 }
 
+static bool about(struct built p, struct ip_flow *ret)
+{
+	struct ip_view ip;
+
+	assert_int_equal(ip_parse(p.bytes, p.len, &ip), IP_OK);
+	return flow_icmp_about(p.bytes, &ip, ret);
+}
+
+static void errors_say_which_packet_they_are_about(void **state)
+{
+	struct built there = udp(1, 9, 5000, 53), other = ipv4(2, 1, IP_PROTO_ICMPV6, 8);
+	struct ip_flow flow;
+
+	for (unsigned type = 0; type < 256; type++) {
+		bool error = type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
+
+		assert_int_equal(about(error_about(2, 1, (uint8_t)type, &there, 28), &flow), error);
+		if (!error)
+			continue;
+		assert_memory_equal(flow.src, ((uint8_t[]){10, 0, 0, 1}), 4);
+		assert_memory_equal(flow.dst, ((uint8_t[]){10, 0, 0, 9}), 4);
+		assert_int_equal(flow.version, 4);
+	}
+	/* The addresses are enough; a byte less is nothing. */
+	assert_true(about(error_about(2, 1, 3, &there, 20), &flow));
+	assert_int_equal(flow.version, 4);
+	assert_true(about(error_about(2, 1, 3, &there, 19), &flow));
+	assert_int_equal(flow.version, 0);
+	there.bytes[0] = 0x65;
+	assert_true(about(error_about(2, 1, 3, &there, 28), &flow));
+	assert_int_equal(flow.version, 0);
+	/* ICMPv6 in IPv4 is nothing that the kernel believes. */
+	assert_false(about(other, &flow));
+}
+
+static void messages_of_a_link_are_about_nothing_that_was_sent(void **state)
+{
+	struct built p = {.len = 48 + 40};
+	struct ip_flow flow;
+
+	for (unsigned type = 0; type < 256; type++) {
+		bool error = type < 128, link = (type >= 130 && type <= 137) || type == 143;
+
+		memset(p.bytes, 0, sizeof(p.bytes));
+		p.bytes[0] = p.bytes[48] = 0x60;
+		p.bytes[5] = 48;
+		p.bytes[6] = IP_PROTO_ICMPV6;
+		p.bytes[40] = (uint8_t)type;
+		p.bytes[48 + 39] = 7;
+		p.bytes[48 + 6] = IP_PROTO_NONE;
+		assert_int_equal(about(p, &flow), error || link);
+		if (error || link)
+			assert_int_equal(flow.version, error ? 6 : 0);
+		if (error)
+			assert_int_equal(flow.dst[15], 7);
+	}
+}
+
 static void icmpv6_errors_look_behind_extension_headers(void **state)
 {
 	struct flow_table *t = *state;
@@ -332,6 +390,8 @@ int main(void)
 		T(flows_end_after_their_time),
 		T(icmp_errors_pass_when_they_quote_a_known_flow),
 		T(icmpv6_errors_look_behind_extension_headers),
+		cmocka_unit_test(errors_say_which_packet_they_are_about),
+		cmocka_unit_test(messages_of_a_link_are_about_nothing_that_was_sent),
 		T(later_fragments_follow_their_first),
 		T(later_fragments_of_ipv6_follow_their_first),
 		T(at_the_limit_the_quietest_goes),
