@@ -357,6 +357,13 @@ void sim_send(struct sim_host *host, const struct endpoint *dst, const uint8_t *
 		send_copy(host, &src, dst, bytes, len);
 }
 
+void sim_send_as(struct sim_host *host, const struct endpoint *src, const struct endpoint *dst,
+		 const uint8_t *bytes, size_t len)
+{
+	if (!host->off)
+		send_copy(host, src, dst, bytes, len);
+}
+
 uint64_t sim_next(const struct sim_net *net)
 {
 	return net->count ? net->heap[0].at : UINT64_MAX;

@@ -56,6 +56,9 @@ void sim_block_way(struct sim_net *net, const struct sim_host *a, const struct s
 		   bool on);
 
 void sim_send(struct sim_host *host, const struct endpoint *dst, const uint8_t *bytes, size_t len);
+/* With an address that is not the host's: nobody's network filters what leaves it. */
+void sim_send_as(struct sim_host *host, const struct endpoint *src, const struct endpoint *dst,
+		 const uint8_t *bytes, size_t len);
 
 /* When the next datagram arrives; UINT64_MAX: none is under way. */
 uint64_t sim_next(const struct sim_net *net);

@@ -16,7 +16,7 @@ struct server {
 	struct sim_net *net;
 	const struct id *id;
 	enum realm_kind kind;
-	struct object_id object;
+	struct object_id object, dnet;
 	struct identity identity;
 	struct sim_host *host;
 	struct engine *engine;
@@ -25,15 +25,26 @@ struct server {
 	struct ovc *ovc; /* one of the two */
 	struct ovr *ovr;
 	uint64_t next_tick;
+	server_tap *tap;
+	void *tap_ctx;
+	const struct realm_ops *ops; /* NULL: its own */
+	void *ops_ctx;
 };
 
 static void io_send(void *ctx, const struct endpoint *dst, const uint8_t *bytes, size_t len,
 		    size_t segment)
 {
 	struct server *s = ctx;
+	uint8_t copy[2048];
 
-	for (size_t at = 0; at < len; at += segment)
-		sim_send(s->host, dst, bytes + at, len - at < segment ? len - at : segment);
+	for (size_t at = 0; at < len; at += segment) {
+		size_t n = len - at < segment ? len - at : segment;
+
+		assert(n <= sizeof(copy));
+		memcpy(copy, bytes + at, n);
+		if (!s->tap || !s->tap(s->tap_ctx, false, dst, copy, n))
+			sim_send(s->host, dst, copy, n);
+	}
 }
 
 static void io_random(void *ctx, void *dst, size_t len)
@@ -56,6 +67,8 @@ static void receive(void *ctx, const struct endpoint *src, uint8_t *bytes, size_
 	struct via via = {.endpoint = *src};
 	uint64_t now = sim_now(s->net);
 
+	if (s->tap && s->tap(s->tap_ctx, true, src, bytes, len))
+		return;
 	if (s->ovr && ovr_input_lanes(s->ovr, src, bytes, len, len, now))
 		return;
 	if (s->ovc && ovc_input_stun(s->ovc, src, bytes, len, now))
@@ -75,8 +88,12 @@ static void start(struct server *s)
 		s->ovr = ovr_new(s->engine, s->hub, &io);
 	assert(s->ovc || s->ovr);
 	s->realm = engine_add_realm(s->engine, s->kind, &s->object, &s->identity,
-				    s->ovc ? &ovc_realm_ops : &ovr_realm_ops,
-				    s->ovc ? (void *)s->ovc : (void *)s->ovr);
+				    s->ops   ? s->ops
+				    : s->ovc ? &ovc_realm_ops
+					     : &ovr_realm_ops,
+				    s->ops   ? s->ops_ctx
+				    : s->ovc ? (void *)s->ovc
+					     : (void *)s->ovr);
 	assert(s->realm);
 	if (s->ovc)
 		ovc_set_realm(s->ovc, s->realm);
@@ -96,7 +113,7 @@ static void stop(struct server *s)
 }
 
 struct server *server_new(struct sim_net *net, const struct id *id, enum realm_kind kind,
-			  const struct object_id *object)
+			  const struct object_id *object, const struct object_id *dnet)
 {
 	struct server *s = calloc(1, sizeof(*s));
 	struct secret secret;
@@ -106,6 +123,7 @@ struct server *server_new(struct sim_net *net, const struct id *id, enum realm_k
 	s->id = id;
 	s->kind = kind;
 	s->object = *object;
+	s->dnet = *dnet;
 	do
 		sim_random_bytes(net, &secret, sizeof(secret));
 	while (id_from_secret(id, &secret, &s->identity));
@@ -132,6 +150,39 @@ void server_restart(struct server *s)
 	stop(s);
 	sim_set_host_off(s->host, off);
 	start(s);
+}
+
+void server_set_tap(struct server *s, server_tap *tap, void *ctx)
+{
+	s->tap = tap;
+	s->tap_ctx = ctx;
+}
+
+void server_become(struct server *s, const struct realm_ops *ops, void *ctx)
+{
+	s->ops = ops;
+	s->ops_ctx = ctx;
+	server_restart(s);
+}
+
+struct peer *server_peer(struct server *s, const struct node_key *key)
+{
+	return realm_find_peer(s->realm, key, &s->dnet);
+}
+
+uint64_t server_engine_counter(const struct server *s, enum engine_counter counter)
+{
+	return engine_counter(s->engine, counter);
+}
+
+const struct ovc *server_ovc(const struct server *s)
+{
+	return s->ovc;
+}
+
+const struct ovr *server_ovr(const struct server *s)
+{
+	return s->ovr;
 }
 
 void server_set_off(struct server *s, bool off)

@@ -8,7 +8,7 @@
 #include "sim/world.h"
 
 struct server *server_new(struct sim_net *net, const struct id *id, enum realm_kind kind,
-			  const struct object_id *object);
+			  const struct object_id *object, const struct object_id *dnet);
 void server_free(struct server *s);
 const struct node_key *server_key(const struct server *s);
 const struct object_id *server_object(const struct server *s);

@@ -107,6 +107,11 @@ uint64_t world_now(const struct world *w)
 	return sim_now(w->net);
 }
 
+const struct object_id *world_dnet(const struct world *w)
+{
+	return &w->dnet;
+}
+
 static struct record_row *add_row(struct world *w, const struct object_id *object, uint8_t kind,
 				  uint8_t type)
 {
@@ -339,7 +344,7 @@ struct server *world_add_server(struct world *w, enum realm_kind kind)
 
 	assert(w->server_count < SERVERS);
 	memset(&object, 0x30 + (int)w->server_count, sizeof(object));
-	s = server_new(w->net, w->id, kind, &object);
+	s = server_new(w->net, w->id, kind, &object, &w->dnet);
 	w->servers[w->server_count++] = s;
 	at = sim_host_endpoint(server_host(s));
 	row = add_row(w, &object, (uint8_t)kind,

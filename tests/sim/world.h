@@ -19,6 +19,8 @@ void world_free(struct world *w);
 struct sim_net *world_net(struct world *w);
 uint64_t world_now(const struct world *w);
 
+const struct object_id *world_dnet(const struct world *w);
+
 /* kind: REALM_OVC or REALM_OVR. */
 struct server *world_add_server(struct world *w, enum realm_kind kind);
 struct member *world_add_member(struct world *w, struct sim_nat *nat);
@@ -42,6 +44,19 @@ void server_restart(struct server *s);
 void member_restart(struct member *m);
 void server_set_off(struct server *s, bool off);
 struct sim_host *server_host(struct server *s);
+
+/* What passes a server, before it acts (in) and before it leaves (!in). True: taken, the server
+ * does not see it, or it is not sent. What the tap itself sends by sim_send() is not tapped. */
+typedef bool server_tap(void *ctx, bool in, const struct endpoint *other, uint8_t *bytes,
+			size_t len);
+void server_set_tap(struct server *s, server_tap *tap, void *ctx);
+/* Kills it, and starts one with its key that does what these operations say. */
+void server_become(struct server *s, const struct realm_ops *ops, void *ctx);
+/* NULL: no such peer. Borrowed until it goes. */
+struct peer *server_peer(struct server *s, const struct node_key *key);
+uint64_t server_engine_counter(const struct server *s, enum engine_counter counter);
+const struct ovc *server_ovc(const struct server *s);
+const struct ovr *server_ovr(const struct server *s);
 
 struct sim_host *member_host(struct member *m);
 struct mesh *member_mesh(struct member *m);
