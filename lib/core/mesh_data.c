@@ -273,7 +273,8 @@ static struct mesh_peer *check_out(struct mesh *mesh, const struct packet *packe
 	p = route_lookup(mesh->routes, version, dst);
 	if (!p || p == &mesh->self) {
 		mesh_count(mesh, MESH_out_no_route);
-		say_icmp(mesh, ICMP_NO_ROUTE, 0, packet, now);
+		if (route_lookup(mesh->routes, version, src) == &mesh->self)
+			say_icmp(mesh, ICMP_NO_ROUTE, 0, packet, now);
 		return NULL;
 	}
 	if (route_lookup(mesh->routes, version, src) != &mesh->self) {

@@ -373,6 +373,25 @@ def test_strangers_are_not_answered_whatever_they_say(world, stranger):
     assert world.risen(before) == {}
 
 
+def test_a_recorded_handshake_is_of_no_use(world, stranger):
+    """Replayed from elsewhere, as a whole and piece by piece; and a cookie reply or response that is reflected."""
+    again = spec.Member(world.member.socket, world.member.secret, world.key, world.raw_id)
+    recorded = again.initiation()
+    again.socket.send(recorded)
+    again.until(lambda: again.others)
+    response = again.others.pop()
+    world.refused(recorded, "handshake_replayed", "the initiation", stranger)
+    world.refused(response, "handshake_invalid", "the response, sent back", stranger)
+    assert again.take_response(response)
+    first = again.seal(b"")
+    again.socket.send(first)
+    world.member = again  # dnetd speaks by the newest session
+    world.fence()
+    world.refused(first, "data_replayed", "the first data", stranger)
+    world.refused(recorded, "handshake_replayed", "the initiation again", stranger)
+    silent(world, stranger)
+
+
 def test_an_altered_or_cut_initiation_is_not_answered(world, stranger):
     """Bug table: empty AAD in the handshake (each bit counts, wherever it stands)."""
     message = spec.Initiator(world.member.secret, world.key, world.raw_id).initiation()

@@ -268,6 +268,20 @@ static void the_host_is_told_why_but_not_too_often(void **state)
 	assert_int_equal(w->delivered, 100);
 }
 
+static void a_foreign_source_is_told_nothing(void **state)
+{
+	struct world *w = *state;
+
+	/* It would go to who never asked, if this machine forwards. */
+	assert_int_equal(mesh_set_netmap(w->mesh, netmap(w, 0x3, false), w->now), 0);
+	send4(w, 99, 77, 100);
+	send4(w, 2, 77, 100);
+	assert_int_equal(mesh_counter(w->mesh, MESH_out_no_route), 2);
+	assert_int_equal(w->delivered, 0);
+	send4(w, 1, 77, 100);
+	assert_int_equal(w->delivered, 1);
+}
+
 static void what_waits_is_bounded(void **state)
 {
 	struct world *w = *state;
@@ -348,6 +362,7 @@ int main(void)
 		T(each_failing_allocation_leaves_the_old_netmap_in_force),
 		T(before_a_netmap_nothing_is_let_through),
 		T(the_host_is_told_why_but_not_too_often),
+		T(a_foreign_source_is_told_nothing),
 		T(what_waits_is_bounded),
 		T(packets_larger_than_the_peer_takes_are_answered),
 		T(one_super_packet_is_judged_by_its_segments),
