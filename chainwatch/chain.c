@@ -460,6 +460,8 @@ static int step(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 
 	if (result)
 		return result == -ENOMEM ? fail(c, result, "out of memory") : fail_store(c, result);
+	if (store_check_file(c->store))
+		return fail_store(c, -ESTALE);
 	if (!c->network_ok)
 		result = check_network(c);
 	if (!result && !store_tip(c->store, &tip)) {

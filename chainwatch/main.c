@@ -173,6 +173,21 @@ static bool make_db_folder(const struct chainwatch_config *config)
 	return true;
 }
 
+/* One writer: another state folder does not make another db. */
+static bool lock_db(const struct chainwatch_config *config, int *ret_fd)
+{
+	_cleanup_(freep) char *path = xasprintf("%s-lock", config->db);
+	pid_t pid = 0;
+	int result = file_lock(path, ret_fd, &pid);
+
+	if (result == -EBUSY)
+		log_error("%s is written by process %d; two chainwatch need two db files (--db)",
+			  config->db, (int)pid);
+	else if (result)
+		log_error("%s: %s", path, strerror(-result));
+	return !result;
+}
+
 static bool enter_sandbox(const struct chainwatch_config *config)
 {
 	static const char *const syscalls[] = {
@@ -332,7 +347,7 @@ int main(int argc, char **argv)
 	struct chainparams params;
 	struct store *store = NULL;
 	struct daemon d;
-	int status;
+	int status, db_lock = -1;
 
 	setenv("UV_THREADPOOL_SIZE", "1", 0); /* one step at a time */
 	umask(0022);			      /* readers of chain.db are other users */
@@ -343,11 +358,12 @@ int main(int argc, char **argv)
 		status = daemon_check_done(&d);
 	if (status < 0) {
 		status = STATUS_FAILED;
-		if (make_db_folder(&config))
+		if (make_db_folder(&config) && lock_db(&config, &db_lock))
 			store = open_store(&config, &params);
 		if (store)
 			status = serve(&d, &config, &params, store);
 		store_close(store);
+		file_unlock(db_lock);
 	}
 	daemon_done(&d);
 	conf_free(&program, &config);

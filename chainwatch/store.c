@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { BUSY_MS = 5000 };
 
@@ -267,6 +268,38 @@ static int read_tip(struct store *store)
 	return 0;
 }
 
+/* A page that is damaged now would else be found when it is written to: a disk that loses one block
+ * loses others. Reads the whole file, which is small: rows of dnets and the kept headers. */
+static int check_pages(struct store *store, const struct store_config *config)
+{
+	sqlite3_stmt *statement;
+	int result = 0;
+
+	if (sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &statement, NULL) !=
+	    SQLITE_OK)
+		return store_fail(store, "cannot read");
+	if (sqlite3_step(statement) != SQLITE_ROW)
+		result = store_fail(store, "cannot read");
+	else if (strcmp((const char *)sqlite3_column_text(statement, 0), "ok") != 0)
+		result = refuse(store, -EBADMSG,
+				"chain.db: %s is damaged (%.100s): remove it to read the chain "
+				"anew",
+				config->path, sqlite3_column_text(statement, 0));
+	sqlite3_finalize(statement);
+	return result;
+}
+
+static int remember_file(struct store *store)
+{
+	struct stat st;
+
+	if (stat(store->path, &st))
+		return refuse(store, -errno, "chain.db: %s: %s", store->path, strerror(errno));
+	store->device = st.st_dev;
+	store->inode = st.st_ino;
+	return 0;
+}
+
 static bool is_empty(struct store *store, int *ret_result)
 {
 	sqlite3_stmt *statement;
@@ -297,6 +330,11 @@ static int set_up(struct store *store, const struct store_config *config)
 			    NULL) != SQLITE_OK)
 		return store_fail(store, config->path);
 	sqlite3_extended_result_codes(store->db, 1);
+	if (sqlite3_db_readonly(store->db, "main") == 1)
+		return refuse(store, -EROFS,
+			      "chain.db: %s cannot be written: its file system is "
+			      "read-only, or it belongs to somebody else",
+			      config->path);
 	sqlite3_busy_timeout(store->db, BUSY_MS);
 	if (is_empty(store, &result))
 		result = execute(store, "PRAGMA journal_mode = WAL");
@@ -305,12 +343,16 @@ static int set_up(struct store *store, const struct store_config *config)
 	if (!result)
 		result = check(store, config);
 	if (!result)
+		result = check_pages(store, config);
+	if (!result)
 		result = execute(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
 	sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &one);
 	if (!result)
 		result = prepare(store);
 	if (!result)
 		result = read_tip(store);
+	if (!result)
+		result = remember_file(store);
 	store->committed = store->tip;
 	return result;
 }
@@ -326,8 +368,9 @@ int store_open(const struct store_config *config, struct store **ret_store,
 		return -ENOMEM;
 	}
 	store->keep = config->keep;
+	store->path = strdup(config->path);
 	store_init_sink(store);
-	result = set_up(store, config);
+	result = store->path ? set_up(store, config) : store_fail(store, "open");
 	if (result) {
 		snprintf(error, STORE_ERROR_MAX, "%s", store->error);
 		store_close(store);
@@ -344,7 +387,20 @@ void store_close(struct store *store)
 	for (size_t i = 0; i < STORE_STATEMENTS; i++)
 		sqlite3_finalize(store->statements[i]);
 	sqlite3_close(store->db);
+	free(store->path);
 	free(store);
+}
+
+int store_check_file(struct store *store)
+{
+	struct stat st;
+
+	if (stat(store->path, &st) == 0 && st.st_dev == store->device && st.st_ino == store->inode)
+		return 0;
+	return refuse(store, -ESTALE,
+		      "%s is not there any more, or another file: put it back, or start chainwatch "
+		      "again to read the chain anew",
+		      store->path);
 }
 
 const char *store_error(const struct store *store)

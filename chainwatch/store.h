@@ -29,6 +29,9 @@ int store_open(const struct store_config *config, struct store **ret_store,
 	       char error[static STORE_ERROR_MAX]);
 void store_close(struct store *store);
 /* For the last failure; borrowed. All functions return 0, -EIO, -EBADMSG, -ENOSPC or -ENOMEM. */
+/* The file is still the one that was opened; -ESTALE when it was taken away or replaced, and what
+ * is written would be seen by nobody. */
+int store_check_file(struct store *store);
 const char *store_error(const struct store *store);
 
 struct store_tip {

@@ -6,6 +6,7 @@
 #include "chainwatch/store.h"
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 enum store_statement {
 	STORE_ADD_BLOCK,
@@ -39,6 +40,9 @@ enum store_statement {
 };
 
 struct store {
+	char *path;   /* owned */
+	dev_t device; /* of the file that is open */
+	ino_t inode;
 	sqlite3 *db;
 	sqlite3_stmt *statements[STORE_STATEMENTS];
 	struct registry_sink sink;
