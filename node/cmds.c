@@ -97,7 +97,7 @@ static void cmd_join(struct ctl_request *request, json_t *params, void *arg)
 	}
 	if (r < 0) {
 		ctl_reply_error(request, CTL_EFAILED, NULL, "cannot join: %s",
-				r == -ENOSPC ? "too many dnets" : error_text(r));
+				r == -EUSERS ? "too many dnets" : error_text(r));
 		return;
 	}
 	char state[OVERLAY_TEXT_MAX];

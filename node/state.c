@@ -266,7 +266,7 @@ int state_add(struct state *s, const struct object_id *id)
 	if (find(s, id))
 		return -EEXIST;
 	if (s->count == STATE_DNETS_MAX)
-		return -ENOSPC;
+		return -EUSERS; /* not -ENOSPC: the disk may say that */
 	uint32_t number = 0;
 	while (number_is_used(s, number))
 		number++;

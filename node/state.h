@@ -37,8 +37,8 @@ int state_set_port(struct state *state, uint16_t port);
 size_t state_dnet_count(const struct state *state);
 const struct state_dnet *state_dnet_at(const struct state *state, size_t i);
 const struct state_dnet *state_find(const struct state *state, const struct object_id *id);
-/* With the lowest free number. 0, -EEXIST, -ENOSPC, or -errno of the file, and then nothing
- * changed. */
+/* With the lowest free number. 0, -EEXIST, -EUSERS (too many), or -errno of the file, and then
+ * nothing changed. */
 int state_add(struct state *state, const struct object_id *id);
 int state_remove(struct state *state, const struct object_id *id); /* its copy too */
 int state_set_down(struct state *state, const struct object_id *id, bool down);

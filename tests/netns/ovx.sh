@@ -82,6 +82,7 @@ ok "two members that reach only the helpers: registered and relayed; --show-key 
 
 killed "$pid_ovc"
 helper ovc "$ovc" 4242
+pid_ovc=$pid
 within 20 tenant ovc '.registered == 2' || die "not registered again: $(call ovc status)"
 ok "ovcd killed: the members register again by themselves"
 
@@ -90,9 +91,38 @@ within 10 jq -e '.[] > 0' "$dir/ovr/usage.json" || die "usage is not kept"
 before=$(jq '.[]' "$dir/ovr/usage.json")
 killed "$pid_ovr"
 helper ovr "$ovr" 4243
+pid_ovr=$pid
 within 2 tenant ovr ".forwarded_bytes >= $before" || die "usage is lost: $(call ovr status)"
 within 20 pings || die "no ping after ovrd was killed: $(call a peers) $(call ovr counters)"
 ok "ovrd killed: what was used is still known, and the members come back to it"
+
+# One helper or both killed at random instants: the long form; what the first round shows is above.
+seed=${DNET_SEED:-$RANDOM}
+RANDOM=$seed
+for ((round = 0; round < ${DNET_ROUNDS:-0}; round++)); do
+	which=$((RANDOM % 3))
+	before=$(jq '.[]' "$dir/ovr/usage.json")
+	in_ns a ping -i0.02 -s 1000 10.77.0.2 >/dev/null 2>&1 &
+	pinger=$!
+	pids+=("$pinger")
+	sleep "0.$(printf %03d $((RANDOM % 1000)))" # any instant is what this tests
+	if [ $which != 0 ]; then
+		killed "$pid_ovc"
+		helper ovc "$ovc" 4242
+		pid_ovc=$pid
+	fi
+	if [ $which != 1 ]; then
+		killed "$pid_ovr"
+		helper ovr "$ovr" 4243
+		pid_ovr=$pid
+		within 2 tenant ovr ".forwarded_bytes >= $before" || die "round $round, seed $seed: usage is lost: $(call ovr status)"
+	fi
+	kill "$pinger"
+	wait "$pinger" 2>/dev/null
+	within 30 tenant ovc '.registered == 2' || die "round $round, seed $seed: not registered again: $(call ovc status)"
+	within 30 pings || die "round $round, seed $seed: nothing flows: $(call a peers) $(call ovr counters)"
+done
+[ "${DNET_ROUNDS:-0}" = 0 ] || ok "DNET_SEED=$seed: helpers killed $DNET_ROUNDS times at random instants"
 
 # RECORDS 5.4: not expired is expiry height not below the tip height.
 chain height 150

@@ -132,7 +132,7 @@ static void the_number_of_dnets_is_limited(void **state)
 		assert_int_equal(state_add(s, &id), 0);
 	}
 	struct object_id more = id_of(200);
-	assert_int_equal(state_add(s, &more), -ENOSPC);
+	assert_int_equal(state_add(s, &more), -EUSERS);
 	s = reopen(s);
 	assert_int_equal(state_dnet_count(s), STATE_DNETS_MAX);
 	state_close(s);
