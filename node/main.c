@@ -64,8 +64,8 @@ static int run(struct daemon *d, const struct dnetd_config *config)
 {
 	struct priv *priv = NULL;
 	struct node node;
-	if (!check_machine() ||
-	    priv_start(config->interface_prefix, config->daemon.sandbox, &priv) < 0)
+	if (!check_machine() || priv_start(config->interface_prefix, (uint32_t)config->table_base,
+					   config->daemon.sandbox, &priv) < 0)
 		return 1;
 	int status = daemon_init_loop(d);
 	if (status >= 0) {

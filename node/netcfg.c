@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RETRY_FIRST_MS = 200, RETRY_MAX_MS = 30000 };
+enum { RETRY_FIRST_MS = 200, RETRY_MAX_MS = 30000, RULES_MAX = 32 };
 
 struct part {
 	bool applied;
@@ -35,10 +35,8 @@ struct netcfg {
 };
 
 static const char *const part_names[NETCFG_PART_COUNT] = {
-	[NETCFG_LINK] = "link",
-	[NETCFG_MTU] = "mtu",
-	[NETCFG_ADDRESSES] = "addresses",
-	[NETCFG_ROUTES] = "routes",
+	[NETCFG_LINK] = "link",	    [NETCFG_MTU] = "mtu",     [NETCFG_ADDRESSES] = "addresses",
+	[NETCFG_ROUTES] = "routes", [NETCFG_RULES] = "rules",
 };
 
 /* What the kernel has on our link. */
@@ -47,8 +45,11 @@ struct actual {
 	struct netlink_link link;
 	struct prefix addresses[16];
 	size_t address_count;
-	struct netlink_route *routes; /* owned */
+	struct netlink_route *routes; /* owned; of one table */
 	size_t route_count, route_room;
+	uint32_t stranger;		      /* a link of others that the table has a route to */
+	struct netlink_rule rules[RULES_MAX]; /* that lead to our table */
+	size_t rule_count;
 };
 
 static void forget_parts(struct netcfg *n)
@@ -151,6 +152,7 @@ void netcfg_set_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
 	if (wanted && n->enabled && same_wanted(wanted, &n->wanted))
 		return;
 	bool other_device = !wanted || strcmp(wanted->name, n->wanted.name) != 0 ||
+			    wanted->table != n->wanted.table ||
 			    !prefix_equal(&wanted->ipv4, &n->wanted.ipv4);
 	if (n->enabled && other_device) {
 		close_device(n);
@@ -319,8 +321,10 @@ static void apply_addresses(struct netcfg *n, struct actual *actual, uint64_t no
 static void collect_route(void *arg, const struct netlink_route *route)
 {
 	struct actual *actual = arg;
-	if (route->index != actual->netcfg->index)
+	if (route->index != actual->netcfg->index) {
+		actual->stranger = route->index;
 		return;
+	}
 	if (actual->route_count == actual->route_room) {
 		actual->route_room = MAX(actual->route_room * 2, 16u);
 		actual->routes =
@@ -338,7 +342,8 @@ static bool route_is(const struct netcfg *n, const struct netlink_route *route,
 	       route->gateway.family == ADDR_NONE && !route->special;
 }
 
-static int delete_strange_routes(struct netcfg *n, const struct actual *actual)
+static int delete_strange_routes(struct netcfg *n, enum netcfg_part part, uint32_t table,
+				 const struct actual *actual)
 {
 	char text[PREFIX_TEXT_MAX];
 	for (size_t i = 0; i < actual->route_count; i++) {
@@ -348,15 +353,18 @@ static int delete_strange_routes(struct netcfg *n, const struct actual *actual)
 			wanted = route_is(n, route, &n->wanted.routes[j]);
 		if (wanted)
 			continue;
-		int r = priv_route_delete(n->priv, n->index, &route->destination, route->metric);
+		int r = priv_route_delete(n->priv, n->index, table, &route->destination,
+					  route->metric);
 		if (r < 0 && r != -ESRCH)
 			return r;
-		say_drift(n, NETCFG_ROUTES, "%s removed", prefix_format(&route->destination, text));
+		say_drift(n, part, "%s removed from table %u",
+			  prefix_format(&route->destination, text), table);
 	}
 	return 0;
 }
 
-static int add_missing_routes(struct netcfg *n, const struct actual *actual)
+static int add_missing_routes(struct netcfg *n, enum netcfg_part part, uint32_t table,
+			      const struct actual *actual)
 {
 	char text[PREFIX_TEXT_MAX];
 	for (size_t i = 0; i < n->wanted.route_count; i++) {
@@ -366,11 +374,12 @@ static int add_missing_routes(struct netcfg *n, const struct actual *actual)
 			there = route_is(n, &actual->routes[j], w);
 		if (there)
 			continue;
-		int r = priv_route_add(n->priv, n->index, &w->destination, n->wanted.metric,
+		int r = priv_route_add(n->priv, n->index, table, &w->destination, n->wanted.metric,
 				       &w->source);
 		if (r < 0)
 			return r;
-		say_drift(n, NETCFG_ROUTES, "%s added", prefix_format(&w->destination, text));
+		say_drift(n, part, "%s added to table %u", prefix_format(&w->destination, text),
+			  table);
 	}
 	return 0;
 }
@@ -382,9 +391,9 @@ static void apply_routes(struct netcfg *n, struct actual *actual, uint64_t now_m
 		set_failed(n, NETCFG_ROUTES, now_ms, netlink_error_text(n->nl));
 		return;
 	}
-	r = delete_strange_routes(n, actual);
+	r = delete_strange_routes(n, NETCFG_ROUTES, NETLINK_TABLE_MAIN, actual);
 	if (r == 0)
-		r = add_missing_routes(n, actual);
+		r = add_missing_routes(n, NETCFG_ROUTES, NETLINK_TABLE_MAIN, actual);
 	if (r == -EEXIST)
 		set_failed(n, NETCFG_ROUTES, now_ms,
 			   "another program has a route of the dnet's prefix and metric: remove "
@@ -393,6 +402,107 @@ static void apply_routes(struct netcfg *n, struct actual *actual, uint64_t now_m
 		set_failed(n, NETCFG_ROUTES, now_ms, priv_error(n->priv));
 	else
 		set_applied(&n->parts[NETCFG_ROUTES]);
+}
+
+static void collect_rule(void *arg, const struct netlink_rule *rule)
+{
+	struct actual *actual = arg;
+	if (rule->table == actual->netcfg->wanted.table && actual->rule_count < RULES_MAX)
+		actual->rules[actual->rule_count++] = *rule;
+}
+
+/* "from ADDRESS lookup TABLE", and nothing besides. */
+static bool rule_is(const struct netlink_rule *rule, const struct address *from)
+{
+	return rule->priority == PRIV_RULE_PRIORITY && address_equal(&rule->from.addr, from) &&
+	       rule->from.bits == address_bits(from) && rule->to.addr.family == ADDR_NONE &&
+	       rule->mask == 0 && !rule->in_link[0] && !rule->invert && !rule->suppress_default;
+}
+
+static int delete_strange_rules(struct netcfg *n, struct actual *actual)
+{
+	char text[PREFIX_TEXT_MAX];
+	for (size_t i = 0; i < actual->rule_count; i++) {
+		struct netlink_rule *rule = &actual->rules[i];
+		bool wanted = false;
+		for (size_t j = 0; j < n->wanted.address_count && !wanted; j++)
+			wanted = rule_is(rule, &n->wanted.addresses[j].addr);
+		if (wanted)
+			continue;
+		struct prefix from = rule->from;
+		from.addr.family = rule->family;
+		int r = priv_rule_delete(n->priv, n->index, &from, rule->priority);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		say_drift(n, NETCFG_RULES, "the rule from %s removed", prefix_format(&from, text));
+	}
+	return 0;
+}
+
+static int add_missing_rules(struct netcfg *n, const struct actual *actual)
+{
+	char text[ADDRESS_TEXT_MAX];
+	for (size_t i = 0; i < n->wanted.address_count; i++) {
+		const struct address *from = &n->wanted.addresses[i].addr;
+		bool there = false;
+		for (size_t j = 0; j < actual->rule_count && !there; j++)
+			there = rule_is(&actual->rules[j], from);
+		if (there)
+			continue;
+		int r = priv_rule_add(n->priv, n->index, from);
+		if (r == -EEXIST)
+			continue; /* another program's, to the same end */
+		if (r < 0)
+			return r;
+		say_drift(n, NETCFG_RULES, "the rule from %s added", address_format(from, text));
+	}
+	return 0;
+}
+
+/* What the kernel has of our table and of rules that lead there. */
+static bool look_at_table(struct netcfg *n, struct actual *actual, uint64_t now_ms)
+{
+	char error[NETCFG_ERROR_MAX];
+	actual->route_count = 0;
+	actual->stranger = 0;
+	int r = netlink_route_list(n->nl, n->wanted.table, DNET_RTPROT, collect_route, actual);
+	if (r == 0)
+		r = netlink_rule_list(n->nl, DNET_RTPROT, collect_rule, actual);
+	if (r < 0) {
+		set_failed(n, NETCFG_RULES, now_ms, netlink_error_text(n->nl));
+		return false;
+	}
+	if (actual->stranger == 0)
+		return true;
+	snprintf(error, sizeof(error),
+		 "routing table %u is another dnetd's (link %u): give one of them another "
+		 "table-base",
+		 n->wanted.table, actual->stranger);
+	set_failed(n, NETCFG_RULES, now_ms, error);
+	return false;
+}
+
+/* Routes first: a rule to an empty table is passed over, and the main table may lead elsewhere. */
+static void apply_rules(struct netcfg *n, struct actual *actual, uint64_t now_ms)
+{
+	uint32_t table = n->wanted.table;
+	if (!look_at_table(n, actual, now_ms))
+		return;
+	int r = delete_strange_routes(n, NETCFG_RULES, table, actual);
+	if (r == 0)
+		r = add_missing_routes(n, NETCFG_RULES, table, actual);
+	if (r == 0)
+		r = delete_strange_rules(n, actual);
+	if (r == 0)
+		r = add_missing_rules(n, actual);
+	if (r == -EEXIST)
+		set_failed(n, NETCFG_RULES, now_ms,
+			   "another program has a route of the dnet's prefix and metric in our "
+			   "table: remove it (ip route), or set another table-base");
+	else if (r < 0)
+		set_failed(n, NETCFG_RULES, now_ms, priv_error(n->priv));
+	else
+		set_applied(&n->parts[NETCFG_RULES]);
 }
 
 /* When to look again: the full pass, or the first part that waits for another try. */
@@ -419,6 +529,8 @@ uint64_t netcfg_pass(struct netcfg *n, uint64_t now_ms)
 		apply_addresses(n, &actual, now_ms);
 	if (due(n, NETCFG_ROUTES, now_ms))
 		apply_routes(n, &actual, now_ms);
+	if (due(n, NETCFG_RULES, now_ms))
+		apply_rules(n, &actual, now_ms);
 	free(actual.routes);
 	return next_pass(n, now_ms);
 }
@@ -444,8 +556,9 @@ static bool may_be_ours(const struct netcfg *n, const struct netlink_event *even
 		return strcmp(event->link.name, n->wanted.name) == 0;
 	case NETLINK_EVENT_ROUTE:
 		return is_wanted_destination(n, &event->route.destination);
-	case NETLINK_EVENT_ADDRESS:
 	case NETLINK_EVENT_RULE:
+		return event->rule.table == n->wanted.table;
+	case NETLINK_EVENT_ADDRESS:
 		return false;
 	}
 	return false;

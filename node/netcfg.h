@@ -1,15 +1,16 @@
 #ifndef NODE_NETCFG_H
 #define NODE_NETCFG_H
 
-/* One dnet's interface as wanted and as it is: link, MTU, addresses, routes. netcfg_pass() compares
- * and repairs; what the kernel tells in between only says when to look again. Each part has its own
- * state, error and back-off.
+/* One dnet's interface as wanted and as it is: link, MTU, addresses, routes, rules. netcfg_pass()
+ * compares and repairs; what the kernel tells in between only says when to look again. Each part
+ * has its own state, error and back-off.
  *
  * What is ours, and so is put right or taken away: the interface with its name, flags, MTU and
  * queue length; every address on it, whoever put it there, as only the records give addresses here;
- * the routes with our protocol number on it in the main table. Everything else stays: routes of
- * others on the interface, routes with our protocol number elsewhere or in other tables, rules,
- * links of others that have the name we want, routes of others that have the destination and
+ * the routes with our protocol number on it in the main table and in the table of its
+ * own; the rules with our protocol number that lead to that table. Everything else stays: routes of
+ * others on the interface, routes with our protocol number elsewhere or in other tables, other
+ * rules, links of others that have the name we want, routes of others that have the destination and
  * metric we want (the last two are errors of their part until they go). */
 
 #include "node/tun.h"
@@ -38,6 +39,7 @@ struct netcfg_wanted {
 	uint32_t mtu, txqlen;
 	uint32_t metric; /* of the routes; differs between interfaces, so that equal prefixes do not
 			    replace each other */
+	uint32_t table;	 /* of its own, with the same routes: for what is sent from its addresses */
 	struct prefix ipv4;			       /* of the dnet; ADDR_NONE: none */
 	struct prefix addresses[NETCFG_ADDRESSES_MAX]; /* with host bits */
 	size_t address_count;
@@ -45,7 +47,14 @@ struct netcfg_wanted {
 	size_t route_count;
 };
 
-enum netcfg_part { NETCFG_LINK, NETCFG_MTU, NETCFG_ADDRESSES, NETCFG_ROUTES, NETCFG_PART_COUNT };
+enum netcfg_part {
+	NETCFG_LINK,
+	NETCFG_MTU,
+	NETCFG_ADDRESSES,
+	NETCFG_ROUTES, /* of the main table */
+	NETCFG_RULES,  /* and the table that they lead to */
+	NETCFG_PART_COUNT
+};
 enum { NETCFG_ERROR_MAX = 320 };
 
 struct netcfg_status {

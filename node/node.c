@@ -304,6 +304,9 @@ void node_run(struct node *n)
 				      .id = n->id,
 				      .event = on_overlay_event,
 				      .arg = n};
+	if (priv_rules_sweep(n->priv) < 0)
+		log_warn("cannot look for rules that an earlier dnetd left: %s",
+			 priv_error(n->priv));
 	look_at_addresses(n, false);
 	for (size_t i = 0; i < state_dnet_count(n->state); i++)
 		overlay_refresh(add_overlay(n, state_dnet_at(n->state, i)));

@@ -296,6 +296,7 @@ static void want_interface(struct overlay *o, const struct netmap_node *self)
 	w.mtu = (uint32_t)o->env->config->mtu;
 	w.txqlen = (uint32_t)o->env->config->txqueuelen;
 	w.metric = ROUTE_METRIC + o->number;
+	w.table = (uint32_t)o->env->config->table_base + o->number;
 	if (bound)
 		w.ipv4 = o->netmap->ipv4_prefix;
 	add_address(&w, &self->ipv6);

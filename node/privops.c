@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,6 +31,9 @@ enum priv_op {
 	PRIV_ADDRESS_DELETE,
 	PRIV_ROUTE_ADD,
 	PRIV_ROUTE_DELETE,
+	PRIV_RULE_ADD,
+	PRIV_RULE_DELETE,
+	PRIV_RULES_SWEEP,
 };
 
 enum { PREFIX_MAX = 10 };
@@ -37,7 +41,8 @@ enum { PREFIX_MAX = 10 };
 struct priv_request {
 	uint32_t op; /* enum priv_op */
 	uint32_t index;
-	uint32_t number; /* MTU, queue length, metric, offload */
+	uint32_t number; /* MTU, queue length, metric, offload, priority */
+	uint32_t table;
 	char name[IF_NAMESIZE];
 	struct prefix prefix;	/* address and bits; destination; IPv4 prefix of the interface */
 	struct address address; /* preferred source */
@@ -56,11 +61,13 @@ struct interface {
 	uint32_t index; /* 0: free */
 	char name[IF_NAMESIZE];
 	struct prefix ipv4;
+	uint32_t table; /* its own */
 };
 
 struct helper {
 	int fd;
 	const char *prefix; /* borrowed */
+	uint32_t table_base;
 	struct netlink *nl; /* owned */
 	struct interface interfaces[PRIV_INTERFACES_MAX];
 };
@@ -129,6 +136,114 @@ static bool range_is_ours(const struct interface *i, const struct prefix *range)
 	       prefix_contains(&i->ipv4, &range->addr);
 }
 
+/* ---- Rules ---- */
+
+/* More come in the next round. */
+enum { RULES_AT_ONCE = 64, RULE_ROUNDS_MAX = 256 };
+
+struct rule_search {
+	const struct helper *h;
+	uint32_t table; /* 0: those of our numbers that are not in use */
+	bool in_use[PRIV_NUMBER_MAX + 1];
+	struct netlink_rule found[RULES_AT_ONCE];
+	size_t count;
+};
+
+static bool table_number(const struct helper *h, uint32_t table, uint32_t *ret_number)
+{
+	if (table < h->table_base || table - h->table_base > PRIV_NUMBER_MAX)
+		return false;
+	*ret_number = table - h->table_base;
+	return true;
+}
+
+static void mark_table(void *arg, const struct netlink_route *route)
+{
+	struct rule_search *s = arg;
+	uint32_t number;
+	if (table_number(s->h, route->table, &number))
+		s->in_use[number] = true;
+}
+
+static void collect_rule(void *arg, const struct netlink_rule *rule)
+{
+	struct rule_search *s = arg;
+	uint32_t number;
+	if (s->count == RULES_AT_ONCE || !table_number(s->h, rule->table, &number))
+		return;
+	if (s->table ? rule->table == s->table : !s->in_use[number])
+		s->found[s->count++] = *rule;
+}
+
+static int remove_rules(struct helper *h, struct rule_search *s)
+{
+	int r = 0;
+	for (int round = 0; round < RULE_ROUNDS_MAX; round++) {
+		s->count = 0;
+		r = netlink_rule_list(h->nl, DNET_RTPROT, collect_rule, s);
+		if (r == -EINTR)
+			continue; /* somebody changes rules just now */
+		for (size_t i = 0; i < s->count && r == 0; i++) {
+			r = netlink_rule_delete(h->nl, &s->found[i]);
+			if (r == -ENOENT)
+				r = 0;
+		}
+		if (r < 0 || s->count < RULES_AT_ONCE)
+			break;
+	}
+	return r;
+}
+
+static int remove_table_rules(struct helper *h, uint32_t table)
+{
+	struct rule_search s = {.h = h, .table = table};
+	return remove_rules(h, &s);
+}
+
+static int do_sweep(struct helper *h, struct priv_reply *reply)
+{
+	struct rule_search s = {.h = h};
+	for (size_t i = 0; i < PRIV_INTERFACES_MAX; i++) {
+		uint32_t number;
+		if (h->interfaces[i].index && table_number(h, h->interfaces[i].table, &number))
+			s.in_use[number] = true;
+	}
+	/* A table with routes is another dnetd's that runs. */
+	int r = netlink_route_list(h->nl, 0, 0, mark_table, &s);
+	return kernel_result(h, reply, r < 0 ? r : remove_rules(h, &s));
+}
+
+static int do_rule_add(struct helper *h, const struct interface *i,
+		       const struct priv_request *request, struct priv_reply *reply)
+{
+	char text[PREFIX_TEXT_MAX];
+	const struct prefix *from = &request->prefix;
+	if (!range_is_ours(i, from) || from->bits != address_bits(&from->addr))
+		return refuse(reply, "rule from %s: not an address of the ranges of %s",
+			      prefix_format(from, text), i->name);
+	struct netlink_rule rule = {.family = from->addr.family,
+				    .priority = PRIV_RULE_PRIORITY,
+				    .table = i->table,
+				    .from = *from};
+	return kernel_result(h, reply, netlink_rule_add(h->nl, &rule));
+}
+
+static int do_rule_delete(struct helper *h, const struct interface *i,
+			  const struct priv_request *request, struct priv_reply *reply)
+{
+	const struct prefix *from = &request->prefix;
+	struct netlink_rule rule = {
+		.family = from->addr.family, .priority = request->number, .table = i->table};
+	if ((from->addr.family != ADDR_V4 && from->addr.family != ADDR_V6) ||
+	    from->bits > address_bits(&from->addr))
+		return refuse(reply, "a rule of no address family");
+	if (from->bits > 0)
+		rule.from = *from;
+	return kernel_result(h, reply, netlink_rule_delete(h->nl, &rule));
+}
+
+/* ---- Interfaces, addresses, routes ---- */
+
 static void write_sysctl(const char *name, const char *key, const char *value)
 {
 	char path[96];
@@ -177,7 +292,9 @@ static int do_open(struct helper *h, const struct priv_request *request, struct 
 		return r;
 	}
 	quieten(request->name);
-	*slot = (struct interface){.index = link.index, .ipv4 = request->prefix};
+	uint32_t number = (uint32_t)strtoul(request->name + strlen(h->prefix), NULL, 10);
+	*slot = (struct interface){
+		.index = link.index, .ipv4 = request->prefix, .table = h->table_base + number};
 	memcpy(slot->name, request->name, strlen(request->name) + 1);
 	reply->index = link.index;
 	reply->offload = offload;
@@ -189,6 +306,10 @@ static int do_close(struct helper *h, struct interface *i)
 {
 	/* Only what is still the device that was made here. */
 	struct netlink_link link;
+	int r = remove_table_rules(h, i->table);
+	if (r < 0)
+		log_warn("%s: rules of table %u stay: %s", i->name, i->table,
+			 netlink_error_text(h->nl));
 	if (netlink_link_get(h->nl, i->index, &link) == 0 && strcmp(link.kind, "tun") == 0)
 		(void)netlink_link_delete(h->nl, i->index);
 	*i = (struct interface){0};
@@ -217,9 +338,12 @@ static int do_route(struct helper *h, const struct interface *i, const struct pr
 	if (!range_is_ours(i, &request->prefix))
 		return refuse(reply, "route %s is outside the ranges of %s",
 			      prefix_format(&request->prefix, text), i->name);
+	if (request->table != NETLINK_TABLE_MAIN && request->table != i->table)
+		return refuse(reply, "routing table %u is not one of %s", request->table, i->name);
 	struct netlink_route route = {.destination = request->prefix,
 				      .source = request->address,
 				      .index = i->index,
+				      .table = request->table,
 				      .metric = request->number};
 	int r = request->op == PRIV_ROUTE_ADD ? netlink_route_add(h->nl, &route)
 					      : netlink_route_delete(h->nl, &route);
@@ -263,6 +387,7 @@ static int serve_interface(struct helper *h, const struct priv_request *request,
 		return refuse(reply, "interface number %u was not made here", request->index);
 	switch ((enum priv_op)request->op) {
 	case PRIV_TUN_OPEN:
+	case PRIV_RULES_SWEEP:
 		break;
 	case PRIV_TUN_CLOSE:
 		return do_close(h, i);
@@ -279,8 +404,22 @@ static int serve_interface(struct helper *h, const struct priv_request *request,
 	case PRIV_ROUTE_ADD:
 	case PRIV_ROUTE_DELETE:
 		return do_route(h, i, request, reply);
+	case PRIV_RULE_ADD:
+		return do_rule_add(h, i, request, reply);
+	case PRIV_RULE_DELETE:
+		return do_rule_delete(h, i, request, reply);
 	}
 	return refuse(reply, "no operation %u", request->op);
+}
+
+static int serve(struct helper *h, const struct priv_request *request, struct priv_reply *reply,
+		 int *ret_fd)
+{
+	if (request->op == PRIV_TUN_OPEN)
+		return do_open(h, request, reply, ret_fd);
+	if (request->op == PRIV_RULES_SWEEP)
+		return do_sweep(h, reply);
+	return serve_interface(h, request, reply);
 }
 
 static bool serve_one(struct helper *h)
@@ -297,8 +436,7 @@ static bool serve_one(struct helper *h)
 		reply.result = refuse(&reply, "a request of another form");
 	else {
 		request.name[IF_NAMESIZE - 1] = '\0';
-		reply.result = request.op == PRIV_TUN_OPEN ? do_open(h, &request, &reply, &fd)
-							   : serve_interface(h, &request, &reply);
+		reply.result = serve(h, &request, &reply, &fd);
 	}
 	int r = proc_send(h->fd, &reply, sizeof(reply), &fd, fd >= 0 ? 1 : 0);
 	closep(&fd);
@@ -307,13 +445,14 @@ static bool serve_one(struct helper *h)
 
 struct helper_arg {
 	const char *prefix;
+	uint32_t table_base;
 	bool sandbox;
 };
 
 static int helper_main(int fd, void *arg)
 {
 	const struct helper_arg *want = arg;
-	struct helper h = {.fd = fd, .prefix = want->prefix};
+	struct helper h = {.fd = fd, .prefix = want->prefix, .table_base = want->table_base};
 	log_set_prefix("dnetd[root]: ");
 	/* The terminal's Ctrl-C reaches both; the engine says when it is over. */
 	signal(SIGINT, SIG_IGN);
@@ -337,6 +476,10 @@ static int helper_main(int fd, void *arg)
 		return 1;
 	while (serve_one(&h))
 		;
+	for (size_t i = 0; i < PRIV_INTERFACES_MAX; i++) {
+		if (h.interfaces[i].index)
+			(void)remove_table_rules(&h, h.interfaces[i].table);
+	}
 	netlink_free(h.nl);
 	return 0;
 }
@@ -349,10 +492,11 @@ struct priv {
 	char error[PRIV_ERROR_MAX];
 };
 
-int priv_start(const char *prefix, bool sandbox, struct priv **ret_priv)
+int priv_start(const char *prefix, uint32_t table_base, bool sandbox, struct priv **ret_priv)
 {
 	assert(strlen(prefix) >= 1 && strlen(prefix) <= PREFIX_MAX);
-	struct helper_arg arg = {.prefix = prefix, .sandbox = sandbox};
+	assert(table_base >= PRIV_TABLE_MIN && table_base <= PRIV_TABLE_MAX);
+	struct helper_arg arg = {.prefix = prefix, .table_base = table_base, .sandbox = sandbox};
 	struct priv *priv = xcalloc(1, sizeof(*priv));
 	int r = proc_fork("dnetd-root", helper_main, &arg, NULL, &priv->child);
 	if (r < 0) {
@@ -490,21 +634,42 @@ int priv_address_delete(struct priv *priv, uint32_t index, const struct address 
 	return call_address(priv, PRIV_ADDRESS_DELETE, index, address, bits);
 }
 
-int priv_route_add(struct priv *priv, uint32_t index, const struct prefix *destination,
-		   uint32_t metric, const struct address *source)
+int priv_route_add(struct priv *priv, uint32_t index, uint32_t table,
+		   const struct prefix *destination, uint32_t metric, const struct address *source)
 {
 	return call_simple(priv, &(struct priv_request){.op = PRIV_ROUTE_ADD,
 							.index = index,
 							.number = metric,
+							.table = table,
 							.prefix = *destination,
 							.address = *source});
 }
 
-int priv_route_delete(struct priv *priv, uint32_t index, const struct prefix *destination,
-		      uint32_t metric)
+int priv_route_delete(struct priv *priv, uint32_t index, uint32_t table,
+		      const struct prefix *destination, uint32_t metric)
 {
 	return call_simple(priv, &(struct priv_request){.op = PRIV_ROUTE_DELETE,
 							.index = index,
 							.number = metric,
+							.table = table,
 							.prefix = *destination});
+}
+
+int priv_rule_add(struct priv *priv, uint32_t index, const struct address *from)
+{
+	return call_address(priv, PRIV_RULE_ADD, index, from, (uint8_t)address_bits(from));
+}
+
+int priv_rule_delete(struct priv *priv, uint32_t index, const struct prefix *from,
+		     uint32_t priority)
+{
+	return call_simple(priv, &(struct priv_request){.op = PRIV_RULE_DELETE,
+							.index = index,
+							.number = priority,
+							.prefix = *from});
+}
+
+int priv_rules_sweep(struct priv *priv)
+{
+	return call_simple(priv, &(struct priv_request){.op = PRIV_RULES_SWEEP});
 }

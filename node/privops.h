@@ -17,15 +17,23 @@ enum {
 	PRIV_ERROR_MAX = 256,
 	PRIV_INTERFACES_MAX = 64,
 	PRIV_TIMEOUT_MS = 10000,
-	PRIV_MTU_MIN = 1280, /* RFC 8200, 5 */
+	PRIV_MTU_MIN = 1280,	/* RFC 8200, 5 */
+	PRIV_NUMBER_MAX = 9999, /* of an interface */
+	/* of table_base: above the numbers that distributions give, with room for all interfaces */
+	PRIV_TABLE_MIN = 1000,
+	PRIV_TABLE_MAX = 2000000000,
+	/* All rules have it: behind "local", before "main". */
+	PRIV_RULE_PRIORITY = 15700,
 };
 
 struct priv;
 
 /* Forks the helper: before the first thread and loop. prefix: beginning of the interfaces' names, 1
- * to 10 characters of a-z 0-9 -; a number follows. sandbox: seccomp. 0 or -errno, logged. */
-int priv_start(const char *prefix, bool sandbox, struct priv **ret_priv);
-/* Ends the helper; interfaces go with the descriptors that the caller has. */
+ * to 10 characters of a-z 0-9 -; a number follows. table_base: the interface with number N has the
+ * routing table table_base + N. sandbox: seccomp. 0 or -errno, logged. */
+int priv_start(const char *prefix, uint32_t table_base, bool sandbox, struct priv **ret_priv);
+/* Ends the helper, also when the caller dies: it takes the rules back; interfaces and their routes
+ * go with the descriptors that the caller has. */
 void priv_stop(struct priv *priv);
 /* Readable when the helper has died. */
 int priv_fd(const struct priv *priv);
@@ -52,12 +60,23 @@ int priv_address_add(struct priv *priv, uint32_t index, const struct address *ad
 		     uint8_t bits);
 int priv_address_delete(struct priv *priv, uint32_t index, const struct address *address,
 			uint8_t bits);
-/* Routes on the link, in the main table, with our protocol number. source: preferred, or ADDR_NONE.
- * -EEXIST: there is one of that destination and metric, which may be of somebody else: it stays. */
-int priv_route_add(struct priv *priv, uint32_t index, const struct prefix *destination,
-		   uint32_t metric, const struct address *source);
-int priv_route_delete(struct priv *priv, uint32_t index, const struct prefix *destination,
-		      uint32_t metric);
+/* Routes on the link with our protocol number; table: main, or the interface's own. source:
+ * preferred, or ADDR_NONE. -EEXIST: there is one of that destination and metric, which may be
+ * of somebody else: it stays. */
+int priv_route_add(struct priv *priv, uint32_t index, uint32_t table,
+		   const struct prefix *destination, uint32_t metric, const struct address *source);
+int priv_route_delete(struct priv *priv, uint32_t index, uint32_t table,
+		      const struct prefix *destination, uint32_t metric);
+/* What is sent from this address looks into the interface's own table first. -EEXIST: there is such
+ * a rule, whoever made it. */
+int priv_rule_add(struct priv *priv, uint32_t index, const struct address *from);
+/* Any rule with our protocol number that leads to the interface's own table. from: without bits,
+ * the family's rule without source. -ENOENT when there is none. */
+int priv_rule_delete(struct priv *priv, uint32_t index, const struct prefix *from,
+		     uint32_t priority);
+/* Takes away what an earlier helper left, when it was killed: rules with our protocol number to
+ * tables of our numbers that have no interface here and no route. */
+int priv_rules_sweep(struct priv *priv);
 
 /* The ranges that overlay prefixes may come from. */
 bool priv_ipv4_prefix_ok(const struct prefix *prefix);

@@ -25,6 +25,9 @@ static const struct conf_option options[] = {
 	{"network", "txqueuelen", CONF_INT, "128", 1, 10000,
 	 offsetof(struct dnetd_config, txqueuelen),
 	 "packets that wait in the interface; short keeps the round trip short under load"},
+	{"network", "table-base", CONF_INT, "52000", PRIV_TABLE_MIN, PRIV_TABLE_MAX,
+	 offsetof(struct dnetd_config, table_base),
+	 "each interface has a routing table of its own: this and the interface's number"},
 	{"network", "tun-offload", CONF_STRING, "uso", 0, 0,
 	 offsetof(struct dnetd_config, tun_offload),
 	 "what the interface may leave to dnetd: none, checksum, tso or uso (each with those "

@@ -20,6 +20,7 @@ struct dnetd_config {
 	char *interface_prefix;
 	int64_t mtu;
 	int64_t txqueuelen;
+	int64_t table_base;
 	char *tun_offload;
 	bool udp_gso;
 	bool udp_gro;

@@ -123,6 +123,7 @@ struct netlink_event {
 	struct netlink_link link;	/* of NETLINK_EVENT_LINK */
 	struct netlink_address address; /* of NETLINK_EVENT_ADDRESS */
 	struct netlink_route route;	/* of NETLINK_EVENT_ROUTE */
+	struct netlink_rule rule;	/* of NETLINK_EVENT_RULE; zeros: it leads to no table */
 };
 
 typedef void (*netlink_event_cb)(void *arg, const struct netlink_event *event);

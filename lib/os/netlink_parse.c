@@ -254,6 +254,7 @@ bool netlink_parse_event(const struct nlmsghdr *h, struct netlink_event *ret_eve
 	case RTM_DELRULE:
 		e.kind = NETLINK_EVENT_RULE;
 		e.gone = h->nlmsg_type == RTM_DELRULE;
+		(void)netlink_parse_rule(h, &e.rule);
 		good = true;
 		break;
 	}

@@ -14,6 +14,8 @@
 /* The reconciler on a real interface in a network namespace of its own. What others do to it is
  * done through netlink as root. */
 
+enum { TABLE_BASE = 41000 };
+
 struct fixture {
 	struct priv *priv;
 	struct netlink *nl;
@@ -44,7 +46,7 @@ static int start(void **state)
 	char error[TUN_ERROR_MAX];
 	if (unshare(CLONE_NEWNET) < 0 || tun_check(error) < 0)
 		return 0;
-	int r = priv_start("dtst", true, &f.priv);
+	int r = priv_start("dtst", TABLE_BASE, true, &f.priv);
 	return r < 0 ? r : netlink_open(&f.nl);
 }
 
@@ -73,6 +75,7 @@ static void want(const char *name, size_t routes)
 	w.mtu = 1400;
 	w.txqlen = 32;
 	w.metric = 600;
+	w.table = TABLE_BASE;
 	parse_prefix("10.9.0.0/24", &w.ipv4);
 	parse_prefix("10.9.0.1/32", &w.addresses[0]);
 	parse_prefix("fd12::1/128", &w.addresses[1]);
@@ -102,7 +105,7 @@ static void end(void)
 }
 
 struct counts {
-	unsigned addresses, routes;
+	unsigned addresses, routes, rules;
 };
 
 static void count_address(void *arg, const struct netlink_address *address)
@@ -115,6 +118,28 @@ static void count_route(void *arg, const struct netlink_route *route)
 {
 	if (route->index == netcfg_index(f.netcfg))
 		((struct counts *)arg)->routes++;
+}
+
+static void count_rule(void *arg, const struct netlink_rule *rule)
+{
+	if (rule->table >= TABLE_BASE && rule->table <= TABLE_BASE + PRIV_NUMBER_MAX)
+		((struct counts *)arg)->rules++;
+}
+
+/* Wherever they lead. */
+static unsigned count_rules(uint8_t protocol)
+{
+	struct counts c = {0};
+	assert_int_equal(netlink_rule_list(f.nl, protocol, count_rule, &c), 0);
+	return c.rules;
+}
+
+static struct netlink_rule own_rule(const char *from)
+{
+	struct netlink_rule rule = {.priority = PRIV_RULE_PRIORITY, .table = TABLE_BASE};
+	parse_prefix(from, &rule.from);
+	rule.family = rule.from.addr.family;
+	return rule;
 }
 
 static void expect_all_there(void)
@@ -135,6 +160,9 @@ static void expect_all_there(void)
 	netlink_route_list(f.nl, NETLINK_TABLE_MAIN, DNET_RTPROT, count_route, &c);
 	assert_int_equal(c.addresses, 2);
 	assert_int_equal(c.routes, 2);
+	netlink_route_list(f.nl, TABLE_BASE, DNET_RTPROT, count_route, &c);
+	assert_int_equal(c.routes, 4);
+	assert_int_equal(count_rules(DNET_RTPROT), 2);
 }
 
 static void everything_wanted_is_made(void **state)
@@ -217,6 +245,84 @@ static void a_route_that_is_not_wanted_any_more_goes(void **state)
 	assert_int_equal(c.routes, 1);
 	assert_int_equal(f.opened, 1);
 	end();
+}
+
+static void a_deleted_rule_comes_back(void **state)
+{
+	static const char *const from[] = {"10.9.0.1/32", "fd12::1/128"};
+	(void)state;
+	if (!f.priv)
+		skip();
+	begin("dtst0");
+	for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
+		struct netlink_rule rule = own_rule(from[i]);
+		struct netlink_event event = {.kind = NETLINK_EVENT_RULE, .gone = true};
+		event.rule = rule;
+		assert_true(netcfg_concerns(f.netcfg, &event));
+		event.rule.table++;
+		assert_false(netcfg_concerns(f.netcfg, &event));
+		assert_int_equal(netlink_rule_delete(f.nl, &rule), 0);
+		netcfg_pass(f.netcfg, f.now_ms);
+		expect_all_there();
+	}
+	end();
+}
+
+static void a_rule_that_is_not_wanted_goes(void **state)
+{
+	(void)state;
+	if (!f.priv)
+		skip();
+	begin("dtst0");
+	struct netlink_rule table[] = {own_rule("10.9.0.77/32"), own_rule("10.9.0.0/24"),
+				       own_rule("10.9.0.1/32")};
+	table[2].priority = 15;
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		assert_int_equal(netlink_rule_add(f.nl, &table[i]), 0);
+		netcfg_pass(f.netcfg, f.now_ms);
+		expect_all_there();
+	}
+	end();
+}
+
+static void a_route_deleted_in_the_own_table_comes_back(void **state)
+{
+	(void)state;
+	if (!f.priv)
+		skip();
+	begin("dtst0");
+	struct netlink_route r = {
+		.index = netcfg_index(f.netcfg), .metric = 600, .table = TABLE_BASE};
+	parse_prefix("fd12::/64", &r.destination);
+	assert_int_equal(netlink_route_delete(f.nl, &r), 0);
+	netcfg_pass(f.netcfg, f.now_ms);
+	expect_all_there();
+	end();
+}
+
+/* A second dnetd with the same table-base must say so, and not fight for the rules. */
+static void a_table_with_routes_of_others_is_an_error(void **state)
+{
+	struct netcfg_io io = {.opened = on_opened, .closed = on_closed};
+	(void)state;
+	if (!f.priv)
+		skip();
+	begin("dtst0");
+	struct netcfg *holder = f.netcfg;
+	f.netcfg = netcfg_new(f.priv, f.nl, &io);
+	want("dtst1", 2);
+	netcfg_pass(f.netcfg, f.now_ms);
+	struct netcfg_status s = netcfg_status(f.netcfg, NETCFG_RULES);
+	assert_false(s.applied);
+	assert_non_null(strstr(s.error, "table-base"));
+	assert_true(netcfg_status(f.netcfg, NETCFG_ROUTES).applied);
+	struct netcfg *second = f.netcfg;
+	f.netcfg = holder;
+	assert_int_equal(netcfg_pass(f.netcfg, f.now_ms), NETCFG_FULL_PASS_MS);
+	assert_true(netcfg_good(f.netcfg));
+	assert_int_equal(count_rules(DNET_RTPROT), 2);
+	end();
+	netcfg_free(second);
 }
 
 static void a_link_that_is_down_comes_up_with_its_routes(void **state)
@@ -308,6 +414,7 @@ static void nothing_wanted_leaves_nothing(void **state)
 	assert_int_equal(links, 0);
 	netlink_route_list(f.nl, 0, DNET_RTPROT, count_route, &c);
 	assert_int_equal(c.routes, 0);
+	assert_int_equal(count_rules(0), 0);
 	end();
 }
 
@@ -320,6 +427,10 @@ int main(void)
 		cmocka_unit_test(a_strange_address_goes),
 		cmocka_unit_test(a_deleted_route_comes_back),
 		cmocka_unit_test(a_route_that_is_not_wanted_any_more_goes),
+		cmocka_unit_test(a_deleted_rule_comes_back),
+		cmocka_unit_test(a_rule_that_is_not_wanted_goes),
+		cmocka_unit_test(a_route_deleted_in_the_own_table_comes_back),
+		cmocka_unit_test(a_table_with_routes_of_others_is_an_error),
 		cmocka_unit_test(a_link_that_is_down_comes_up_with_its_routes),
 		cmocka_unit_test(a_changed_mtu_and_queue_are_set_back),
 		cmocka_unit_test(a_deleted_interface_is_made_anew),

@@ -12,6 +12,8 @@
 /* A real helper in a network namespace of its own; without the right to make one these are skipped.
  */
 
+enum { TABLE_BASE = 41000 };
+
 static struct priv *priv;
 static const struct prefix no_ipv4 = {{.family = ADDR_NONE}, 0};
 
@@ -21,7 +23,7 @@ static int start(void **state)
 	char error[TUN_ERROR_MAX];
 	if (unshare(CLONE_NEWNET) < 0 || tun_check(error) < 0)
 		return 0;
-	return priv_start("dtst", true, &priv);
+	return priv_start("dtst", TABLE_BASE, true, &priv);
 }
 
 static int stop(void **state)
@@ -99,9 +101,172 @@ static void interfaces_that_were_not_made_here_are_refused(void **state)
 		assert_int_equal(priv_link_mtu(priv, index, 1400), -EPERM);
 		assert_int_equal(priv_link_txqlen(priv, index, 100), -EPERM);
 		assert_int_equal(priv_address_add(priv, index, &a, 128), -EPERM);
-		assert_int_equal(priv_route_add(priv, index, &p, 512, &a), -EPERM);
+		assert_int_equal(priv_route_add(priv, index, NETLINK_TABLE_MAIN, &p, 512, &a),
+				 -EPERM);
+		assert_int_equal(priv_rule_add(priv, index, &a), -EPERM);
+		assert_int_equal(priv_rule_delete(priv, index, &p, 32766), -EPERM);
 		assert_int_equal(priv_tun_close(priv, index), -EPERM);
 	}
+}
+
+static void routes_in_tables_of_others_are_refused(void **state)
+{
+	static const struct {
+		uint32_t table;
+		int result;
+	} table[] = {
+		{NETLINK_TABLE_MAIN, 0},
+		{0, -EPERM},
+		{253, -EPERM},
+		{255, -EPERM},
+		{TABLE_BASE + 6, -EPERM},
+		{TABLE_BASE + 7, 0},
+		{TABLE_BASE + 8, -EPERM},
+	};
+	struct prefix p = prefix_of("fd12::/64");
+	uint32_t index;
+	(void)state;
+	if (!priv)
+		skip();
+	int fd = open_tun("dtst7", &no_ipv4, &index);
+	assert_true(fd >= 0);
+	assert_int_equal(priv_link_up(priv, index), 0);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		int r = priv_route_add(priv, index, table[i].table, &p, 512, &no_ipv4.addr);
+		assert_int_equal(r, table[i].result);
+		r = priv_route_delete(priv, index, table[i].table, &p, 512);
+		assert_int_equal(r, table[i].result);
+	}
+	close(fd);
+	priv_tun_close(priv, index);
+}
+
+struct rules {
+	struct netlink_rule last;
+	unsigned count;
+};
+
+static void take_rule(void *arg, const struct netlink_rule *rule)
+{
+	struct rules *rules = arg;
+	if (rule->table < 1000)
+		return; /* the kernel's own */
+	rules->last = *rule;
+	rules->count++;
+}
+
+static struct rules all_rules(struct netlink *nl)
+{
+	struct rules rules = {0};
+	assert_int_equal(netlink_rule_list(nl, 0, take_rule, &rules), 0);
+	return rules;
+}
+
+static void a_rule_leads_from_an_own_address_to_the_own_table_only(void **state)
+{
+	static const struct {
+		const char *from;
+		int result;
+	} table[] = {
+		{"fd12::1", 0},		 {"10.9.0.1", 0},	{"10.9.1.1", -EPERM},
+		{"2001:db8::1", -EPERM}, {"127.0.0.1", -EPERM}, {"::", -EPERM},
+	};
+	struct prefix ipv4 = prefix_of("10.9.0.0/24");
+	struct netlink *nl;
+	uint32_t index;
+	(void)state;
+	if (!priv)
+		skip();
+	assert_int_equal(netlink_open(&nl), 0);
+	int fd = open_tun("dtst8", &ipv4, &index);
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct address a = address_of(table[i].from);
+		struct prefix from = {a, (uint8_t)address_bits(&a)};
+		assert_int_equal(priv_rule_add(priv, index, &a), table[i].result);
+		struct rules rules = all_rules(nl);
+		assert_int_equal(rules.count, table[i].result == 0);
+		if (table[i].result < 0)
+			continue;
+		assert_int_equal(rules.last.table, TABLE_BASE + 8);
+		assert_int_equal(rules.last.priority, PRIV_RULE_PRIORITY);
+		assert_int_equal(rules.last.protocol, DNET_RTPROT);
+		assert_true(prefix_equal(&rules.last.from, &from));
+		assert_int_equal(priv_rule_add(priv, index, &a), -EEXIST);
+		assert_int_equal(all_rules(nl).count, 1);
+		assert_int_equal(priv_rule_delete(priv, index, &from, PRIV_RULE_PRIORITY), 0);
+		assert_int_equal(priv_rule_delete(priv, index, &from, PRIV_RULE_PRIORITY), -ENOENT);
+	}
+	struct prefix none = {.addr.family = ADDR_NONE};
+	assert_int_equal(priv_rule_delete(priv, index, &none, 0), -EPERM);
+	/* Not the kernel's own: it has another protocol number and another table. */
+	struct prefix any = {.addr.family = ADDR_V4};
+	assert_int_equal(priv_rule_delete(priv, index, &any, 32766), -ENOENT);
+	close(fd);
+	priv_tun_close(priv, index);
+	netlink_free(nl);
+}
+
+static void an_interface_takes_its_rules_along(void **state)
+{
+	struct address a = address_of("fd12::1"), b = address_of("fd12::2");
+	struct netlink *nl;
+	uint32_t index;
+	(void)state;
+	if (!priv)
+		skip();
+	assert_int_equal(netlink_open(&nl), 0);
+	int fd = open_tun("dtst9", &no_ipv4, &index);
+	assert_true(fd >= 0);
+	assert_int_equal(priv_rule_add(priv, index, &a), 0);
+	assert_int_equal(priv_rule_add(priv, index, &b), 0);
+	assert_int_equal(all_rules(nl).count, 2);
+	close(fd);
+	assert_int_equal(priv_tun_close(priv, index), 0);
+	assert_int_equal(all_rules(nl).count, 0);
+	netlink_free(nl);
+}
+
+/* At the ends of our numbers and one past them; of a table that is in use; of other priority. */
+static void a_sweep_takes_what_an_earlier_helper_left_and_nothing_else(void **state)
+{
+	static const struct {
+		uint32_t table;
+		bool goes;
+	} table[] = {
+		{TABLE_BASE - 1, false},
+		{TABLE_BASE, true},
+		{TABLE_BASE + 9, false}, /* has an interface */
+		{TABLE_BASE + 20, true},
+		{TABLE_BASE + 21, false}, /* has a route */
+		{TABLE_BASE + PRIV_NUMBER_MAX, true},
+		{TABLE_BASE + PRIV_NUMBER_MAX + 1, false},
+	};
+	struct netlink_route route = {.destination = prefix_of("fd13::/64"),
+				      .table = TABLE_BASE + 21,
+				      .unreachable = true};
+	struct netlink *nl;
+	uint32_t index;
+	(void)state;
+	if (!priv)
+		skip();
+	assert_int_equal(netlink_open(&nl), 0);
+	int fd = open_tun("dtst9", &no_ipv4, &index);
+	assert_true(fd >= 0);
+	assert_int_equal(netlink_route_add(nl, &route), 0);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct netlink_rule rule = {.family = i % 2 ? ADDR_V6 : ADDR_V4,
+					    .priority = 15700 + (uint32_t)i,
+					    .table = table[i].table};
+		assert_int_equal(netlink_rule_add(nl, &rule), 0);
+		assert_int_equal(priv_rules_sweep(priv), 0);
+		assert_int_equal(all_rules(nl).count, !table[i].goes);
+		assert_int_equal(netlink_rule_delete(nl, &rule), table[i].goes ? -ENOENT : 0);
+	}
+	assert_int_equal(netlink_route_delete(nl, &route), 0);
+	close(fd);
+	priv_tun_close(priv, index);
+	netlink_free(nl);
 }
 
 static void an_existing_interface_is_not_taken_over(void **state)
@@ -143,7 +308,8 @@ static void addresses_outside_the_ranges_are_refused(void **state)
 		struct prefix p = {a, table[i].bits};
 		if (table[i].result < 0) {
 			prefix_mask(&p);
-			assert_int_equal(priv_route_add(priv, index, &p, 512, &no_ipv4.addr),
+			assert_int_equal(priv_route_add(priv, index, NETLINK_TABLE_MAIN, &p, 512,
+							&no_ipv4.addr),
 					 -EPERM);
 		}
 	}
@@ -214,6 +380,10 @@ int main(void)
 		cmocka_unit_test(an_interface_is_made_and_goes_with_its_descriptor),
 		cmocka_unit_test(names_of_others_are_refused),
 		cmocka_unit_test(interfaces_that_were_not_made_here_are_refused),
+		cmocka_unit_test(routes_in_tables_of_others_are_refused),
+		cmocka_unit_test(a_rule_leads_from_an_own_address_to_the_own_table_only),
+		cmocka_unit_test(an_interface_takes_its_rules_along),
+		cmocka_unit_test(a_sweep_takes_what_an_earlier_helper_left_and_nothing_else),
 		cmocka_unit_test(an_existing_interface_is_not_taken_over),
 		cmocka_unit_test(addresses_outside_the_ranges_are_refused),
 		cmocka_unit_test(an_interface_without_ipv4_takes_none),

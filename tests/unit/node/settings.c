@@ -79,6 +79,10 @@ static void numbers_have_their_bounds(void **state)
 	assert_true(good_with("mtu", "65535"));
 	assert_false(good_with("mtu", "65536"));
 	assert_false(good_with("txqueuelen", "0"));
+	assert_true(good_with("table-base", "1000"));
+	assert_false(good_with("table-base", "999"));
+	assert_true(good_with("table-base", "2000000000"));
+	assert_false(good_with("table-base", "2000000001"));
 	assert_false(good_with("port", "65536"));
 }
 
