@@ -64,7 +64,7 @@ static void parse_prefix(const char *text, struct prefix *ret)
 	assert_true(prefix_parse(text, ret));
 }
 
-static void want(const char *name, size_t routes)
+static void want_with_metric(const char *name, size_t routes, uint32_t metric)
 {
 	static struct netcfg_route route[2];
 	struct netcfg_wanted w;
@@ -74,7 +74,7 @@ static void want(const char *name, size_t routes)
 	w.offload = TUN_OFFLOAD_USO;
 	w.mtu = 1400;
 	w.txqlen = 32;
-	w.metric = 600;
+	w.metric = metric;
 	w.table = TABLE_BASE;
 	parse_prefix("10.9.0.0/24", &w.ipv4);
 	parse_prefix("10.9.0.1/32", &w.addresses[0]);
@@ -87,6 +87,11 @@ static void want(const char *name, size_t routes)
 	w.routes = route;
 	w.route_count = routes;
 	netcfg_set_wanted(f.netcfg, &w);
+}
+
+static void want(const char *name, size_t routes)
+{
+	want_with_metric(name, routes, 600);
 }
 
 static void begin(const char *name)
@@ -310,7 +315,7 @@ static void a_table_with_routes_of_others_is_an_error(void **state)
 	begin("dtst0");
 	struct netcfg *holder = f.netcfg;
 	f.netcfg = netcfg_new(f.priv, f.nl, &io);
-	want("dtst1", 2);
+	want_with_metric("dtst1", 2, 601);
 	netcfg_pass(f.netcfg, f.now_ms);
 	struct netcfg_status s = netcfg_status(f.netcfg, NETCFG_RULES);
 	assert_false(s.applied);
