@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* The closed list. Numbers are between two processes of one build. */
@@ -454,6 +455,9 @@ static int helper_main(int fd, void *arg)
 	const struct helper_arg *want = arg;
 	struct helper h = {.fd = fd, .prefix = want->prefix, .table_base = want->table_base};
 	log_set_prefix("dnetd[root]: ");
+	/* Not killed with the engine: the closed socket says the same, and there are rules to take
+	 * back. */
+	prctl(PR_SET_PDEATHSIG, 0);
 	/* The terminal's Ctrl-C reaches both; the engine says when it is over. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
