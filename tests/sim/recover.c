@@ -245,6 +245,57 @@ static void a_flow_that_rested_for_long_goes_on_at_once(void **state)
 	world_free(p.w);
 }
 
+static void an_hour_without_helpers_changes_nothing_between_members(void **state)
+{
+	struct flow *there, *back;
+	struct pair p;
+
+	pair_make(&p, 580, NAT_PORT_RESTRICTED, NAT_PORT_RESTRICTED);
+	world_run(p.w, 20 * SIM_SECOND);
+	there = world_add_flow(p.w, p.alice, p.bob, 200 * SIM_MS, 300);
+	back = world_add_flow(p.w, p.bob, p.alice, 200 * SIM_MS, 300);
+	world_run(p.w, 20 * SIM_SECOND);
+	assert_true(pair_is_direct(p.w, &p));
+	server_set_off(p.ovc, true);
+	server_set_off(p.ovr, true);
+	flow_mark(there);
+	flow_mark(back);
+	world_run(p.w, 3600 * SIM_SECOND);
+	assert_true(flow_stats(there).longest_gap < 300 * SIM_MS);
+	assert_true(flow_stats(back).longest_gap < 300 * SIM_MS);
+	world_free(p.w);
+}
+
+/* Nobody tells the members: their own hosts see no change, it is the way between that is gone. */
+static void after_an_hour_without_the_network_all_goes_on(void **state)
+{
+	static const enum nat_kind kinds[] = {NAT_PORT_RESTRICTED, NAT_SYMMETRIC};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct flow *there, *back;
+		struct pair p;
+
+		pair_make(&p, 590 + i, kinds[i], kinds[i]);
+		there = world_add_flow(p.w, p.alice, p.bob, 200 * SIM_MS, 300);
+		back = world_add_flow(p.w, p.bob, p.alice, 200 * SIM_MS, 300);
+		world_run(p.w, 30 * SIM_SECOND);
+		assert_true(flow_stats(there).arrived > 0 && flow_stats(back).arrived > 0);
+		sim_set_host_off(member_host(p.alice), true);
+		world_run(p.w, 3600 * SIM_SECOND);
+		sim_set_host_off(member_host(p.alice), false);
+		uint64_t arrived = flow_stats(there).arrived, answered = flow_stats(back).arrived;
+		world_run(p.w, 15 * SIM_SECOND);
+		assert_true(flow_stats(there).arrived > arrived);
+		assert_true(flow_stats(back).arrived > answered);
+		flow_mark(there);
+		flow_mark(back);
+		world_run(p.w, 20 * SIM_SECOND);
+		assert_true(flow_stats(there).longest_gap < SIM_SECOND);
+		assert_true(flow_stats(back).longest_gap < SIM_SECOND);
+		world_free(p.w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +310,8 @@ int main(void)
 		cmocka_unit_test(a_killed_member_is_back_within_seconds_of_its_start),
 		cmocka_unit_test(ten_minutes_of_rekeying_lose_no_packet),
 		cmocka_unit_test(a_flow_that_rested_for_long_goes_on_at_once),
+		cmocka_unit_test(an_hour_without_helpers_changes_nothing_between_members),
+		cmocka_unit_test(after_an_hour_without_the_network_all_goes_on),
 	};
 
 	return cmocka_run_group_tests_name("sim/recover", tests, NULL, NULL);
