@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -354,6 +355,8 @@ static int start(struct helper *h)
 	int r;
 
 	h->curve = open_curve();
+	if (mlock(&h->identity, sizeof(h->identity)) < 0)
+		log_debug("cannot lock the service key in memory: %s", strerror(errno));
 	r = h->curve ? load_key(h->config, h->curve, &h->identity) : -ENOMEM;
 	if (r == 0)
 		r = udp_open_pair((uint16_t)h->config->port, NULL, &h->v4, &h->v6);

@@ -123,18 +123,23 @@ start()
 	within 5 answers "$name" || die "dnetd of $name does not start"
 }
 
-# call NAME METHOD [PARAMS]: the result as JSON; fails with the error's message.
+# call NAME METHOD [PARAMS]: the result as JSON; fails with the error's message, or when nobody answers (jq 1.6 takes nothing for
+# a success).
 call()
 {
-	printf '{"jsonrpc": "2.0", "id": 1, "method": "%s", "params": %s}\n' "$2" "${3:-{\}}" |
-		timeout 20 socat -t 20 - "UNIX-CONNECT:$dir/$1.sock" |
-		jq -ce 'if .error then error(.error.message) else .result end'
+	local answer
+
+	answer=$(printf '{"jsonrpc": "2.0", "id": 1, "method": "%s", "params": %s}\n' "$2" "${3:-{\}}" |
+		timeout 20 socat -t 20 - "UNIX-CONNECT:$dir/$1.sock") && [ -n "$answer" ] || return 1
+	jq -ce 'if .error then error(.error.message) else .result end' <<<"$answer"
 }
 
 # is NAME METHOD PARAMS JQ: the result fulfils the condition.
 is()
 {
-	call "$1" "$2" "$3" | jq -e "$4"
+	local result
+
+	result=$(call "$1" "$2" "$3") && jq -e "$4" <<<"$result"
 }
 
 # stop NAME: ends the daemon whose pid is $pid, in good order.

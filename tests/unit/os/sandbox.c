@@ -6,15 +6,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -70,6 +76,89 @@ static void try_system_calls(void)
 static void system_calls_outside_the_list_are_refused(void **state)
 {
 	play(try_system_calls);
+}
+
+/* The lists of all daemons, named as in their sources: what no role needs is refused to each. The
+ * kernel is asked with arguments that change nothing should it let them pass. */
+static const char *const helper_calls[] = {"connect", "socket", NULL};
+static const char *const engine_calls[] = {"connect", "socket", "bind", NULL};
+static const char *const root_calls[] = {"ioctl", "openat", "sendmsg", "recvmsg", NULL};
+static const char *const watch_calls[] = {"socket",
+					  "connect",
+					  "bind",
+					  "uname",
+					  "sched_getparam",
+					  "sched_getscheduler",
+					  "sched_get_priority_max",
+					  "sched_get_priority_min",
+					  "sched_setscheduler",
+					  NULL};
+static const int root_capabilities[] = {CAP_NET_ADMIN};
+static const struct sandbox roles[] = {
+	{.role = "ovcd, ovrd", .user = "65534", .syscalls = helper_calls},
+	{.role = "dnetd engine", .user = "65534", .syscalls = engine_calls},
+	{.role = "chainwatch", .user = "65534", .syscalls = watch_calls},
+	{.role = "dnetd root helper",
+	 .capabilities = root_capabilities,
+	 .capabilities_count = 1,
+	 .syscalls = root_calls},
+};
+static const struct sandbox *role;
+
+static void try_role(void)
+{
+	char *const argv[] = {"/bin/true", NULL};
+
+	expect(!sandbox_enter(role));
+	expect(refused(execve("/bin/true", argv, NULL)));
+	expect(refused(syscall(SYS_execveat, -1, "/bin/true", argv, NULL, 0)));
+	expect(refused(mount("none", "/", NULL, MS_REMOUNT | MS_BIND, NULL)));
+	expect(refused(umount2("/none", 0)));
+	expect(refused(ptrace(PTRACE_TRACEME, 0, NULL, NULL)));
+	expect(refused(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0)));
+	expect(refused(setuid(getuid())));
+	expect(refused(setgid(getgid())));
+	expect(refused(setgroups(0, NULL)));
+	expect(refused(syscall(SYS_setresuid, -1, -1, -1)));
+	expect(refused(chroot("/")));
+	expect(refused(syscall(SYS_pivot_root, "/", "/")));
+	expect(refused(unshare(0)));
+	expect(refused(setns(-1, 0)));
+	expect(refused(kill(getppid(), 0)));
+	expect(refused(syscall(SYS_bpf, 0, NULL, 0)));
+	expect(refused(syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0)));
+	expect(refused(syscall(SYS_io_uring_setup, 1, NULL)));
+	expect(refused(syscall(SYS_keyctl, 0)));
+	expect(refused(syscall(SYS_init_module, NULL, 0, NULL)));
+	expect(refused(syscall(SYS_kexec_load, 0, 0, NULL, 0)));
+	expect(refused(syscall(SYS_reboot, 0, 0, 0, NULL)));
+	expect(refused(syscall(SYS_userfaultfd, 0)));
+	expect(refused(syscall(SYS_memfd_create, "x", 0)));
+	expect(refused(syscall(SYS_personality, 0xffffffff)));
+	expect(refused(syscall(SYS_clock_settime, 0, NULL)));
+	expect(refused(sethostname("x", 1)));
+	expect(refused(listen(-1, 1)));
+	expect(role->user ? true : refused(socket(AF_INET, SOCK_DGRAM, 0)));
+	if (role->user && getuid() == 65534) {
+		/* What the filter lets pass, the user may not. */
+		expect(open("/etc/shadow", O_RDONLY) < 0 && errno == EACCES);
+		expect(open("/etc/dnet-test", O_WRONLY | O_CREAT, 0600) < 0);
+		expect(socket(AF_INET, SOCK_RAW, 1) < 0);
+		expect(socket(AF_PACKET, SOCK_RAW, 0) < 0);
+		expect(chmod("/etc/passwd", 0644) < 0 && errno == EPERM);
+	}
+	expect(role->user || prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN) == 0);
+	/* The terminal's input queue belongs to whoever started it. */
+	if (role->user)
+		expect(refused(ioctl(0, TIOCSTI, "x")));
+}
+
+static void what_no_role_needs_is_refused_to_every_role(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+		role = &roles[i];
+		play(try_role);
+	}
 }
 
 static void try_limits(void)
@@ -206,6 +295,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(system_calls_outside_the_list_are_refused),
+		cmocka_unit_test(what_no_role_needs_is_refused_to_every_role),
 		cmocka_unit_test(there_are_no_cores_and_no_new_privileges),
 		cmocka_unit_test(root_becomes_the_user_and_keeps_only_the_capabilities_named),
 		cmocka_unit_test(a_kept_capability_works_and_a_dropped_one_does_not),
