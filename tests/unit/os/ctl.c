@@ -62,7 +62,7 @@ static const struct ctl_command commands[] = {
 };
 static const char *const topics[] = {"height", "other", NULL};
 
-enum { HALF_LINE_MS = 50 };
+enum { HALF_LINE_MS = 400 }; /* a busy machine may stand still for a while */
 
 static struct ctl_config make_config(void)
 {
