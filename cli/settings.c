@@ -9,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ROW(name, type, fallback, min, max, field, help)                                           \
-	{                                                                                          \
-		"", name, type, fallback, min, max, offsetof(struct cli_conf, field), help         \
-	}
+/* clang-format off */
+#define ROW(name, type, fallback, min, max, field, help) \
+	{"", name, type, fallback, min, max, offsetof(struct cli_conf, field), help}
+/* clang-format on */
 
 static const struct conf_option options[] = {
 	ROW("chain", CONF_STRING, "bitcoin", 1, 31, chain,
@@ -20,8 +20,7 @@ static const struct conf_option options[] = {
 	    "litecoin-testnet or litecoin-regtest"),
 	ROW("rpc-url", CONF_STRING, "", 0, 0, rpc,
 	    "URL of the chain node whose wallet pays, http://HOST:PORT/ or with wallet/NAME "
-	    "behind; "
-	    "empty: the chain's port on 127.0.0.1"),
+	    "behind; empty: the chain's port on 127.0.0.1"),
 	ROW("rpc-user", CONF_STRING, "", 0, 0, rpc_user, "user name at the chain node"),
 	ROW("rpc-password", CONF_STRING, "", 0, 0, rpc_password, "password at the chain node"),
 	ROW("rpc-cookie", CONF_PATH, "", 0, 0, rpc_cookie,
@@ -80,8 +79,7 @@ static int read_file(struct cli *cli, const char *path, bool named)
 	return cli_error(cli, CLI_USAGE, "see dnet.conf(5)", "%s", error);
 }
 
-/* DNET_RPC_USER for rpc-user; DNET_SOCKET for dnetd, whose option on the command line is --socket.
- */
+/* DNET_RPC_USER for rpc-user; DNET_SOCKET for dnetd, which the command line has as --socket. */
 static int read_environment(struct cli *cli)
 {
 	char error[CONF_ERROR_MAX] = "", name[64];

@@ -278,8 +278,6 @@ static int visit_rows(struct chaindb *db, const char *sql, const struct object_i
 	return code == SQLITE_DONE ? 0 : chaindb_fail(db);
 }
 
-#define STRING_(x) #x
-#define STRING(x)  STRING_(x)
 /* Depth is counted from the tip, so what ended a while ago still matters (CHAINDB_DEPTH_MAX). */
 #define RECENT	     " AND (to_height IS NULL OR to_height > (SELECT max(height) FROM block) - 1000)"
 #define FROM(table)  "SELECT " CHAINDB_ROW_COLUMNS " FROM " table " WHERE "
@@ -290,24 +288,20 @@ int chaindb_visit_dnet(struct chaindb *db, const struct object_id *dnet, chaindb
 		       void *arg)
 {
 	static_assert(CHAINDB_DEPTH_MAX == 1000, "RECENT says the same");
+	/* clang-format off */
 	return visit_rows(
 		db,
-		"WITH helpers AS (SELECT helper FROM link WHERE object = ?1)" FROM_OBJECTS
-		"(object = ?1 OR object IN helpers)" RECENT
-		" UNION ALL " FROM("transfer") "object = ?1" RECENT " UNION ALL " FROM(
-			"node") "object = ?1" RECENT
-				" UNION ALL " FROM("link") "object = ?1" RECENT " UNION ALL " FROM(
-					"roster") "object = ?1" RECENT
-						  " UNION ALL " FROM(
-							  "endpoint") "object IN helpers" RECENT
-								      " UNION ALL " FROM(
-									      "grant_") "object IN "
-											"helpers "
-											"AND dnet "
-											"= "
-											"?1" RECENT
-												IN_ORDER,
+		"WITH helpers AS (SELECT helper FROM link WHERE object = ?1)"
+		FROM_OBJECTS "(object = ?1 OR object IN helpers)" RECENT " UNION ALL "
+		FROM("transfer") "object = ?1" RECENT " UNION ALL "
+		FROM("node") "object = ?1" RECENT " UNION ALL "
+		FROM("link") "object = ?1" RECENT " UNION ALL "
+		FROM("roster") "object = ?1" RECENT " UNION ALL "
+		FROM("endpoint") "object IN helpers" RECENT " UNION ALL "
+		FROM("grant_") "object IN helpers AND dnet = ?1" RECENT
+		IN_ORDER,
 		dnet, cb, arg);
+	/* clang-format on */
 }
 
 int chaindb_visit_grants(struct chaindb *db, const struct object_id *ovx, chaindb_row_cb cb,
@@ -319,16 +313,19 @@ int chaindb_visit_grants(struct chaindb *db, const struct object_id *ovx, chaind
 int chaindb_visit_object(struct chaindb *db, const struct object_id *object, chaindb_row_cb cb,
 			 void *arg)
 {
+	/* clang-format off */
 	return visit_rows(
 		db,
-		FROM_OBJECTS "object " THIS RECENT " UNION ALL " FROM(
-			"transfer") "object " THIS RECENT " UNION ALL " FROM("node") "object " THIS
-			RECENT " UNION ALL " FROM("link") "object " THIS RECENT " UNION ALL " FROM(
-				"roster") "object " THIS RECENT
-					  " UNION ALL " FROM("endpoint") "object " THIS
-						  RECENT " UNION ALL " FROM(
-							  "grant_") "object " THIS RECENT IN_ORDER,
+		FROM_OBJECTS "object " THIS RECENT " UNION ALL "
+		FROM("transfer") "object " THIS RECENT " UNION ALL "
+		FROM("node") "object " THIS RECENT " UNION ALL "
+		FROM("link") "object " THIS RECENT " UNION ALL "
+		FROM("roster") "object " THIS RECENT " UNION ALL "
+		FROM("endpoint") "object " THIS RECENT " UNION ALL "
+		FROM("grant_") "object " THIS RECENT
+		IN_ORDER,
 		object, cb, arg);
+	/* clang-format on */
 }
 
 static const struct {

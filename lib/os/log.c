@@ -27,9 +27,13 @@ static const struct {
 	const char *colour;
 	int priority; /* of syslog(3) */
 } levels[] = {
-	[LOG_LEVEL_ERROR] = {"error", "\033[1;31m", 3}, [LOG_LEVEL_WARN] = {"warn", "\033[33m", 4},
-	[LOG_LEVEL_NOTICE] = {"notice", "\033[1m", 5},	[LOG_LEVEL_INFO] = {"info", "", 6},
-	[LOG_LEVEL_DEBUG] = {"debug", "\033[2m", 7},
+	/* clang-format off */
+	[LOG_LEVEL_ERROR]  = {"error",  "\033[1;31m", 3},
+	[LOG_LEVEL_WARN]   = {"warn",   "\033[33m",   4},
+	[LOG_LEVEL_NOTICE] = {"notice", "\033[1m",    5},
+	[LOG_LEVEL_INFO]   = {"info",   "",           6},
+	[LOG_LEVEL_DEBUG]  = {"debug",  "\033[2m",    7},
+	/* clang-format on */
 };
 
 /* sd-daemon(3): JOURNAL_STREAM is "DEVICE:INODE" of the stream that the journal reads. */
