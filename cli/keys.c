@@ -66,7 +66,7 @@ static void on_signal(int number)
 	caught = number;
 }
 
-/* Up to the end of the line. A signal ends it too. */
+/* Up to the end of the line. A signal ends it too; then nothing of it stays. */
 static bool read_line(int fd, char *dst, size_t size)
 {
 	size_t len = 0;
@@ -78,7 +78,10 @@ static bool read_line(int fd, char *dst, size_t size)
 			break;
 		len++;
 	}
-	dst[ok ? len : 0] = '\0';
+	if (ok)
+		dst[len] = '\0';
+	else
+		secret_wipe(dst, size);
 	return ok;
 }
 
