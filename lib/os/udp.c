@@ -220,6 +220,8 @@ int udp_open_pair(uint16_t port, const struct udp_options *options, struct udp_s
 			struct endpoint local;
 
 			result = udp_local_endpoint(&v4, &local);
+			if (result)
+				break;
 			any6.port = local.port;
 		}
 		failed = &any6;
@@ -230,8 +232,10 @@ int udp_open_pair(uint16_t port, const struct udp_options *options, struct udp_s
 			break;
 		udp_close(&v4);
 	}
-	if (result)
+	if (result) {
+		udp_close(&v4);
 		return complain(failed, result);
+	}
 	*ret_v4 = v4;
 	*ret_v6 = v6;
 	return 0;
