@@ -344,7 +344,7 @@ static int apply_settings(struct parse *parse)
 
 static int run(struct parse *parse)
 {
-	const struct cli_command *command = parse->command;
+	const struct cli_command *command;
 	struct args *args = &parse->args;
 	int r = parse_line(parse);
 

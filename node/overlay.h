@@ -10,7 +10,7 @@
  *	UP        a member, the backend carries packets
  *
  * overlay_refresh() is the only place that moves between them: after each change on the chain, of
- *the interface, or by the user. */
+ * the interface, or by the user. */
 
 #include "core/engine.h"
 #include "core/id.h"
@@ -73,8 +73,8 @@ struct overlay {
 	struct identity identity;
 	enum overlay_state state;
 	struct lastgood lastgood;
-	struct netmap
-		*netmap; /* newest, NULL: none; the adapter's when adapter_has_netmap, else owned */
+	/* Newest, NULL: none; the adapter's when adapter_has_netmap, else owned. */
+	struct netmap *netmap;
 	bool adapter_has_netmap;
 	char ipv4_error[256]; /* why the dnet's IPv4 is left out; "": it is not */
 	const struct adapter_ops *ops;

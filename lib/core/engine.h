@@ -103,12 +103,11 @@ struct peer *realm_find_peer(struct realm *realm, const struct node_key *key,
 /* Wipes its sessions at once. bye: send BYE reason first (0: none). */
 void peer_remove(struct peer *peer, uint8_t bye);
 
-/* The owner's pointer; key; realm. */
+/* The owner's pointer; then what realm_add_peer() was given. */
 void peer_set_ctx(struct peer *peer, void *ctx);
 void *peer_ctx(const struct peer *peer);
 const struct node_key *peer_key(const struct peer *peer);
 const struct object_id *peer_dnet(const struct peer *peer);
-struct realm *peer_realm(const struct peer *peer);
 /* For ever: keep a session up without traffic (helpers). */
 void peer_set_persistent(struct peer *peer, bool on);
 /* Where messages go when the realm has no transmit_handshake. */

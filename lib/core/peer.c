@@ -395,11 +395,6 @@ const struct object_id *peer_dnet(const struct peer *peer)
 	return &peer->id.dnet;
 }
 
-struct realm *peer_realm(const struct peer *peer)
-{
-	return peer->realm;
-}
-
 void peer_set_persistent(struct peer *peer, bool on)
 {
 	timers_set_persistent(&peer->timers, on);

@@ -29,8 +29,8 @@ enum timers_action {
 	TIMERS_ACTION_GIVE_UP = 2,   /* then timers_gave_up() */
 	TIMERS_ACTION_KEEPALIVE = 4, /* send an empty message, then timers_sent() */
 	TIMERS_ACTION_CONNECT = 8,   /* timers_connect(): rekey, no answer, or persistent */
-	TIMERS_ACTION_EXPIRE =
-		16, /* wipe sessions that are REJECT_AFTER old, then timers_set_sessions() */
+	/* wipe sessions that are REJECT_AFTER old, then timers_set_sessions() */
+	TIMERS_ACTION_EXPIRE = 16,
 };
 
 /* Zeroed memory is a fresh one, apart from the deadlines: timers_init(). */

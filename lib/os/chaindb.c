@@ -205,11 +205,6 @@ void chaindb_close(struct chaindb *db)
 	free(db);
 }
 
-void chaindb_closep(struct chaindb **db)
-{
-	chaindb_close(*db);
-}
-
 int chaindb_begin(struct chaindb *db)
 {
 	/* the second statement takes the snapshot: BEGIN alone is lazy */

@@ -34,7 +34,6 @@ enum {
  * CHAINDB_SCHEMA), -EBADMSG (damaged, or not a chain.db), -ENOMEM. */
 int chaindb_open(const char *path, struct chaindb **ret_db, char error[static CHAINDB_ERROR_MAX]);
 void chaindb_close(struct chaindb *db);
-void chaindb_closep(struct chaindb **db);
 
 /* Text for the last failure of a function below: names file and cause; borrowed. They return 0,
  * -ENOENT where said, -EBUSY, -EBADMSG (damaged), -EIO or -ENOMEM; or what a callback returned

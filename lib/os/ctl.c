@@ -64,8 +64,6 @@ struct ctl_request {
 	json_t *message;	       /* owned; params are in it */
 	json_t *id;		       /* borrowed from message; NULL: no answer is wanted */
 	void *arg;
-	uid_t uid;
-	bool may_write;
 };
 
 static void connection_free(struct connection *c)
@@ -208,16 +206,6 @@ bool ctl_request_gone(const struct ctl_request *request)
 	return !request->connection;
 }
 
-bool ctl_request_may_write(const struct ctl_request *request)
-{
-	return request->may_write;
-}
-
-uid_t ctl_request_uid(const struct ctl_request *request)
-{
-	return request->uid;
-}
-
 void *ctl_request_arg(const struct ctl_request *request)
 {
 	return request->arg;
@@ -236,13 +224,6 @@ bool ctl_param_int(const json_t *params, const char *name, int64_t *ret_value)
 		return false;
 	*ret_value = json_integer_value(value);
 	return true;
-}
-
-bool ctl_param_bool(const json_t *params, const char *name, bool fallback)
-{
-	const json_t *value = json_object_get(params, name);
-
-	return json_is_boolean(value) ? json_boolean_value(value) : fallback;
 }
 
 static json_t *describe_command(const struct ctl_command *command)
@@ -350,8 +331,6 @@ static struct ctl_request *request_new(struct connection *c, json_t *message)
 	request->message = message;
 	request->id = json_object_get(message, "id");
 	request->arg = c->server->config.arg;
-	request->uid = c->uid;
-	request->may_write = c->may_write;
 	TAILQ_INSERT_TAIL(&c->requests, request, entry);
 	c->requests_count++;
 	return request;

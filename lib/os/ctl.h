@@ -97,15 +97,12 @@ void ctl_reply_error(struct ctl_request *request, enum ctl_code code, const char
 		     const char *format, ...) _printf_(4, 5);
 /* The client has closed: an answer will reach nobody. */
 bool ctl_request_gone(const struct ctl_request *request);
-bool ctl_request_may_write(const struct ctl_request *request);
-uid_t ctl_request_uid(const struct ctl_request *request);
 /* For a handler that answers later. */
 void *ctl_request_arg(const struct ctl_request *request);
 
 /* Parameters of a handler: NULL or false when missing or of another type. Strings are borrowed. */
 const char *ctl_param_string(const json_t *params, const char *name);
 bool ctl_param_int(const json_t *params, const char *name, int64_t *ret_value);
-bool ctl_param_bool(const json_t *params, const char *name, bool fallback);
 
 struct ctl_error {
 	int code; /* enum ctl_code, or the server's own */

@@ -56,7 +56,6 @@ struct log_limit {
 void log_write(enum log_level level, const char *format, ...) _printf_(2, 3);
 bool log_enabled(enum log_level level);
 void log_set_level(enum log_level level);
-enum log_level log_get_level(void);
 /* "error", "warn", "notice", "info", "debug". */
 bool log_level_parse(const char *text, enum log_level *ret_level);
 const char *log_level_name(enum log_level level);

@@ -115,11 +115,6 @@ bool loop_step(struct loop *loop, bool wait)
 	return uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
 }
 
-uint64_t loop_now_ms(const struct loop *loop)
-{
-	return uv_now(&loop->uv);
-}
-
 struct uv_loop_s *loop_uv(struct loop *loop)
 {
 	return &loop->uv;

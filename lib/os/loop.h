@@ -34,8 +34,6 @@ void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 /* One round; wait: sleeps until something happens. False when nothing is left to wait for. */
 bool loop_step(struct loop *loop, bool wait);
-/* Time at the start of this round, monotonic. */
-uint64_t loop_now_ms(const struct loop *loop);
 /* For libraries that want libuv itself. */
 struct uv_loop_s *loop_uv(struct loop *loop);
 

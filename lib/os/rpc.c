@@ -210,11 +210,6 @@ void rpc_free(struct rpc *rpc)
 	free(rpc);
 }
 
-void rpc_freep(struct rpc **rpc)
-{
-	rpc_free(*rpc);
-}
-
 /* The cookie as it is now; *ret_changed: not what was read before. */
 static int read_cookie(struct rpc *rpc, bool *ret_changed)
 {

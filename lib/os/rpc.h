@@ -38,10 +38,10 @@ struct rpc_config {
 	const char *url;      /* http://host:port/ or http://host:port/wallet/NAME */
 	const char *user;     /* NULL or "" with a cookie file */
 	const char *password; /* NULL or "" with a cookie file */
-	const char
-		*cookie_file; /* "user:password", as the node writes it; read again after a 401 */
-	uint32_t timeout_ms;  /* of a whole call; 0: 30000 */
-	size_t max_answer;    /* bytes; 0: 64 MiB */
+	/* "user:password", as the node writes it; read again after a 401. */
+	const char *cookie_file;
+	uint32_t timeout_ms;	   /* of a whole call; 0: 30000 */
+	size_t max_answer;	   /* bytes; 0: 64 MiB */
 	const atomic_bool *cancel; /* borrowed, outlives the rpc; NULL: cannot be cancelled */
 };
 
@@ -59,7 +59,6 @@ enum {
 /* 0, -ENOMEM or -EINVAL (no URL). Connects with the first call. */
 int rpc_new(const struct rpc_config *config, struct rpc **ret_rpc);
 void rpc_free(struct rpc *rpc);
-void rpc_freep(struct rpc **rpc);
 
 /* Calls method with params (a JSON array or object, NULL: none); the reference of params is
  * stolen, also on failure. *ret_result is the caller's to json_decref().

@@ -11,8 +11,8 @@ struct sandbox {
 	const char *role; /* for the log: "dnetd engine" */
 	const char *user; /* name or number; NULL or "": stay. Its group and supplementary groups
 			     come along */
-	const int
-		*capabilities; /* CAP_… that are kept; all others go, also from the bounding set */
+	/* CAP_… that are kept; all others go, also from the bounding set. */
+	const int *capabilities;
 	size_t capabilities_count;
 	/* System calls by name beside the common ones (files, sockets that are open, memory, time,
 	 * polling, threads): "bind", "execve", … NULL-terminated; unknown names are an error. */

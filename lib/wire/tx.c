@@ -292,11 +292,6 @@ size_t tx_stripped_size(const struct tx_view *tx)
 	return 4 + tx->body.len + 4;
 }
 
-size_t tx_weight(const struct tx_view *tx)
-{
-	return 3 * tx_stripped_size(tx) + tx->raw.len;
-}
-
 void tx_txid(const struct tx_view *tx, struct hash256 *ret)
 {
 	struct sha256 h;

@@ -101,7 +101,6 @@ struct outpoint tx_input_outpoint(const struct tx_input *input);
 bool tx_is_coinbase(const struct tx_view *tx);
 /* Size without marker, flags, witness and MWEB; weight is 3 times this and raw.len. */
 size_t tx_stripped_size(const struct tx_view *tx);
-size_t tx_weight(const struct tx_view *tx);
 /* Hash without the witness. */
 void tx_txid(const struct tx_view *tx, struct hash256 *ret);
 
