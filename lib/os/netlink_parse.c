@@ -27,8 +27,8 @@ bool netlink_datagram_ok(const void *datagram, size_t len)
 		memcpy(&h, pos, sizeof(h));
 		if (h.nlmsg_len < sizeof(h) || h.nlmsg_len > len)
 			return false;
-		if (MNL_ALIGN(h.nlmsg_len) >= len)
-			return true;
+		if (MNL_ALIGN(h.nlmsg_len) > len)
+			return false;
 		pos += MNL_ALIGN(h.nlmsg_len);
 		len -= MNL_ALIGN(h.nlmsg_len);
 	}

@@ -8,8 +8,9 @@
 
 #include <linux/netlink.h>
 
-/* Whether every message of a datagram lies within it. libmnl takes lengths from 2 GiB on for
- * negative and walks out of the buffer: ask this before it. */
+/* Whether every message of a datagram lies within it, with the padding that the kernel gives also
+ * to the last one. libmnl takes lengths from 2 GiB on for negative, reads attributes up to the end
+ * of the padding whether it is there or not, and walks out of the buffer: ask this before it. */
 bool netlink_datagram_ok(const void *datagram, size_t len);
 bool netlink_parse_link(const struct nlmsghdr *h, struct netlink_link *ret_link);
 bool netlink_parse_address(const struct nlmsghdr *h, struct netlink_address *ret_address);

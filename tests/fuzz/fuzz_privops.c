@@ -1,0 +1,215 @@
+#include "fuzz/fuzz.h"
+
+#include "node/tun.h"
+#include "os/netlink.h"
+#include "os/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What the root helper asks of the kernel when any bytes come from the engine's side: only what
+ * node/privops.h allows. The kernel and the engine are played here; of the machine nothing is
+ * touched. The input: messages, each a byte of length before it. */
+
+enum { DEVICES = 80, DEVICE_FIRST = 100, DEVICE_FD = 1 << 30 };
+
+static struct device {
+	bool made;
+	bool has_ipv4;
+	struct prefix ipv4;
+} devices[DEVICES];
+static uint32_t device_count;
+static struct prefix asked; /* by the request that runs */
+static const uint8_t *input;
+static size_t input_left;
+static bool answered;
+
+static struct device *device(uint32_t index)
+{
+	FUZZ_CHECK(index >= DEVICE_FIRST && index < DEVICE_FIRST + device_count &&
+		   devices[index - DEVICE_FIRST].made);
+	return &devices[index - DEVICE_FIRST];
+}
+
+static void check_range(uint32_t index, const struct address *address, uint8_t bits)
+{
+	const struct device *d = device(index);
+
+	FUZZ_CHECK(address->family == ADDR_V4 || address->family == ADDR_V6);
+	FUZZ_CHECK(bits <= address_bits(address));
+	if (address->family == ADDR_V6)
+		FUZZ_CHECK(address->bytes[0] == 0xfd && bits >= 16);
+	else
+		FUZZ_CHECK(d->has_ipv4 && bits >= d->ipv4.bits &&
+			   prefix_contains(&d->ipv4, address));
+}
+
+static void check_name(const char *name)
+{
+	FUZZ_CHECK(!strncmp(name, "fuzz", 4) && strlen(name) > 4 && strlen(name) <= 8);
+	FUZZ_CHECK(strspn(name + 4, "0123456789") == strlen(name + 4));
+}
+
+static int fake_tun_open(const char *name, enum tun_offload *offload, char *error)
+{
+	check_name(name);
+	FUZZ_CHECK(*offload <= TUN_OFFLOAD_USO);
+	if (device_count == DEVICES) {
+		snprintf(error, TUN_ERROR_MAX, "no more devices");
+		return -ENOSPC;
+	}
+	return DEVICE_FD;
+}
+
+static int fake_link_find(struct netlink *nl, const char *name, struct netlink_link *ret_link)
+{
+	FUZZ_CHECK(asked.addr.family == ADDR_NONE ||
+		   (asked.addr.family == ADDR_V4 && asked.bits >= 8 && asked.bits <= 32));
+	devices[device_count] = (struct device){true, asked.addr.family == ADDR_V4, asked};
+	*ret_link = (struct netlink_link){.index = DEVICE_FIRST + device_count++};
+	return 0;
+}
+
+static int fake_link_get(struct netlink *nl, uint32_t index, struct netlink_link *ret_link)
+{
+	device(index);
+	*ret_link = (struct netlink_link){.index = index, .kind = "tun"};
+	return 0;
+}
+
+static int fake_link_delete(struct netlink *nl, uint32_t index)
+{
+	device(index)->made = false;
+	return 0;
+}
+
+static int fake_link_set_up(struct netlink *nl, uint32_t index, bool up)
+{
+	device(index);
+	return up ? 0 : -EPERM;
+}
+
+static int fake_link_set_name(struct netlink *nl, uint32_t index, const char *name)
+{
+	device(index);
+	check_name(name);
+	return -EBUSY;
+}
+
+static int fake_link_set_mtu(struct netlink *nl, uint32_t index, uint32_t mtu)
+{
+	device(index);
+	FUZZ_CHECK(mtu >= 1280 && mtu <= 65535);
+	return 0;
+}
+
+static int fake_link_set_txqlen(struct netlink *nl, uint32_t index, uint32_t txqlen)
+{
+	device(index);
+	FUZZ_CHECK(txqlen >= 1 && txqlen <= 10000);
+	return 0;
+}
+
+static int fake_address_add(struct netlink *nl, const struct netlink_address *address)
+{
+	check_range(address->index, &address->address, address->bits);
+	return 0;
+}
+
+/* Others put addresses on an interface: any may be taken away from it. */
+static int fake_address_delete(struct netlink *nl, const struct netlink_address *address)
+{
+	device(address->index);
+	return 0;
+}
+
+static int fake_route(struct netlink *nl, const struct netlink_route *route)
+{
+	check_range(route->index, &route->destination.addr, route->destination.bits);
+	FUZZ_CHECK(route->gateway.family == ADDR_NONE && !route->unreachable && !route->table);
+	return 0;
+}
+
+static const char *fake_error_text(const struct netlink *nl)
+{
+	return "the kernel refuses";
+}
+
+static int fake_open(const char *path, int flags)
+{
+	FUZZ_CHECK(!strncmp(path, "/proc/sys/net/ipv6/conf/fuzz", 28) && !strchr(path, '.'));
+	return -1;
+}
+
+static int fake_close(int fd)
+{
+	FUZZ_CHECK(fd == DEVICE_FD);
+	return 0;
+}
+
+static ssize_t fake_receive(int fd, void *data, size_t size, int *fds, size_t fds_size,
+			    size_t *ret_fds_count);
+
+static int fake_send(int fd, const void *data, size_t len, const int *fds, size_t fds_count)
+{
+	FUZZ_CHECK(!answered && (fds_count == 0 || *fds == DEVICE_FD));
+	answered = true;
+	return 0;
+}
+
+#define tun_open		fake_tun_open
+#define netlink_link_find	fake_link_find
+#define netlink_link_get	fake_link_get
+#define netlink_link_delete	fake_link_delete
+#define netlink_link_set_up	fake_link_set_up
+#define netlink_link_set_name	fake_link_set_name
+#define netlink_link_set_mtu	fake_link_set_mtu
+#define netlink_link_set_txqlen fake_link_set_txqlen
+#define netlink_address_add	fake_address_add
+#define netlink_address_delete	fake_address_delete
+#define netlink_route_add	fake_route
+#define netlink_route_delete	fake_route
+#define netlink_error_text	fake_error_text
+#define proc_receive		fake_receive
+#define proc_send		fake_send
+#define open			fake_open
+#define close			fake_close
+#include "node/privops.c"
+
+static ssize_t fake_receive(int fd, void *data, size_t size, int *fds, size_t fds_size,
+			    size_t *ret_fds_count)
+{
+	size_t len;
+
+	FUZZ_CHECK(size == sizeof(struct priv_request) && answered);
+	if (!input_left)
+		return 0;
+	len = *input++;
+	input_left--;
+	len = len < size ? len : size;
+	len = len < input_left ? len : input_left;
+	if (len == 0)
+		return -EINTR;
+	answered = false;
+	memcpy(data, input, len);
+	input += len;
+	input_left -= len;
+	asked = ((const struct priv_request *)data)->prefix;
+	return (ssize_t)len;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	struct helper helper = {.prefix = "fuzz"};
+
+	memset(devices, 0, sizeof(devices));
+	device_count = 0;
+	answered = true;
+	input = data;
+	input_left = len;
+	while (serve_one(&helper))
+		FUZZ_CHECK(answered);
+	return 0;
+}
