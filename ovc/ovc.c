@@ -3,6 +3,7 @@
 #include "core/ratelimit.h"
 #include "wire/ovc.h"
 #include "wire/stun.h"
+#include "wire/units.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -15,8 +16,6 @@
 /* A member is registered while it has a session and its last REGISTER is younger than LIFETIME; a
  * member without a session is forgotten. All state is in memory: after a restart members register
  * again within seconds. */
-
-#define NS_PER_S 1000000000ULL
 
 enum {
 	LIFETIME_S = 40,     /* PROTOCOL 8.1: A registration lives 40 s. */

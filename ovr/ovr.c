@@ -3,6 +3,7 @@
 #include "ovr/quota.h"
 #include "wire/message.h"
 #include "wire/ovr.h"
+#include "wire/units.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,8 +17,6 @@
 
 /* A lane has two sides, one for each member, each with a random id of its own. It lives while both
  * members are in force; a member that goes away (restart, roaming) comes back to the same lane. */
-
-#define NS_PER_S 1000000000ULL
 
 enum { LANE_IDLE_S = 120 };
 

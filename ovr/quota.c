@@ -1,8 +1,8 @@
 #include "ovr/quota.h"
 
-enum { BUCKET_MIN = 65536 };
+#include "wire/units.h"
 
-#define NS_PER_S 1000000000ULL
+enum { BUCKET_MIN = 65536 };
 
 bool quota_used_up(const struct quota *quota, uint32_t volume_mib)
 {

@@ -1,17 +1,17 @@
 #include "core/cookie.h"
 
 #include "wire/buf.h"
+#include "wire/units.h"
 
 #include <assert.h>
 #include <sodium.h>
 #include <string.h>
 
 /* PROTOCOL 4.1 and 4.3. */
-#define SECOND	       UINT64_C(1000000000)
-#define COOKIE_USE     (115 * SECOND)
-#define SECRET_LIFE    (120 * SECOND)
-#define LOAD_WINDOW    (SECOND / 10)
-#define LOAD_AFTERMATH SECOND
+#define COOKIE_USE     (115 * NS_PER_S)
+#define SECRET_LIFE    (120 * NS_PER_S)
+#define LOAD_WINDOW    (NS_PER_S / 10)
+#define LOAD_AFTERMATH NS_PER_S
 
 static_assert(COOKIE_NONCE_LEN == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "nonce");
 static_assert(COOKIE_SEALED_LEN == COOKIE_LEN + crypto_aead_xchacha20poly1305_ietf_ABYTES, "tag");

@@ -1,6 +1,7 @@
 #include "core/flow.h"
 
 #include "wire/buf.h"
+#include "wire/units.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -9,8 +10,6 @@
 
 /* All entries stand in one array: in a hash chain, and in one ring ordered by when they were last
  * used (entry 0 is the ring's head and never a flow). */
-
-#define SECOND 1000000000ull
 
 enum {
 	TCP_FIN = 0x01,
@@ -163,17 +162,17 @@ static struct entry *entry_add(struct flow_table *t, const struct ip_flow *key)
 static uint64_t timeout_of(const struct entry *e)
 {
 	if (e->key.zero[0])
-		return 30 * SECOND;
+		return 30 * NS_PER_S;
 	switch (e->key.protocol) {
 	case IP_PROTO_TCP:
-		return e->closing || !e->replied ? 120 * SECOND : 7200 * SECOND;
+		return e->closing || !e->replied ? 120 * NS_PER_S : 7200 * NS_PER_S;
 	case IP_PROTO_UDP:
-		return e->replied ? 180 * SECOND : 30 * SECOND;
+		return e->replied ? 180 * NS_PER_S : 30 * NS_PER_S;
 	case IP_PROTO_ICMP:
 	case IP_PROTO_ICMPV6:
-		return 30 * SECOND;
+		return 30 * NS_PER_S;
 	}
-	return 180 * SECOND;
+	return 180 * NS_PER_S;
 }
 
 static void entry_touch(struct flow_table *t, struct entry *e, uint64_t now)

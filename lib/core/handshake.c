@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* PROTOCOL 3.4 */
-#define INITIATION_SPACING (20 * TIMERS_MS)
+#define INITIATION_SPACING (20 * NS_PER_MS)
 
 static void send_cookie(struct engine *engine, const struct realm *realm, const struct via *via,
 			const uint8_t *msg, size_t len, uint32_t sender)

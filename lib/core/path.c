@@ -1,5 +1,7 @@
 #include "core/path.h"
 
+#include "wire/units.h"
+
 #include <string.h>
 
 /* Each entry is UNCONFIRMED until a PONG comes, then CONFIRMED until it is lost; the path in use is
@@ -13,18 +15,15 @@
  * When a PING is due follows from what the path is to us now (interval_of()), not from stored
  * timers, so a change of state needs no bookkeeping. */
 
-#define MS     1000000ull
-#define SECOND (1000 * MS)
-
 /* PROTOCOL 6 */
-#define PROBE_ACTIVE (1 * SECOND)
-#define PROBE_IDLE   (10 * SECOND)
-#define PROBE_END    (300 * SECOND) /* without flow for this long nothing is probed any more */
-#define FLOW_LASTS   (5 * SECOND)
-#define LOST_AFTER   (2500 * MS)
-#define EAGER_FOR    (30 * SECOND) /* PROTOCOL 7.4 */
-#define EAGER_AFTER  (5 * SECOND)
-#define SPACING	     (200 * MS) /* between PINGs on one path, whatever asks for them */
+#define PROBE_ACTIVE (1 * NS_PER_S)
+#define PROBE_IDLE   (10 * NS_PER_S)
+#define PROBE_END    (300 * NS_PER_S) /* without flow for this long nothing is probed any more */
+#define FLOW_LASTS   (5 * NS_PER_S)
+#define LOST_AFTER   (2500 * NS_PER_MS)
+#define EAGER_FOR    (30 * NS_PER_S) /* PROTOCOL 7.4 */
+#define EAGER_AFTER  (5 * NS_PER_S)
+#define SPACING	     (200 * NS_PER_MS) /* between PINGs on one path, whatever asks for them */
 
 enum { LOST_COUNT = 3, DOUBT_COUNT = 2, FIRST_TRIES = 5, NONE = -1 };
 
@@ -81,7 +80,7 @@ static bool is_better(const struct path *a, const struct path *than, bool than_i
 		return true;
 	if (!than_in_use)
 		return a->rtt_ns < than->rtt_ns;
-	return a->rtt_ns * 10 <= than->rtt_ns * 9 && a->rtt_ns + 2 * MS <= than->rtt_ns;
+	return a->rtt_ns * 10 <= than->rtt_ns * 9 && a->rtt_ns + 2 * NS_PER_MS <= than->rtt_ns;
 }
 
 static void choose(struct path_set *set, uint64_t now)

@@ -1,5 +1,7 @@
 #include "core/ratelimit.h"
 
+#include "wire/units.h"
+
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -9,8 +11,6 @@
  * at which the bucket will be full again: one number, and a bucket whose time has passed is as good
  * as none. */
 enum { WAYS = 4 };
-
-#define SECOND UINT64_C(1000000000)
 
 struct bucket {
 	uint8_t source[9]; /* family, then IPv4 address or first half of IPv6 */
@@ -39,7 +39,7 @@ struct ratelimit *ratelimit_new(size_t buckets, unsigned rate, unsigned burst,
 	limit = calloc(1, sizeof(*limit) + sets * WAYS * sizeof(limit->buckets[0]));
 	if (!limit)
 		return NULL;
-	limit->cost = SECOND / rate;
+	limit->cost = NS_PER_S / rate;
 	limit->depth = limit->cost * burst;
 	limit->sets = sets;
 	memcpy(limit->seed, seed, RATELIMIT_SEED_LEN);

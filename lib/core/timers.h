@@ -4,23 +4,22 @@
 /* When a peer has to do something (PROTOCOL 6): facts in, deadlines out. All rules stand in one
  * list. And the heap that says which peer is next. Times are ns of the engine's clock. */
 
+#include "wire/units.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define TIMERS_MS UINT64_C(1000000)
-#define TIMERS_S  (1000 * TIMERS_MS)
-
-#define TIMERS_REKEY_AFTER    (120 * TIMERS_S)
-#define TIMERS_REJECT_AFTER   (180 * TIMERS_S)
-#define TIMERS_RETRY_FIRST    (300 * TIMERS_MS)
-#define TIMERS_RETRY_MAX      (5 * TIMERS_S)
-#define TIMERS_RETRY_SPACING  (50 * TIMERS_MS) /* timers_retry() */
-#define TIMERS_GIVE_UP	      (20 * TIMERS_S)
-#define TIMERS_TRY_AGAIN      (30 * TIMERS_S)
-#define TIMERS_KEEPALIVE      (10 * TIMERS_S)
-#define TIMERS_UNANSWERED     (15 * TIMERS_S) /* data */
-#define TIMERS_UNANSWERED_ASK (5 * TIMERS_S)  /* a frame that is answered at once */
+#define TIMERS_REKEY_AFTER    (120 * NS_PER_S)
+#define TIMERS_REJECT_AFTER   (180 * NS_PER_S)
+#define TIMERS_RETRY_FIRST    (300 * NS_PER_MS)
+#define TIMERS_RETRY_MAX      (5 * NS_PER_S)
+#define TIMERS_RETRY_SPACING  (50 * NS_PER_MS) /* timers_retry() */
+#define TIMERS_GIVE_UP	      (20 * NS_PER_S)
+#define TIMERS_TRY_AGAIN      (30 * NS_PER_S)
+#define TIMERS_KEEPALIVE      (10 * NS_PER_S)
+#define TIMERS_UNANSWERED     (15 * NS_PER_S) /* data */
+#define TIMERS_UNANSWERED_ASK (5 * NS_PER_S)  /* a frame that is answered at once */
 #define TIMERS_NEVER	      UINT64_MAX
 
 /* What is due, as bits. */

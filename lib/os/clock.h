@@ -3,12 +3,11 @@
 
 /* The clocks of the machine. */
 
+#include "wire/units.h"
+
 #include <stdint.h>
 
 enum { CLOCK_TAI64N_LEN = 12 };
-
-#define NS_PER_MS 1000000ULL
-#define NS_PER_S  1000000000ULL
 
 /* Stops while the machine sleeps; for measuring and for timers of the loop. */
 uint64_t clock_monotonic_ns(void);

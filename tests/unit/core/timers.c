@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const uint64_t T0 = 1000 * TIMERS_S;
+static const uint64_t T0 = 1000 * NS_PER_S;
 
 static void fresh(struct timers *t)
 {
@@ -35,8 +35,8 @@ static void retries_double_from_300_ms_to_5_s(void **state)
 	for (unsigned i = 0; i < 7; i++) {
 		assert_true(timers_due(&t, now) & TIMERS_ACTION_TRY);
 		timers_tried(&t, UINT32_C(1) << 31, now);
-		assert_in_range(t.try_at, now + ms[i] * TIMERS_MS * 999 / 1000,
-				now + ms[i] * TIMERS_MS * 1001 / 1000);
+		assert_in_range(t.try_at, now + ms[i] * NS_PER_MS * 999 / 1000,
+				now + ms[i] * NS_PER_MS * 1001 / 1000);
 		assert_false(timers_due(&t, t.try_at - 1) & TIMERS_ACTION_TRY);
 		now = t.try_at;
 	}
@@ -50,11 +50,11 @@ static void jitter_is_20_percent_at_most(void **state)
 	timers_init(&t);
 	timers_connect(&t, T0);
 	timers_tried(&t, 0, T0);
-	assert_true(t.try_at == T0 + 240 * TIMERS_MS);
+	assert_true(t.try_at == T0 + 240 * NS_PER_MS);
 	timers_init(&t);
 	timers_connect(&t, T0);
 	timers_tried(&t, UINT32_MAX, T0);
-	assert_in_range(t.try_at, T0 + 359 * TIMERS_MS, T0 + 360 * TIMERS_MS);
+	assert_in_range(t.try_at, T0 + 359 * NS_PER_MS, T0 + 360 * NS_PER_MS);
 }
 
 static void giving_up_comes_20_s_after_the_first_try(void **state)
@@ -89,7 +89,7 @@ static void a_persistent_peer_is_given_up_once_and_tried_on(void **state)
 	timers_set_persistent(&t, true);
 	assert_int_equal(timers_due(&t, now), TIMERS_ACTION_CONNECT);
 	timers_connect(&t, now);
-	while (now < T0 + 600 * TIMERS_S) {
+	while (now < T0 + 600 * NS_PER_S) {
 		unsigned due = timers_due(&t, now);
 
 		if (due & TIMERS_ACTION_GIVE_UP) {
@@ -98,7 +98,7 @@ static void a_persistent_peer_is_given_up_once_and_tried_on(void **state)
 		}
 		if (due & TIMERS_ACTION_TRY)
 			timers_tried(&t, UINT32_MAX, now);
-		assert_true(timers_deadline(&t) > now && timers_deadline(&t) <= now + 6 * TIMERS_S);
+		assert_true(timers_deadline(&t) > now && timers_deadline(&t) <= now + 6 * NS_PER_S);
 		now = timers_deadline(&t);
 	}
 	assert_int_equal(gave_up, 1);
@@ -112,11 +112,11 @@ static void a_retry_keeps_50_ms_from_the_last_try(void **state)
 	timers_init(&t);
 	timers_connect(&t, T0);
 	timers_tried(&t, 0, T0);
-	timers_retry(&t, T0 + 10 * TIMERS_MS);
-	assert_true(timers_deadline(&t) == T0 + 50 * TIMERS_MS);
-	timers_tried(&t, 0, T0 + 50 * TIMERS_MS);
-	timers_retry(&t, T0 + 100 * TIMERS_MS);
-	assert_true(timers_deadline(&t) == T0 + 100 * TIMERS_MS);
+	timers_retry(&t, T0 + 10 * NS_PER_MS);
+	assert_true(timers_deadline(&t) == T0 + 50 * NS_PER_MS);
+	timers_tried(&t, 0, T0 + 50 * NS_PER_MS);
+	timers_retry(&t, T0 + 100 * NS_PER_MS);
+	assert_true(timers_deadline(&t) == T0 + 100 * NS_PER_MS);
 }
 
 static void news_of_one_that_was_given_up_long_ago_try_it_at_once(void **state)
@@ -130,8 +130,8 @@ static void news_of_one_that_was_given_up_long_ago_try_it_at_once(void **state)
 	timers_tried(&t, 0, T0);
 	timers_gave_up(&t, T0 + TIMERS_GIVE_UP);
 	timers_set_persistent(&t, false);
-	timers_retry(&t, T0 + 100 * TIMERS_S);
-	assert_int_equal(timers_due(&t, T0 + 100 * TIMERS_S), TIMERS_ACTION_TRY);
+	timers_retry(&t, T0 + 100 * NS_PER_S);
+	assert_int_equal(timers_due(&t, T0 + 100 * NS_PER_S), TIMERS_ACTION_TRY);
 }
 
 static void the_initiator_rekeys_at_120_s_when_it_sends_or_receives(void **state)
@@ -172,12 +172,12 @@ static void a_keepalive_comes_10_s_after_a_packet_that_got_nothing_back(void **s
 	(void)state;
 	fresh(&t);
 	timers_received(&t, TIMERS_PACKET, T0 + 1);
-	timers_received(&t, TIMERS_PACKET, T0 + 5 * TIMERS_S);
+	timers_received(&t, TIMERS_PACKET, T0 + 5 * NS_PER_S);
 	assert_true(timers_deadline(&t) == T0 + 1 + TIMERS_KEEPALIVE);
-	timers_sent(&t, TIMERS_FRAME, T0 + 6 * TIMERS_S);
+	timers_sent(&t, TIMERS_FRAME, T0 + 6 * NS_PER_S);
 	assert_int_equal(timers_due(&t, T0 + 1 + TIMERS_KEEPALIVE), 0);
-	timers_received(&t, TIMERS_EMPTY, T0 + 20 * TIMERS_S);
-	assert_int_equal(timers_due(&t, T0 + 40 * TIMERS_S), 0);
+	timers_received(&t, TIMERS_EMPTY, T0 + 20 * NS_PER_S);
+	assert_int_equal(timers_due(&t, T0 + 40 * NS_PER_S), 0);
 }
 
 static void silence_after_data_asks_for_a_new_handshake(void **state)
@@ -187,17 +187,17 @@ static void silence_after_data_asks_for_a_new_handshake(void **state)
 	(void)state;
 	fresh(&t);
 	timers_sent(&t, TIMERS_PACKET, T0);
-	timers_sent(&t, TIMERS_PACKET, T0 + TIMERS_S);
+	timers_sent(&t, TIMERS_PACKET, T0 + NS_PER_S);
 	assert_int_equal(timers_due(&t, T0 + TIMERS_UNANSWERED - 1), 0);
 	assert_int_equal(timers_due(&t, T0 + TIMERS_UNANSWERED), TIMERS_ACTION_CONNECT);
-	timers_sent(&t, TIMERS_ASK, T0 + TIMERS_S);
-	assert_int_equal(timers_due(&t, T0 + TIMERS_S + TIMERS_UNANSWERED_ASK),
+	timers_sent(&t, TIMERS_ASK, T0 + NS_PER_S);
+	assert_int_equal(timers_due(&t, T0 + NS_PER_S + TIMERS_UNANSWERED_ASK),
 			 TIMERS_ACTION_CONNECT);
-	timers_received(&t, TIMERS_EMPTY, T0 + 2 * TIMERS_S);
-	assert_int_equal(timers_due(&t, T0 + 60 * TIMERS_S), 0);
-	timers_sent(&t, TIMERS_FRAME, T0 + 3 * TIMERS_S);
-	timers_sent(&t, TIMERS_EMPTY, T0 + 3 * TIMERS_S);
-	assert_int_equal(timers_due(&t, T0 + 60 * TIMERS_S), 0);
+	timers_received(&t, TIMERS_EMPTY, T0 + 2 * NS_PER_S);
+	assert_int_equal(timers_due(&t, T0 + 60 * NS_PER_S), 0);
+	timers_sent(&t, TIMERS_FRAME, T0 + 3 * NS_PER_S);
+	timers_sent(&t, TIMERS_EMPTY, T0 + 3 * NS_PER_S);
+	assert_int_equal(timers_due(&t, T0 + 60 * NS_PER_S), 0);
 }
 
 enum { HEAP_TIMERS = 500 };
