@@ -44,6 +44,7 @@ struct datapath {
 	struct udp_socket *sockets[2];	   /* borrowed; IPv4, IPv6 */
 	struct loop_fd *watches[2];	   /* owned */
 	struct loop_timer *timer;	   /* owned */
+	uint64_t time_floor_ns;		   /* wall clock; no timestamp is below */
 	uint64_t armed_ns;		   /* when the timer comes; UINT64_MAX: it does not */
 	TAILQ_HEAD(, datapath_port) ports; /* owned by their makers */
 	uint8_t *tun_buffer;		   /* owned */
@@ -285,8 +286,14 @@ static void fill_random(void *ctx, void *dst, size_t len)
 
 static void fill_timestamp(void *ctx, uint8_t dst[12])
 {
-	(void)ctx;
-	clock_tai64n(dst);
+	const struct datapath *dp = ctx;
+	uint64_t now = clock_wall_ns();
+	clock_tai64n(MAX(now, dp->time_floor_ns), dst);
+}
+
+void datapath_set_time_floor(struct datapath *dp, uint64_t wall_ns)
+{
+	dp->time_floor_ns = wall_ns;
 }
 
 void datapath_engine_io(struct datapath *dp, struct engine_io *ret_io)

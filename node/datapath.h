@@ -22,6 +22,9 @@ struct datapath *datapath_new(struct loop *loop, struct udp_socket *v4, struct u
 void datapath_free(struct datapath *dp); /* after its ports */
 /* How an engine sends through this data path; valid for its life. */
 void datapath_engine_io(struct datapath *dp, struct engine_io *ret_io);
+/* Timestamps of handshakes are of this time at least: the clock may have been set back, or the
+ * machine has none that runs while it is off. */
+void datapath_set_time_floor(struct datapath *dp, uint64_t wall_ns);
 /* Borrowed; NULL before it is freed. */
 void datapath_set_engine(struct datapath *dp, struct engine *engine);
 /* Something else than packets was handed to the engine or a mesh: flushes, and looks at the

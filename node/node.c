@@ -21,7 +21,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LOCAL_WAIT_MS = 100 }; /* address changes come in bursts */
+enum {
+	LOCAL_WAIT_MS = 100, /* address changes come in bursts */
+	/* The kept time runs ahead of the clock by this much, so that it need not be written often.
+	 */
+	TIME_AHEAD_S = 3600,
+	TIME_KEEP_MS = 1800 * 1000,
+};
 
 /* ---- The machine around us ---- */
 
@@ -246,6 +252,28 @@ static int open_engine(struct node *n)
 	return 0;
 }
 
+static void keep_time(void *arg)
+{
+	struct node *n = arg;
+	uint64_t now = clock_wall_s();
+	int r = state_set_time(n->state, MAX(now, n->time_floor_s) + TIME_AHEAD_S);
+	if (r < 0)
+		log_limited(LOG_LEVEL_WARN, 6,
+			    "cannot keep the time in the state folder: %s; if the clock is set "
+			    "back before a "
+			    "restart, peers refuse this node for as long",
+			    strerror(-r));
+}
+
+static void start_time(struct node *n)
+{
+	n->time_floor_s = state_time(n->state);
+	datapath_set_time_floor(n->datapath, n->time_floor_s * NS_PER_S);
+	keep_time(n);
+	n->time_timer = loop_timer_new(n->loop, keep_time, n);
+	loop_timer_every(n->time_timer, TIME_KEEP_MS);
+}
+
 static int open_netlink(struct node *n)
 {
 	int r = netlink_open(&n->nl);
@@ -281,6 +309,7 @@ int node_start(struct node *n, const struct dnetd_config *config, struct loop *l
 		r = open_engine(n);
 	if (r < 0)
 		return r;
+	start_time(n);
 	n->pings = pings_new();
 	return cmds_start(n);
 }
@@ -331,6 +360,7 @@ void node_stop(struct node *n)
 		datapath_set_engine(n->datapath, NULL);
 	engine_free(n->engine);
 	datapath_free(n->datapath);
+	loop_timer_free(n->time_timer);
 	loop_timer_free(n->local_timer);
 	loop_fd_free(n->priv_watch);
 	loop_fd_free(n->monitor_watch);

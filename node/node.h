@@ -36,6 +36,8 @@ struct node {
 	struct overlay_env env;
 	TAILQ_HEAD(overlay_list, overlay) overlays;
 	struct loop_fd *monitor_watch, *priv_watch;
+	uint64_t time_floor_s; /* kept by a former run, ahead of all its timestamps */
+	struct loop_timer *time_timer;
 	struct loop_timer *local_timer;
 	struct endpoint local[LOCAL_ENDPOINTS_MAX];
 	size_t local_count;

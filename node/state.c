@@ -26,6 +26,7 @@ struct state {
 	char *folder;
 	struct secret *master; /* a page of its own, locked where allowed */
 	uint16_t port;
+	uint64_t time_s;
 	struct state_dnet dnets[STATE_DNETS_MAX];
 	size_t count;
 };
@@ -101,11 +102,14 @@ static bool parse_dnet(const json_t *json, struct state_dnet *ret)
 static bool parse_node(struct state *s, const json_t *json)
 {
 	json_int_t port = json_integer_value(json_object_get(json, "port"));
+	json_int_t time = json_integer_value(json_object_get(json, "time"));
 	const json_t *dnets = json_object_get(json, "dnets");
 	if (json_integer_value(json_object_get(json, "format")) != FORMAT || port < 0 ||
-	    port > 65535 || !json_is_array(dnets) || json_array_size(dnets) > STATE_DNETS_MAX)
+	    port > 65535 || time < 0 || !json_is_array(dnets) ||
+	    json_array_size(dnets) > STATE_DNETS_MAX)
 		return false;
 	s->port = (uint16_t)port;
+	s->time_s = (uint64_t)time;
 	for (size_t i = 0; i < json_array_size(dnets); i++) {
 		if (!parse_dnet(json_array_get(dnets, i), &s->dnets[s->count]))
 			return false;
@@ -147,8 +151,8 @@ static int save_node(const struct state *s)
 						       (int)s->dnets[i].number, "down",
 						       (int)s->dnets[i].down));
 	}
-	json_t *json = json_pack("{s:i, s:i, s:o}", "format", FORMAT, "port", (int)s->port, "dnets",
-				 dnets);
+	json_t *json = json_pack("{s:i, s:i, s:I, s:o}", "format", FORMAT, "port", (int)s->port,
+				 "time", (json_int_t)s->time_s, "dnets", dnets);
 	_cleanup_(freep) char *text = json ? json_dumps(json, JSON_INDENT(1)) : NULL;
 	json_decref(json);
 	if (!text)
@@ -225,6 +229,21 @@ int state_set_port(struct state *s, uint16_t port)
 	int r = save_node(s);
 	if (r < 0)
 		s->port = before;
+	return r;
+}
+
+uint64_t state_time(const struct state *s)
+{
+	return s->time_s;
+}
+
+int state_set_time(struct state *s, uint64_t seconds)
+{
+	uint64_t before = s->time_s;
+	s->time_s = seconds;
+	int r = save_node(s);
+	if (r < 0)
+		s->time_s = before;
 	return r;
 }
 

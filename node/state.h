@@ -34,6 +34,12 @@ const struct secret *state_master(const struct state *state);
 uint16_t state_port(const struct state *state); /* 0: none yet */
 int state_set_port(struct state *state, uint16_t port);
 
+/* PROTOCOL 3.4, Peers refuse timestamps that are not above the last one they saw, also from a node
+ * that was restarted with its clock set back. So a time that no timestamp has gone beyond is kept.
+ * Seconds since 1970, 0: none yet. */
+uint64_t state_time(const struct state *state);
+int state_set_time(struct state *state, uint64_t seconds);
+
 size_t state_dnet_count(const struct state *state);
 const struct state_dnet *state_dnet_at(const struct state *state, size_t i);
 const struct state_dnet *state_find(const struct state *state, const struct object_id *id);

@@ -35,12 +35,11 @@ uint64_t clock_wall_s(void)
 	return clock_wall_ns() / NS_PER_S;
 }
 
-void clock_tai64n(uint8_t ret_stamp[static CLOCK_TAI64N_LEN])
+void clock_tai64n(uint64_t wall_ns, uint8_t ret_stamp[static CLOCK_TAI64N_LEN])
 {
-	uint64_t now = clock_wall_ns();
-	uint64_t seconds = 0x400000000000000aULL + now / NS_PER_S;
+	uint64_t seconds = 0x400000000000000aULL + wall_ns / NS_PER_S;
 
 	store_u32be(ret_stamp, (uint32_t)(seconds >> 32));
 	store_u32be(ret_stamp + 4, (uint32_t)seconds);
-	store_u32be(ret_stamp + 8, (uint32_t)(now % NS_PER_S));
+	store_u32be(ret_stamp + 8, (uint32_t)(wall_ns % NS_PER_S));
 }

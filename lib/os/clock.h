@@ -16,7 +16,8 @@ uint64_t clock_boottime_ns(void);
 /* Since 1970, UTC; may jump. */
 uint64_t clock_wall_ns(void);
 uint64_t clock_wall_s(void);
-/* TAI64N of the wall clock, big-endian: 8 bytes 2^62 + 10 + seconds, 4 bytes nanoseconds. */
-void clock_tai64n(uint8_t ret_stamp[static CLOCK_TAI64N_LEN]);
+/* TAI64N of a time of the wall clock, big-endian: 8 bytes 2^62 + 10 + seconds, 4 bytes nanoseconds.
+ */
+void clock_tai64n(uint64_t wall_ns, uint8_t ret_stamp[static CLOCK_TAI64N_LEN]);
 
 #endif

@@ -141,7 +141,7 @@ static void fill_random(void *ctx, void *dst, size_t len)
 static void fill_timestamp(void *ctx, uint8_t dst[12])
 {
 	(void)ctx;
-	clock_tai64n(dst);
+	clock_tai64n(clock_wall_ns(), dst);
 }
 
 void pump_engine_io(struct pump *pump, struct engine_io *ret_io)

@@ -96,9 +96,12 @@ static void joined_dnets_and_port_survive(void **state)
 	assert_int_equal(state_add(s, &b), 0);
 	assert_int_equal(state_add(s, &b), -EEXIST);
 	assert_int_equal(state_set_port(s, 4242), 0);
+	assert_int_equal(state_time(s), 0);
+	assert_int_equal(state_set_time(s, 5000000000), 0);
 	assert_int_equal(state_set_down(s, &b, true), 0);
 	s = reopen(s);
 	assert_int_equal(state_port(s), 4242);
+	assert_true(state_time(s) == 5000000000);
 	assert_int_equal(state_dnet_count(s), 2);
 	assert_int_equal(state_find(s, &a)->number, 0);
 	assert_int_equal(state_find(s, &b)->number, 1);
@@ -146,6 +149,7 @@ static void a_damaged_file_is_named_and_stays(void **state)
 		"[]",
 		"{\"format\": 2, \"port\": 1, \"dnets\": []}",
 		"{\"format\": 1, \"port\": 70000, \"dnets\": []}",
+		"{\"format\": 1, \"port\": 1, \"time\": -1, \"dnets\": []}",
 		"{\"format\": 1, \"port\": 1, \"dnets\": [{\"id\": \"dnet1x\", \"number\": 0}]}",
 	};
 	char path[128], error[STATE_ERROR_MAX];
