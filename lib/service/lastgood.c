@@ -179,6 +179,8 @@ static void load_copy(struct lastgood *l)
 	int r = lastgood_load_copy(l->folder, &l->id, &input);
 	if (r == -EBADMSG)
 		log_warn("the copy of the last known state is damaged and not used");
+	else if (r < 0 && r != -ENOENT)
+		log_warn("cannot read the copy of the last known state: %s", strerror(-r));
 	if (r < 0)
 		return;
 	l->input = input;
