@@ -1,8 +1,7 @@
 #ifndef CORE_ERROR_H
 #define CORE_ERROR_H
 
-/* The errors of our own that a negative errno cannot say. Functions return 0, -errno or -DNET_E….
- */
+/* Errors of our own, which no errno names. Functions return 0, -errno or -DNET_E…. */
 
 #define DNET_ERRORS(X)                                                                             \
 	X(DNET_EFORMAT, 1000, "not in the expected format")                                        \

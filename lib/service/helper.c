@@ -330,7 +330,7 @@ static int open_control(struct helper *h)
 	return r;
 }
 
-static int open_engine(struct helper *h)
+static void open_engine(struct helper *h)
 {
 	h->pump = pump_new(h->loop, &h->v4, &h->v6);
 	pump_engine_io(h->pump, &h->io);
@@ -347,7 +347,6 @@ static int open_engine(struct helper *h)
 	if (h->kind->get_used)
 		h->usage = usage_open(h->config->daemon.state_folder, h->kind->get_used,
 				      h->kind->set_used, h->decider);
-	return 0;
 }
 
 static int start(struct helper *h)
@@ -363,7 +362,7 @@ static int start(struct helper *h)
 	if (r == 0)
 		r = open_control(h);
 	if (r == 0)
-		r = open_engine(h);
+		open_engine(h);
 	return r;
 }
 
