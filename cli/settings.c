@@ -1,6 +1,7 @@
 #include "cli/settings.h"
 
 #include "config.h"
+#include "os/chaindb.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -25,8 +26,7 @@ static const struct conf_option options[] = {
 	ROW("rpc-password", CONF_STRING, "", 0, 0, rpc_password, "password at the chain node"),
 	ROW("rpc-cookie", CONF_PATH, "", 0, 0, rpc_cookie,
 	    "the chain node's cookie file, in place of user and password"),
-	ROW("chain-db", CONF_PATH, DNET_STATEDIR "/chain/chain.db", 0, 0, chain_db,
-	    "what chainwatch writes"),
+	ROW("chain-db", CONF_PATH, CHAINDB_PATH, 0, 0, chain_db, "what chainwatch writes"),
 	ROW("chainwatch", CONF_PATH, DNET_RUNDIR "/chainwatch.sock", 0, 0, chainwatch,
 	    "control socket of chainwatch"),
 	ROW("dnetd", CONF_PATH, DNET_RUNDIR "/dnetd.sock", 0, 0, socket, "control socket of dnetd"),
