@@ -6,6 +6,7 @@
 
 #include "wire/addr.h"
 #include "wire/buf.h"
+#include "wire/key.h"
 
 enum frame_type {
 	FRAME_PING = 0x01,
@@ -61,6 +62,7 @@ bool frame_parse(const void *data, size_t len, struct frame *ret);
 void frame_write(struct writer *w, const struct frame *frame);
 
 /* Pieces of frames, for wire/ovc and wire/ovr. A reader that meets a malformed one fails. */
+void frame_read_key(struct reader *r, struct node_key *ret);
 void frame_read_endpoint(struct reader *r, struct endpoint *ret);
 void frame_write_endpoint(struct writer *w, const struct endpoint *e);
 /* At most max of them. */

@@ -1,13 +1,5 @@
 #include "wire/ovc.h"
 
-/* RECORDS 1.5: A public key of 33 bytes begins with 02 or 03, and is otherwise malformed. */
-static void read_key(struct reader *r, struct node_key *ret)
-{
-	reader_copy(r, ret->bytes, PUBKEY_LEN);
-	if ((ret->bytes[0] | 1) != 3)
-		r->failed = true;
-}
-
 /* A small number from 1 to max. */
 static uint8_t read_choice(struct reader *r, uint8_t max)
 {
@@ -34,15 +26,15 @@ bool ovc_frame_parse(const void *data, size_t len, struct ovc_frame *ret)
 		frame.registered.members = reader_u16(&r);
 		break;
 	case FRAME_INTRODUCE:
-		read_key(&r, &frame.introduce);
+		frame_read_key(&r, &frame.introduce);
 		break;
 	case FRAME_INTRODUCTION:
-		read_key(&r, &frame.introduction.key);
+		frame_read_key(&r, &frame.introduction.key);
 		frame.introduction.role = read_choice(&r, INTRODUCTION_ANSWER);
 		frame_read_endpoints(&r, FRAME_INTRODUCED_MAX, &frame.introduction.endpoints);
 		break;
 	case FRAME_NOT_HERE:
-		read_key(&r, &frame.not_here.key);
+		frame_read_key(&r, &frame.not_here.key);
 		frame.not_here.reason = read_choice(&r, NOT_HERE_TOO_OFTEN);
 		break;
 	default:

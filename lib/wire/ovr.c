@@ -10,11 +10,8 @@ bool ovr_frame_parse(const void *data, size_t len, struct ovr_frame *ret)
 	frame.type = reader_u8(&r);
 	if (frame.type < FRAME_LANE_OPEN || frame.type > FRAME_LANE_CLOSED)
 		return false;
-	if (frame.type != FRAME_LANE_CLOSED) {
-		reader_copy(&r, frame.key.bytes, PUBKEY_LEN);
-		if ((frame.key.bytes[0] | 1) != 3)
-			return false;
-	}
+	if (frame.type != FRAME_LANE_CLOSED)
+		frame_read_key(&r, &frame.key);
 	if (frame.type == FRAME_LANE || frame.type == FRAME_LANE_CLOSED)
 		frame.lane = reader_u64(&r);
 	if (frame.type == FRAME_LANE_REFUSED)
