@@ -1,5 +1,6 @@
 #include "fuzz/fuzz.h"
 
+#include "node/privops.h"
 #include "node/tun.h"
 #include "os/netlink.h"
 #include "os/proc.h"
@@ -13,7 +14,7 @@
  * node/privops.h allows. The kernel and the engine are played here; of the machine nothing is
  * touched. The input: messages, each a byte of length before it. */
 
-enum { DEVICES = 80, DEVICE_FIRST = 100, DEVICE_FD = 1 << 30 };
+enum { DEVICES = 80, DEVICE_FIRST = 100, DEVICE_FD = 1 << 30, TABLE_BASE = 5000 };
 
 static struct device {
 	bool made;
@@ -128,7 +129,49 @@ static int fake_address_delete(struct netlink *nl, const struct netlink_address 
 static int fake_route(struct netlink *nl, const struct netlink_route *route)
 {
 	check_range(route->index, &route->destination.addr, route->destination.bits);
-	FUZZ_CHECK(route->gateway.family == ADDR_NONE && !route->unreachable && !route->table);
+	FUZZ_CHECK(route->gateway.family == ADDR_NONE && !route->unreachable);
+	FUZZ_CHECK(!route->table || route->table == NETLINK_TABLE_MAIN ||
+		   (route->table >= TABLE_BASE && route->table <= TABLE_BASE + 9999));
+	return 0;
+}
+
+/* A table of ours; a rule that is added is for one address. */
+static void check_table(const struct netlink_rule *rule)
+{
+	FUZZ_CHECK(rule->table >= TABLE_BASE && rule->table <= TABLE_BASE + 9999);
+}
+
+static int fake_rule_add(struct netlink *nl, const struct netlink_rule *rule)
+{
+	check_table(rule);
+	FUZZ_CHECK(rule->from.bits == address_bits(&rule->from.addr) && rule->from.bits);
+	FUZZ_CHECK(rule->family == rule->from.addr.family && rule->to.addr.family == ADDR_NONE);
+	FUZZ_CHECK(!rule->invert && !rule->mask && rule->priority == PRIV_RULE_PRIORITY);
+	return 0;
+}
+
+static int fake_rule_delete(struct netlink *nl, const struct netlink_rule *rule)
+{
+	check_table(rule);
+	FUZZ_CHECK(rule->family == ADDR_V4 || rule->family == ADDR_V6);
+	return 0;
+}
+
+/* One rule to a table of ours, one to another. */
+static int fake_rule_list(struct netlink *nl, uint8_t protocol, netlink_rule_cb cb, void *arg)
+{
+	const struct netlink_rule ours = {.family = ADDR_V4, .table = TABLE_BASE + 1};
+	const struct netlink_rule other = {.family = ADDR_V4, .table = TABLE_BASE - 1};
+
+	FUZZ_CHECK(protocol == DNET_RTPROT);
+	cb(arg, &ours);
+	cb(arg, &other);
+	return 0;
+}
+
+static int fake_route_list(struct netlink *nl, uint32_t table, uint8_t protocol,
+			   netlink_route_cb cb, void *arg)
+{
 	return 0;
 }
 
@@ -172,6 +215,10 @@ static int fake_send(int fd, const void *data, size_t len, const int *fds, size_
 #define netlink_route_add	fake_route
 #define netlink_route_delete	fake_route
 #define netlink_error_text	fake_error_text
+#define netlink_route_list	fake_route_list
+#define netlink_rule_add	fake_rule_add
+#define netlink_rule_delete	fake_rule_delete
+#define netlink_rule_list	fake_rule_list
 #define proc_receive		fake_receive
 #define proc_send		fake_send
 #define open			fake_open
@@ -202,7 +249,7 @@ static ssize_t fake_receive(int fd, void *data, size_t size, int *fds, size_t fd
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct helper helper = {.prefix = "fuzz"};
+	struct helper helper = {.prefix = "fuzz", .table_base = TABLE_BASE};
 
 	memset(devices, 0, sizeof(devices));
 	device_count = 0;
