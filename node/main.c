@@ -5,6 +5,7 @@
 #include "node/tun.h"
 #include "os/base.h"
 #include "os/daemon.h"
+#include "os/file.h"
 #include "os/log.h"
 #include "os/sandbox.h"
 
@@ -47,7 +48,7 @@ static bool give_up_rights(const struct node *n, const struct dnetd_config *conf
 	if (config->daemon.user[0] && sandbox_user_possible(config->daemon.user) == 0) {
 		int r = sandbox_user_find(config->daemon.user, &uid, &gid);
 		if (r == 0)
-			r = state_give(n->state, uid, gid);
+			r = file_give_folder(config->daemon.state_folder, uid, gid);
 		if (r < 0) {
 			log_error("cannot give %s to user %s: %s", config->daemon.state_folder,
 				  config->daemon.user, strerror(-r));

@@ -8,7 +8,6 @@
 #include "wire/bech32.h"
 #include "wire/hex.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -186,23 +185,6 @@ void state_close(struct state *s)
 	}
 	free(s->folder);
 	free(s);
-}
-
-int state_give(const struct state *s, unsigned uid, unsigned gid)
-{
-	DIR *dir = opendir(s->folder);
-	if (!dir)
-		return -errno;
-	int r = fchown(dirfd(dir), uid, gid) < 0 ? -errno : 0;
-	struct dirent *entry;
-	while (r == 0 && (entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		if (fchownat(dirfd(dir), entry->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
-			r = -errno;
-	}
-	closedir(dir);
-	return r;
 }
 
 const char *state_folder(const struct state *s)

@@ -24,8 +24,6 @@ struct state_dnet {
  * for a damaged file, which is never replaced by itself. */
 int state_open(const char *folder, struct state **ret_state, char error[static STATE_ERROR_MAX]);
 void state_close(struct state *state); /* wipes */
-/* Gives folder and files to this user, before the process becomes it. 0 or -errno. */
-int state_give(const struct state *state, unsigned uid, unsigned gid);
 /* Borrowed. */
 const char *state_folder(const struct state *state);
 /* Borrowed; locked in memory where that is allowed. */

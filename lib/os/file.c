@@ -243,3 +243,22 @@ void file_unlock(int fd)
 	if (fd >= 0)
 		close(fd);
 }
+
+int file_give_folder(const char *path, uid_t uid, gid_t gid)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	int r;
+
+	if (!dir)
+		return -errno;
+	r = fchown(dirfd(dir), uid, gid) < 0 ? -errno : 0;
+	while (!r && (entry = readdir(dir))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		if (fchownat(dirfd(dir), entry->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+			r = -errno;
+	}
+	closedir(dir);
+	return r;
+}

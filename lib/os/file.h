@@ -19,6 +19,9 @@ int file_sweep(const char *folder);
  * a NUL after ret_len bytes. ret_len may be NULL. */
 int file_read(const char *path, size_t max, char **ret_data, size_t *ret_len);
 
+/* Gives a folder and what is in it (not deeper; links themselves) to this user and group, before
+ * the process becomes that user. */
+int file_give_folder(const char *path, uid_t uid, gid_t gid);
 /* mkdir -p: makes what is missing, all with this mode; -ENOTDIR when something else is there. */
 int file_make_folder(const char *path, mode_t mode);
 

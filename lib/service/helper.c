@@ -125,7 +125,7 @@ static int make_key_once(const struct id *curve, const char *path, struct identi
 		if (r == 0)
 			r = read_key(curve, path, ret_identity);
 	}
-	unlink(lock_path);
+	/* The lock file stays: who waits has it open, and the next one must take the same. */
 	file_unlock(lock);
 	return r;
 }
@@ -379,8 +379,8 @@ static int give_up_rights(const struct helper *h)
 
 	if (o->user[0] && sandbox_user_possible(o->user) == 0) {
 		r = sandbox_user_find(o->user, &uid, &gid);
-		if (r == 0 && chown(o->state_folder, uid, gid) < 0)
-			r = -errno;
+		if (r == 0)
+			r = file_give_folder(o->state_folder, uid, gid);
 	}
 	if (r == 0)
 		r = sandbox_enter(&sandbox);

@@ -25,7 +25,7 @@ key_of()
 
 flood()
 {
-	in_ns "$1" python3 "$here/floods.py" "${@:2}" || die "$*"
+	in_ns "$1" python3 "$here/flooding.py" "${@:2}" || die "$*"
 }
 
 registered()

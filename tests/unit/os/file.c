@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static struct temp folder;
 
@@ -135,6 +136,32 @@ static void folders_are_made_with_all_above_them(void **state)
 	assert_int_equal(file_make_folder(path, 0700), -ENOTDIR);
 }
 
+static void a_folder_is_given_with_its_files_and_not_what_links_mean(void **state)
+{
+	enum { OTHER = 65534 };
+	char file[256], link[256], target[256];
+	struct stat st;
+
+	if (geteuid() != 0) {
+		print_message("only root gives files away\n");
+		skip();
+	}
+	temp_file(&folder, "given", file);
+	assert_int_equal(file_make_folder(file, 0700), 0);
+	temp_file(&folder, "target", target);
+	assert_int_equal(file_replace(target, "", 0, 0600), 0);
+	temp_file(&folder, "given/link", link);
+	assert_int_equal(symlink(target, link), 0);
+	assert_int_equal(file_give_folder(file, OTHER, OTHER), 0);
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_uid, OTHER);
+	assert_int_equal(lstat(link, &st), 0);
+	assert_int_equal(st.st_uid, OTHER);
+	assert_int_equal(stat(target, &st), 0);
+	assert_int_equal(st.st_uid, 0);
+	assert_int_equal(file_give_folder("/nowhere", OTHER, OTHER), -ENOENT);
+}
+
 static void the_second_process_learns_who_has_the_lock(void **state)
 {
 	char path[256];
@@ -165,6 +192,7 @@ int main(void)
 		test(what_a_killed_replacement_left_is_swept_and_nothing_else),
 		test(reading_stops_at_the_limit),
 		test(folders_are_made_with_all_above_them),
+		test(a_folder_is_given_with_its_files_and_not_what_links_mean),
 		test(the_second_process_learns_who_has_the_lock),
 	};
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Too much, and nonsense, for the sockets of a running daemon; it still answers within a second, and grows by a bounded amount.
 
-floods.py control SOCKET PID      slow, half-open, many, huge and deep clients
-floods.py udp ADDRESS PORT SOCKET PID     random and almost right datagrams at full rate
+flooding.py control SOCKET PID      slow, half-open, many, huge and deep clients
+flooding.py udp ADDRESS PORT SOCKET PID     random and almost right datagrams at full rate
 """
 import json
 import os
