@@ -14,7 +14,6 @@
 
 #define HELPER_KEEPALIVE (15 * MESH_SECOND)
 #define HELPER_ANSWERS	 (1500 * MESH_MS)
-#define INTRODUCTION_MIN (50 * MESH_MS)
 #define HELPER_DOUBT	 (3 * MESH_SECOND) /* between two doubts */
 
 static bool is_ovc(const struct helper *h)
@@ -150,13 +149,14 @@ static void take_ovc_frame(struct helper *h, const struct ovc_frame *f, uint64_t
 			break;
 		p->not_here = 0;
 		/* Each makes us send to where the OVC says: not as often as it likes. */
-		if (!p->introduced_at || now - p->introduced_at >= INTRODUCTION_MIN) {
-			p->introduced_at = now;
-			mesh_peer_add_candidates(p, &f->introduction.endpoints, now);
+		if (!mesh_peer_take_introduction(p, now)) {
+			mesh_count(mesh, MESH_frame_too_often);
+			return;
 		}
+		mesh_peer_add_candidates(p, &f->introduction.endpoints, now);
 		if (f->introduction.role == INTRODUCTION_ANSWER)
 			mesh_peer_punch(p, &f->introduction.endpoints, now);
-		else if (!p->up)
+		else if (!p->up && mesh_peer_is_awaited(p))
 			peer_reconnect(p->peer, now);
 		return;
 	case FRAME_NOT_HERE:

@@ -24,7 +24,7 @@ void mesh_wake(struct mesh *mesh, uint64_t at)
 static bool take_memory(struct mesh *mesh)
 {
 	size_t boxes = (size_t)MESH_BOXES * OUTBOX_SIZE;
-	uint8_t seed[FLOW_SEED_LEN];
+	uint8_t seed[FLOW_SEED_LEN], limit_seed[RATELIMIT_SEED_LEN];
 	int err;
 
 	mesh->io.random(mesh->io.ctx, seed, sizeof(seed));
@@ -32,8 +32,11 @@ static bool take_memory(struct mesh *mesh)
 	mesh->pool = stage_pool_new(MESH_STAGE);
 	mesh->flows = flow_table_new(FLOW_LIMIT, seed);
 	mesh->routes = route_table_new(NULL, 0);
+	mesh->io.random(mesh->io.ctx, limit_seed, sizeof(limit_seed));
+	mesh->unproven =
+		ratelimit_new(UNPROVEN_ADDRESSES, UNPROVEN_RATE, UNPROVEN_BURST, limit_seed);
 	err = acl_new(NULL, 0, &(struct netmap){0}, &mesh->acl);
-	if (!mesh->buffer || !mesh->pool || !mesh->flows || !mesh->routes || err)
+	if (!mesh->buffer || !mesh->pool || !mesh->flows || !mesh->routes || !mesh->unproven || err)
 		return false;
 	for (unsigned i = 0; i < MESH_BOXES; i++)
 		mesh->boxes[i].box.bytes = mesh->buffer + i * (size_t)OUTBOX_SIZE;
@@ -130,6 +133,7 @@ void mesh_free(struct mesh *mesh)
 	free(mesh->rules);
 	flow_table_free(mesh->flows);
 	stage_pool_free(mesh->pool);
+	ratelimit_free(mesh->unproven);
 	free(mesh->buffer);
 	free(mesh);
 }

@@ -154,6 +154,7 @@ void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void 
 	X(icmp_limited)                                                                            \
 	X(flow_evicted)                                                                            \
 	X(path_changed)                                                                            \
+	X(path_limited)                                                                            \
 	X(frame_malformed)                                                                         \
 	X(frame_unexpected)                                                                        \
 	X(frame_too_often)

@@ -11,6 +11,7 @@
 #include "core/id.h"
 #include "core/mesh.h"
 #include "core/path.h"
+#include "core/ratelimit.h"
 #include "core/route.h"
 #include "core/stage.h"
 #include "wire/frame.h"
@@ -27,6 +28,9 @@ enum {
 	MESH_STAGE = 4 << 20, /* bytes for packets that wait, of all peers */
 	PUNCH_ROUNDS = 3,
 };
+
+/* PROTOCOL 7.5 */
+enum { UNPROVEN_ADDRESSES = 1024, UNPROVEN_RATE = 20, UNPROVEN_BURST = 100 };
 
 /* A lane that an OVR opened to a peer. */
 struct mesh_lane {
@@ -52,7 +56,7 @@ struct mesh_peer {
 	uint64_t deadline;		/* when peer_tick() has something to do */
 	uint64_t next_ask;		/* of the helpers; 0: at once */
 	uint64_t candidates_at;		/* accepted last */
-	uint64_t introduced_at;		/* as candidates_at, by an OVC */
+	uint64_t introduced_at;		/* when all may be believed again, see PROTOCOL 7.5 */
 	uint64_t told_at;		/* our candidates, last */
 	unsigned tries;			/* initiations sent without a path */
 	uint8_t not_here, lane_refused; /* the last reasons, 0: none */
@@ -130,6 +134,7 @@ struct mesh {
 	LIST_HEAD(, helper) helpers; /* owned */
 	LIST_HEAD(, ping) pings;     /* owned */
 	struct mesh_lane *lanes;     /* hash; the lanes are their peers' */
+	struct ratelimit *unproven;  /* owned; by address that something is sent to */
 	struct mesh_box boxes[MESH_BOXES];
 	uint64_t turn;
 	struct coalescer coalescer;
@@ -179,6 +184,10 @@ void mesh_peer_ping(struct mesh_peer *p, uint64_t now);
 void mesh_peer_on_helper(struct mesh_peer *p, uint64_t now);
 void mesh_peer_add_candidates(struct mesh_peer *p, const struct frame_endpoints *list,
 			      uint64_t now);
+/* One more introduction to it may be believed. */
+bool mesh_peer_take_introduction(struct mesh_peer *p, uint64_t now);
+/* Somebody's packets, or pings of the user, wait for it. */
+bool mesh_peer_is_awaited(const struct mesh_peer *p);
 void mesh_peer_punch(struct mesh_peer *p, const struct frame_endpoints *list, uint64_t now);
 void mesh_peer_add_lane(struct mesh_peer *p, const struct helper *helper, uint64_t id,
 			uint64_t now);

@@ -19,6 +19,10 @@
 #define CANDIDATES_MIN (1 * MESH_SECOND) /* between two that are accepted */
 #define PING_AGAIN     (2 * MESH_SECOND)
 
+/* PROTOCOL 7.5: introductions to a peer are believed at 2 a second, burst 10 */
+#define INTRODUCTION_COST  (MESH_SECOND / 2)
+#define INTRODUCTION_DEPTH (10 * INTRODUCTION_COST)
+
 /* PROTOCOL 8.2: three punches to each endpoint (at 0, 100 and 300 ms) */
 static const uint64_t punch_pause[PUNCH_ROUNDS] = {0, 100 * MESH_MS, 200 * MESH_MS};
 
@@ -33,7 +37,7 @@ struct mesh_peer *mesh_peer_find(const struct mesh *mesh, const struct node_key 
 	return node ? mesh->peers[node - mesh->netmap->nodes] : NULL;
 }
 
-static bool waits(const struct mesh_peer *p)
+bool mesh_peer_is_awaited(const struct mesh_peer *p)
 {
 	return p->stage.packets || p->pings;
 }
@@ -42,8 +46,8 @@ static bool waits(const struct mesh_peer *p)
 static bool in_need(const struct mesh_peer *p, uint64_t now)
 {
 	if (!p->up)
-		return waits(p);
-	return path_wanting(&p->paths) && (waits(p) || path_flows(&p->paths, now));
+		return mesh_peer_is_awaited(p);
+	return path_wanting(&p->paths) && (mesh_peer_is_awaited(p) || path_flows(&p->paths, now));
 }
 
 void mesh_peer_schedule(struct mesh_peer *p, uint64_t now)
@@ -112,6 +116,25 @@ void mesh_peer_add_candidates(struct mesh_peer *p, const struct frame_endpoints 
 	mesh_peer_schedule(p, now);
 }
 
+bool mesh_peer_take_introduction(struct mesh_peer *p, uint64_t now)
+{
+	uint64_t full_at = p->introduced_at > now ? p->introduced_at : now;
+
+	if (full_at + INTRODUCTION_COST - now > INTRODUCTION_DEPTH)
+		return false;
+	p->introduced_at = full_at + INTRODUCTION_COST;
+	return true;
+}
+
+/* PROTOCOL 7.5: an endpoint is somebody's word, until whoever is there has answered. */
+static bool may_try(struct mesh_peer *p, const struct address *at, uint64_t now)
+{
+	if (ratelimit_take(p->mesh->unproven, at, now))
+		return true;
+	mesh_count(p->mesh, MESH_path_limited);
+	return false;
+}
+
 void mesh_peer_punch(struct mesh_peer *p, const struct frame_endpoints *list, uint64_t now)
 {
 	/* One round at a time, however often a lying OVC introduces. */
@@ -135,7 +158,7 @@ static void punch(struct mesh_peer *p, uint64_t now)
 	for (size_t i = 0; i < p->punches.count; i++) {
 		struct via via = {.endpoint = p->punches.list[i]};
 
-		if (is_usable(p->mesh, &via.endpoint))
+		if (is_usable(p->mesh, &via.endpoint) && may_try(p, &via.endpoint.addr, now))
 			engine_send_via(p->mesh->engine, &via, msg, writer_len(&w));
 	}
 	if (++p->punch_round < PUNCH_ROUNDS)
@@ -176,7 +199,7 @@ void mesh_peer_add_lane(struct mesh_peer *p, const struct helper *helper, uint64
 		return;
 	}
 	path_add_lane(&p->paths, &via, now);
-	if (!p->up && waits(p))
+	if (!p->up && mesh_peer_is_awaited(p))
 		peer_reconnect(p->peer, now);
 	mesh_peer_schedule(p, now);
 }
@@ -234,7 +257,10 @@ static void probe(struct mesh_peer *p, uint64_t now)
 	uint64_t id;
 
 	while (path_due(&p->paths, now, &path)) {
-		if (!send_ping(p, &path->via, &id, now)) {
+		/* Asked too often it counts as asked: the next one is due in time. */
+		if (!path_is_proven(path, now) && !may_try(p, &path->via.endpoint.addr, now)) {
+			p->mesh->io.random(p->mesh->io.ctx, &id, sizeof(id));
+		} else if (!send_ping(p, &path->via, &id, now)) {
 			path_set_up(&p->paths, false, now);
 			return;
 		}
@@ -325,6 +351,7 @@ static void on_transmit(void *ctx, struct peer *peer, const uint8_t *msg, size_t
 {
 	struct mesh_peer *p = peer_ctx(peer);
 	const struct path *path = path_current(&p->paths);
+	uint64_t now = engine_now(p->mesh->engine);
 	bool lanes_only = p->tries++ % 3 == 2 && p->paths.list[PATH_ENDPOINTS].used;
 
 	if (path && path->confirmed && !path->unanswered) {
@@ -332,9 +359,13 @@ static void on_transmit(void *ctx, struct peer *peer, const uint8_t *msg, size_t
 		engine_send_via(p->mesh->engine, &path->via, msg, len);
 		return;
 	}
-	for (int i = lanes_only ? PATH_ENDPOINTS : 0; i < PATH_ENTRIES; i++)
-		if (p->paths.list[i].used)
-			engine_send_via(p->mesh->engine, &p->paths.list[i].via, msg, len);
+	for (int i = lanes_only ? PATH_ENDPOINTS : 0; i < PATH_ENTRIES; i++) {
+		const struct path *way = &p->paths.list[i];
+
+		if (way->used &&
+		    (path_is_proven(way, now) || may_try(p, &way->via.endpoint.addr, now)))
+			engine_send_via(p->mesh->engine, &way->via, msg, len);
+	}
 }
 
 static void take_pong(struct mesh_peer *p, uint64_t id, uint64_t now)
@@ -422,7 +453,7 @@ const char *mesh_peer_waiting_reason(const struct mesh_peer *p)
 {
 	const char *reason = ovc_reason(p->mesh);
 
-	if (!waits(p))
+	if (!mesh_peer_is_awaited(p))
 		return "no packets to or from it";
 	if (reason)
 		return reason;

@@ -21,6 +21,7 @@
 #define PROBE_END    (300 * NS_PER_S) /* without flow for this long nothing is probed any more */
 #define FLOW_LASTS   (5 * NS_PER_S)
 #define LOST_AFTER   (2500 * NS_PER_MS)
+#define BELIEVED_FOR (5 * NS_PER_S)  /* PROTOCOL 7.5 */
 #define EAGER_FOR    (30 * NS_PER_S) /* PROTOCOL 7.4 */
 #define EAGER_AFTER  (5 * NS_PER_S)
 #define SPACING	     (200 * NS_PER_MS) /* between PINGs on one path, whatever asks for them */
@@ -102,6 +103,8 @@ static void choose(struct path_set *set, uint64_t now)
 	/* PROTOCOL 7.4 counts from when there is no direct path any more. */
 	if (set->current == NONE || !is_lane(&set->list[set->current]))
 		set->relayed_since = now;
+	if (best == NONE)
+		set->unproven_since = now;
 	set->current = best;
 	set->changes++;
 }
@@ -129,6 +132,7 @@ void path_set_up(struct path_set *set, bool up, uint64_t now)
 		return;
 	if (up) {
 		set->up_since = now;
+		set->unproven_since = now;
 		set->relayed_since = now;
 	}
 	/* PROTOCOL 7.3: while no path has been confirmed, handshakes go to every candidate and lane
@@ -139,6 +143,11 @@ void path_set_up(struct path_set *set, bool up, uint64_t now)
 		set->list[i].wanted = up && set->list[i].used;
 	}
 	choose(set, now);
+}
+
+bool path_is_proven(const struct path *p, uint64_t now)
+{
+	return is_lane(p) || p->confirmed || (p->last_pong && now - p->last_pong < PROBE_END);
 }
 
 /* How much it would be missed. */
@@ -220,6 +229,20 @@ void path_remove_lane(struct path_set *set, const struct via *lane, uint64_t now
 	}
 }
 
+/* PROTOCOL 7.5: where a message came from is its sender's word. While no path is confirmed it is
+ * believed for 5 s, or else a member could lead its streams to anybody. */
+static bool is_believed(const struct path_set *set, uint64_t now)
+{
+	return !set->up || set->current != NONE || now - set->unproven_since < BELIEVED_FOR;
+}
+
+static uint64_t disbelieved_at(const struct path_set *set)
+{
+	if (!set->up || set->current != NONE || set->last == NONE || is_lane(&set->list[set->last]))
+		return UINT64_MAX;
+	return set->unproven_since + BELIEVED_FOR;
+}
+
 bool path_heard(struct path_set *set, const struct via *via, uint64_t now)
 {
 	int i = set->last;
@@ -233,8 +256,9 @@ bool path_heard(struct path_set *set, const struct via *via, uint64_t now)
 		i = find(set, via);
 	}
 	p = &set->list[i];
-	set->last = i;
 	p->last_heard = now;
+	if (is_lane(p) || is_believed(set, now))
+		set->last = i;
 	/* PROTOCOL 7.2: A handshake message or data received on a new path starts a PING there. */
 	if (p->confirmed || (p->last_ping && now - p->last_ping < PROBE_ACTIVE))
 		return false;
@@ -367,6 +391,8 @@ static void lose_paths(struct path_set *set, uint64_t now)
 {
 	bool any = false;
 
+	if (disbelieved_at(set) <= now)
+		set->last = NONE;
 	for (int i = 0; i < PATH_ENTRIES; i++) {
 		if (lost_at(&set->list[i]) > now)
 			continue;
@@ -408,7 +434,7 @@ void path_sent(struct path_set *set, struct path *path, uint64_t id, uint64_t no
 
 uint64_t path_deadline(const struct path_set *set, uint64_t now)
 {
-	uint64_t deadline = UINT64_MAX;
+	uint64_t deadline = disbelieved_at(set);
 
 	for (int i = 0; i < PATH_ENTRIES; i++) {
 		uint64_t due = due_at(set, &set->list[i], now), lost = lost_at(&set->list[i]);

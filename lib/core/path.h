@@ -50,9 +50,10 @@ struct path_set {
 	int last;			/* of the last authenticated message, -1: none */
 	bool up;			/* a session lives: PINGs can be sealed */
 	uint64_t up_since;
-	uint64_t last_flow;	/* a packet of data went either way */
-	uint64_t relayed_since; /* the path is a lane (or none) since then while packets flow */
-	uint64_t changes;	/* of the path in use */
+	uint64_t unproven_since; /* no path is confirmed since then, while up */
+	uint64_t last_flow;	 /* a packet of data went either way */
+	uint64_t relayed_since;	 /* the path is a lane (or none) since then while packets flow */
+	uint64_t changes;	 /* of the path in use */
 };
 
 void path_set_init(struct path_set *set);
@@ -74,6 +75,9 @@ bool path_flows(const struct path_set *set, uint64_t now);
 bool path_pong(struct path_set *set, uint64_t id, uint64_t now);
 /* The host's network changed: every path has to prove itself again. */
 void path_doubt(struct path_set *set, uint64_t now);
+
+/* Who is there has answered a PING over it, not long ago. */
+bool path_is_proven(const struct path *path, uint64_t now);
 
 /* The next PING that is due now: true, with where to and its entry; path_sent() has to follow with
  * an id that nobody can guess (a PONG with a guessed one would draw traffic to an address of the

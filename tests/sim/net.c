@@ -31,7 +31,8 @@ struct sim_host {
 	struct sim_net *net;
 	struct sim_nat *nat;
 	struct endpoint at;
-	bool off;
+	bool off, every_port, claims;
+	struct endpoint claimed;
 	sim_receive *receive;
 	void *ctx;
 };
@@ -164,6 +165,18 @@ struct endpoint sim_host_endpoint(const struct sim_host *host)
 void sim_move_host(struct sim_host *host, struct sim_nat *nat)
 {
 	place(host, nat);
+}
+
+void sim_host_take_every_port(struct sim_host *host)
+{
+	host->every_port = true;
+}
+
+void sim_host_claim(struct sim_host *host, const struct endpoint *source)
+{
+	host->claims = source;
+	if (source)
+		host->claimed = *source;
 }
 
 void sim_set_host_off(struct sim_host *host, bool off)
@@ -349,7 +362,7 @@ void sim_send(struct sim_host *host, const struct endpoint *dst, const uint8_t *
 
 	if (host->off || dst->addr.family != ADDR_V4)
 		return;
-	src = translate_out(host, dst);
+	src = host->claims ? host->claimed : translate_out(host, dst);
 	if (sim_random(net) % 1000 < net->loss)
 		return;
 	send_copy(host, &src, dst, bytes, len);
@@ -378,7 +391,8 @@ void sim_advance(struct sim_net *net, uint64_t now)
 static struct sim_host *host_at(struct sim_net *net, const struct endpoint *e)
 {
 	for (unsigned i = 0; i < net->host_count; i++)
-		if (endpoint_equal(&net->hosts[i].at, e))
+		if (endpoint_equal(&net->hosts[i].at, e) ||
+		    (net->hosts[i].every_port && address_equal(&net->hosts[i].at.addr, &e->addr)))
 			return &net->hosts[i];
 	return NULL;
 }

@@ -44,6 +44,11 @@ struct sim_host *sim_add_host(struct sim_net *net, struct sim_nat *nat, sim_rece
 struct endpoint sim_host_endpoint(const struct sim_host *host);
 /* Another network: new address, new place; nothing for the old one arrives any more. */
 void sim_move_host(struct sim_host *host, struct sim_nat *nat);
+/* What is sent to any port of its address arrives there. */
+void sim_host_take_every_port(struct sim_host *host);
+/* What it sends bears that source from now on; what is sent there does not reach it. NULL: its own
+ * again. */
+void sim_host_claim(struct sim_host *host, const struct endpoint *source);
 /* Unplugged: nothing goes in or out. */
 void sim_set_host_off(struct sim_host *host, bool off);
 bool sim_host_is_off(const struct sim_host *host);
