@@ -355,6 +355,8 @@ static void settle_claims(struct builder *b)
 	}
 }
 
+/* RECORDS 5.5: Of the ENDPOINT_PUTs of an OVC or OVR that are in force readers use the earliest
+ * eight. */
 static void add_endpoint(struct netmap_helper *h, const struct record_endpoint *e)
 {
 	if (h->endpoint_count < NETMAP_ENDPOINTS)

@@ -126,7 +126,7 @@ static void reorganise(struct bench *b)
 {
 	struct world *w = &b->w;
 
-	w->height -= (uint32_t)rng_below(&w->rng, w->height + 1);
+	w->height -= world_depth(w);
 	assert_int_equal(store_begin(b->store), 0);
 	assert_int_equal(store_undo(b->store, w->height), 0);
 	assert_int_equal(store_commit(b->store), 0);
@@ -168,10 +168,9 @@ static int take_revocation(void *arg, const struct chaindb_revocation *r)
 static void compare(struct bench *b)
 {
 	struct world *w = &b->w;
-	uint32_t confirm = 1 + (uint32_t)rng_below(&w->rng, 3);
+	uint32_t confirm = world_confirm(w);
 	struct object_id id;
 
-	world_read_model(w, &w->deep, w->height < confirm ? 0 : w->height - confirm + 1);
 	for (size_t i = 0; i < w->model.object_count; i++) {
 		if (w->model.objects[i].kind != OBJECT_DNET)
 			continue;

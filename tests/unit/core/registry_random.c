@@ -274,10 +274,7 @@ static void look_at_mempool(struct world *w)
 
 static void reorganise(struct world *w)
 {
-	w->height -= (uint32_t)rng_below(&w->rng, (world_chance(w, 30) ? w->height
-						   : w->height < 3     ? w->height
-								       : 3) +
-							  1);
+	w->height -= world_depth(w);
 	assert_int_equal(registry_undo(w->registry, w->height), 0);
 	undo_tables(w, w->height);
 	world_read_model(w, &w->model, w->height);
@@ -287,6 +284,8 @@ static void reorganise(struct world *w)
 
 static void count_history(const struct world *w)
 {
+	const struct model_view view = {.seen = w->seen, .seen_count = w->seen_count};
+
 	world_total.transactions += w->tx_count;
 	world_total.blocks += w->height;
 	world_total.objects += w->model.object_count;
@@ -296,26 +295,30 @@ static void count_history(const struct world *w)
 
 		world_total.rows++;
 		world_total.ended += r->to != UINT32_MAX;
-		world_total.hidden += r->to == UINT32_MAX && !row_counts(w, r);
+		world_total.hidden += r->to == UINT32_MAX && model_hidden(&view, r);
 	}
 }
 
 static void one_history(struct world *w, uint64_t seed)
 {
-	size_t steps;
+	size_t steps, tall;
 
 	memset(w, 0, sizeof(*w));
 	w->seed = seed;
 	w->rng = (struct rng){seed};
 	new_registry(w);
-	steps = 4 + rng_below(&w->rng, 30);
+	/* Some begin with many blocks, for branches of 30. */
+	tall = world_chance(w, 8) ? 31 : 0;
+	steps = tall + 4 + rng_below(&w->rng, 30);
 	for (size_t i = 0; i < steps; i++) {
-		if (world_chance(w, 10) && w->height)
+		if (i < tall)
+			mine(w);
+		else if (w->height == BLOCKS || (world_chance(w, tall ? 30 : 10) && w->height))
 			reorganise(w);
 		else if (world_chance(w, 25))
 			look_at_mempool(w);
 		else if (world_chance(w, 6))
-			restart(w);
+			restart(w), world_total.restarts++;
 		else
 			mine(w);
 		world_compare(w);
@@ -335,20 +338,26 @@ static void random_histories_are_read_as_the_document_says(void **state)
 
 	(void)state;
 	assert_non_null(w);
-	for (unsigned long i = 0; i < count; i++, seed++) {
+	for (unsigned long i = 0; i < count; i++, seed++)
 		one_history(w, seed);
-	}
 	free(w);
-	printf("# %lu histories: %lu transactions, %lu blocks in the end, %lu objects, %lu records "
-	       "of which "
-	       "%lu ended, %lu live but revoked; %lu revocations, %lu nodes and %lu helpers "
-	       "compared\n",
-	       count, world_total.transactions, world_total.blocks, world_total.objects,
-	       world_total.rows, world_total.ended, world_total.hidden, world_total.revocations,
-	       world_total.nodes, world_total.helpers);
+	printf("# %lu histories: %lu transactions, %lu blocks in the end and %lu undone, by up to "
+	       "%u; "
+	       "%lu objects, %lu records of which %lu ended, %lu live but revoked; %lu "
+	       "revocations, "
+	       "%lu restarts; compared: %lu nodes, of %lu something is withheld, %lu helpers; %lu "
+	       "links without a grant, %lu with one that expired\n",
+	       count, world_total.transactions, world_total.blocks, world_total.undone_blocks,
+	       world_total.deepest, world_total.objects, world_total.rows, world_total.ended,
+	       world_total.hidden, world_total.revocations, world_total.restarts, world_total.nodes,
+	       world_total.withheld, world_total.helpers, world_total.without_grant,
+	       world_total.expired);
+	/* That there was something to compare. */
 	assert_true(count < 100 ||
-		    (world_total.nodes > count && world_total.helpers > count / 100 &&
-		     world_total.hidden > count / 10));
+		    (world_total.nodes > count && world_total.helpers > count / 2 &&
+		     world_total.hidden > count / 10 && world_total.withheld > count / 10 &&
+		     world_total.without_grant > count / 2 && world_total.expired > count / 10));
+	assert_true(count < 1000 || world_total.deepest == 30);
 }
 
 int main(void)
