@@ -30,16 +30,18 @@ static int load_row(struct registry *registry, sqlite3_stmt *statement)
 
 static int load_seal(struct registry *registry, sqlite3_stmt *statement)
 {
-	struct registry_seal seal = {.sequence = chaindb_read_u32(statement, 3)};
-	uint32_t to_height = REGISTRY_LIVE;
+	uint32_t from_height, to_height = REGISTRY_LIVE;
+	struct registry_seal seal = {.sequence = 0};
 
 	if (!chaindb_read_id(statement, 0, &seal.kind, &seal.object) ||
-	    !chaindb_read_hash(statement, 1, &seal.outpoint.txid))
+	    !chaindb_read_hash(statement, 1, &seal.outpoint.txid) ||
+	    !chaindb_read_u32(statement, 2, &seal.outpoint.vout) ||
+	    !chaindb_read_u32(statement, 3, &seal.sequence) ||
+	    !chaindb_read_u32(statement, 4, &from_height) ||
+	    (sqlite3_column_type(statement, 5) != SQLITE_NULL &&
+	     !chaindb_read_u32(statement, 5, &to_height)))
 		return -EINVAL;
-	seal.outpoint.vout = chaindb_read_u32(statement, 2);
-	if (sqlite3_column_type(statement, 5) != SQLITE_NULL)
-		to_height = chaindb_read_u32(statement, 5);
-	return registry_load_seal(registry, &seal, chaindb_read_u32(statement, 4), to_height);
+	return registry_load_seal(registry, &seal, from_height, to_height);
 }
 
 static int load(struct store *store, struct registry *registry, const char *sql,

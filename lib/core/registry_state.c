@@ -428,13 +428,23 @@ static struct object *known_object(const struct registry *registry, const struct
 	return object;
 }
 
+/* Everything that an object has lives within it: undoing and pruning rely on it. */
+static bool lives_within(uint32_t from_height, uint32_t to_height, const struct object *object)
+{
+	uint32_t first = object ? object->from_height : 0;
+	uint32_t last = object ? object->to_height : REGISTRY_LIVE;
+
+	return from_height >= first && from_height <= to_height && to_height <= last &&
+	       from_height < REGISTRY_PENDING && to_height != REGISTRY_PENDING;
+}
+
 int registry_load_object(struct registry *registry, enum object_kind kind,
 			 const struct object_id *id, uint32_t from_height, uint32_t to_height)
 {
 	struct object *object;
 	int result;
 
-	if (known_object(registry, id))
+	if (known_object(registry, id) || !lives_within(from_height, to_height, NULL))
 		return -EINVAL;
 	result = registry_begin_object(registry, kind, id, from_height, &object);
 	if (!result && to_height != REGISTRY_LIVE)
@@ -450,7 +460,8 @@ int registry_load_seal(struct registry *registry, const struct registry_seal *se
 	int result;
 
 	outpoint_bytes(&seal->outpoint, bytes);
-	if (!object || registry_find_seal(registry, bytes))
+	if (!object || !lives_within(from_height, to_height, object) ||
+	    registry_find_seal(registry, bytes))
 		return -EINVAL;
 	result =
 		registry_begin_seal(registry, object, &seal->outpoint, seal->sequence, from_height);
@@ -469,7 +480,8 @@ int registry_load_row(struct registry *registry, const struct record_row *row)
 	int result;
 
 	registry_row_key(&row->object, &row->record, &key);
-	if (!object || key.type == 0 || registry_find_row(registry, &key))
+	if (!object || !lives_within(row->from_height, row->to_height, object) || key.type == 0 ||
+	    registry_find_row(registry, &key))
 		return -EINVAL;
 	result = registry_begin_row(registry, object, &key, roster_sequence, row->from_height);
 	if (!result && row->to_height != REGISTRY_LIVE)

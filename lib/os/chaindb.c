@@ -77,9 +77,15 @@ void chaindb_bind_id(sqlite3_stmt *statement, const struct object_id *id)
 	}
 }
 
-uint32_t chaindb_read_u32(sqlite3_stmt *statement, int column)
+bool chaindb_read_u32(sqlite3_stmt *statement, int column, uint32_t *ret_number)
 {
-	return (uint32_t)sqlite3_column_int64(statement, column);
+	sqlite3_int64 number = sqlite3_column_int64(statement, column);
+
+	if (sqlite3_column_type(statement, column) != SQLITE_INTEGER || number < 0 ||
+	    number > UINT32_MAX)
+		return false;
+	*ret_number = (uint32_t)number;
+	return true;
 }
 
 void chaindb_read_text(sqlite3_stmt *statement, int column, char *ret_text, size_t size)
@@ -104,6 +110,13 @@ bool chaindb_read_id(sqlite3_stmt *statement, int column, enum object_kind *ret_
 	return text && object_id_parse(text, ret_kind, ret_id);
 }
 
+/* Such a record makes or changes an object of that kind. */
+static bool is_about(const struct record *record, enum object_kind kind)
+{
+	return record_is_create(record->type) ? record_creates(record->type) == kind
+					      : record_fits_kind(record, kind);
+}
+
 bool chaindb_read_row(sqlite3_stmt *statement, int column, struct record_row *ret_row)
 {
 	const uint8_t *raw = sqlite3_column_blob(statement, column + 1);
@@ -117,13 +130,15 @@ bool chaindb_read_row(sqlite3_stmt *statement, int column, struct record_row *re
 		    RECORD_OK)
 		return false;
 	row.kind = (uint8_t)kind;
-	row.sequence = chaindb_read_u32(statement, column + 2);
-	row.from_height = chaindb_read_u32(statement, column + 3);
-	if (sqlite3_column_type(statement, column + 4) != SQLITE_NULL)
-		row.to_height = chaindb_read_u32(statement, column + 4);
-	row.tx_index = chaindb_read_u32(statement, column + 5);
-	row.out_index = chaindb_read_u32(statement, column + 6);
-	row.pos = chaindb_read_u32(statement, column + 7);
+	if (!is_about(&row.record, kind) ||
+	    !chaindb_read_u32(statement, column + 2, &row.sequence) ||
+	    !chaindb_read_u32(statement, column + 3, &row.from_height) ||
+	    (sqlite3_column_type(statement, column + 4) != SQLITE_NULL &&
+	     !chaindb_read_u32(statement, column + 4, &row.to_height)) ||
+	    !chaindb_read_u32(statement, column + 5, &row.tx_index) ||
+	    !chaindb_read_u32(statement, column + 6, &row.out_index) ||
+	    !chaindb_read_u32(statement, column + 7, &row.pos))
+		return false;
 	*ret_row = row;
 	return true;
 }
@@ -244,16 +259,17 @@ int chaindb_tip(struct chaindb *db, struct chaindb_tip *ret_tip)
 	if (code != SQLITE_ROW)
 		return chaindb_fail(db);
 	chaindb_read_text(statement, 0, tip.chain, sizeof(tip.chain));
-	tip.height = chaindb_read_u32(statement, 1);
-	if (!chaindb_read_hash(statement, 2, &tip.hash))
+	if (!chaindb_read_u32(statement, 1, &tip.height) ||
+	    !chaindb_read_hash(statement, 2, &tip.hash) ||
+	    !chaindb_read_u32(statement, 3, &tip.time))
 		return chaindb_damaged(db, "block");
-	tip.time = chaindb_read_u32(statement, 3);
 	tip.change = (uint64_t)sqlite3_column_int64(statement, 4);
 	*ret_tip = tip;
 	return 0;
 }
 
-static int visit_rows(struct chaindb *db, const char *sql, const struct object_id *id,
+/* type: of all rows; 0: of any. */
+static int visit_rows(struct chaindb *db, const char *sql, const struct object_id *id, uint8_t type,
 		      chaindb_row_cb cb, void *arg)
 {
 	_cleanup_(chaindb_finalizep) sqlite3_stmt *statement = chaindb_prepare(db, sql);
@@ -264,7 +280,7 @@ static int visit_rows(struct chaindb *db, const char *sql, const struct object_i
 		return chaindb_fail(db);
 	chaindb_bind_id(statement, id);
 	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-		if (!chaindb_read_row(statement, 0, &row))
+		if (!chaindb_read_row(statement, 0, &row) || (type && row.record.type != type))
 			return chaindb_damaged(db, "a record");
 		result = cb(arg, &row);
 		if (result)
@@ -295,14 +311,15 @@ int chaindb_visit_dnet(struct chaindb *db, const struct object_id *dnet, chaindb
 		FROM("endpoint") "object IN helpers" RECENT " UNION ALL "
 		FROM("grant_") "object IN helpers AND dnet = ?1" RECENT
 		IN_ORDER,
-		dnet, cb, arg);
+		dnet, 0, cb, arg);
 	/* clang-format on */
 }
 
 int chaindb_visit_grants(struct chaindb *db, const struct object_id *ovx, chaindb_row_cb cb,
 			 void *arg)
 {
-	return visit_rows(db, FROM("grant_") "object " THIS RECENT IN_ORDER, ovx, cb, arg);
+	return visit_rows(db, FROM("grant_") "object " THIS RECENT IN_ORDER, ovx, RECORD_GRANT, cb,
+			  arg);
 }
 
 int chaindb_visit_object(struct chaindb *db, const struct object_id *object, chaindb_row_cb cb,
@@ -319,7 +336,7 @@ int chaindb_visit_object(struct chaindb *db, const struct object_id *object, cha
 		FROM("endpoint") "object " THIS RECENT " UNION ALL "
 		FROM("grant_") "object " THIS RECENT
 		IN_ORDER,
-		object, cb, arg);
+		object, 0, cb, arg);
 	/* clang-format on */
 }
 
@@ -343,6 +360,7 @@ static bool read_revocation(sqlite3_stmt *statement, struct chaindb_revocation *
 {
 	const char *type = (const char *)sqlite3_column_text(statement, 1);
 	struct chaindb_revocation r = {.type = 0};
+	uint32_t vout, pos;
 	enum object_kind kind;
 
 	for (size_t i = 0; type && i < ARRAY_SIZE(revocation_types); i++)
@@ -351,16 +369,16 @@ static bool read_revocation(sqlite3_stmt *statement, struct chaindb_revocation *
 	r.subject_len = (size_t)sqlite3_column_bytes(statement, 2);
 	if (r.type == 0 || r.subject_len > sizeof(r.subject) ||
 	    !chaindb_read_id(statement, 0, &kind, &r.object) ||
-	    !chaindb_read_hash(statement, 4, &r.txid))
+	    !chaindb_read_u32(statement, 3, &r.sequence) ||
+	    !chaindb_read_hash(statement, 4, &r.txid) || !chaindb_read_u32(statement, 5, &vout) ||
+	    !chaindb_read_u32(statement, 6, &pos) ||
+	    (sqlite3_column_type(statement, 7) != SQLITE_NULL &&
+	     !chaindb_read_u32(statement, 7, &r.height)))
 		return false;
 	if (r.subject_len > 0)
 		memcpy(r.subject, sqlite3_column_blob(statement, 2), r.subject_len);
-	r.sequence = chaindb_read_u32(statement, 3);
 	/* RECORDS 5.3: An addition of sequence `s` (by another transaction) is hidden too */
-	r.position = sqlite3_column_int(statement, 9)
-			     ? UINT32_MAX
-			     : chaindb_read_u32(statement, 5) * 64 + chaindb_read_u32(statement, 6);
-	r.height = chaindb_read_u32(statement, 7);
+	r.position = sqlite3_column_int(statement, 9) ? UINT32_MAX : vout * 64 + pos;
 	r.seen_s = (uint64_t)sqlite3_column_int64(statement, 8);
 	*ret = r;
 	return true;

@@ -35,13 +35,14 @@ static bool read_object(sqlite3_stmt *statement, struct chaindb_object *ret)
 
 	if (!chaindb_read_id(statement, 0, &object.kind, &object.id) || len < RECORD_HEADER_LEN ||
 	    record_parse(raw[0], raw + RECORD_HEADER_LEN, len - RECORD_HEADER_LEN, &record) !=
-		    RECORD_OK)
+		    RECORD_OK ||
+	    record_creates(record.type) != object.kind ||
+	    !chaindb_read_u32(statement, 3, &object.sequence) ||
+	    !chaindb_read_u32(statement, 4, &object.from_height) ||
+	    (sqlite3_column_type(statement, 5) != SQLITE_NULL &&
+	     !chaindb_read_u32(statement, 5, &object.to_height)))
 		return false;
 	chaindb_read_text(statement, 1, object.name, sizeof(object.name));
-	object.sequence = chaindb_read_u32(statement, 3);
-	object.from_height = chaindb_read_u32(statement, 4);
-	if (sqlite3_column_type(statement, 5) != SQLITE_NULL)
-		object.to_height = chaindb_read_u32(statement, 5);
 	if (object.kind == OBJECT_DNET) {
 		object.key_len = XONLY_LEN;
 		memcpy(object.key, record.dnet_create.admin_key, XONLY_LEN);
@@ -55,15 +56,15 @@ static bool read_object(sqlite3_stmt *statement, struct chaindb_object *ret)
 	return true;
 }
 
-/* Steps through a statement of OBJECTS. */
-static int visit_objects(struct chaindb *db, sqlite3_stmt *statement, chaindb_object_cb cb,
-			 void *arg)
+/* Steps through a statement of OBJECTS; kind 0: any. */
+static int visit_objects(struct chaindb *db, sqlite3_stmt *statement, enum object_kind kind,
+			 chaindb_object_cb cb, void *arg)
 {
 	struct chaindb_object object;
 	int code, result;
 
 	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-		if (!read_object(statement, &object))
+		if (!read_object(statement, &object) || (kind && object.kind != kind))
 			return chaindb_damaged(db, "an object");
 		result = cb(arg, &object);
 		if (result)
@@ -126,7 +127,7 @@ int chaindb_find_object(struct chaindb *db, const struct object_id *id,
 	if (!statement)
 		return chaindb_fail(db);
 	chaindb_bind_id(statement, id);
-	result = visit_objects(db, statement, on_first, &found);
+	result = visit_objects(db, statement, 0, on_first, &found);
 	if (!result && found.count == 0) {
 		snprintf(db->error, sizeof(db->error), "no such object on this chain");
 		result = -ENOENT;
@@ -158,7 +159,7 @@ int chaindb_search(struct chaindb *db, enum object_kind kind, const char *text,
 	if (!statement)
 		return chaindb_fail(db);
 	bind_search(statement, kind, text);
-	return visit_objects(db, statement, cb, arg);
+	return visit_objects(db, statement, kind, cb, arg);
 }
 
 static int resolve_by(struct chaindb *db, const char *confirmed, const char *pending,
@@ -170,7 +171,7 @@ static int resolve_by(struct chaindb *db, const char *confirmed, const char *pen
 	if (!statement)
 		return chaindb_fail(db);
 	bind_search(statement, kind, text);
-	return visit_objects(db, statement, on_found, found);
+	return visit_objects(db, statement, kind, on_found, found);
 }
 
 static bool is_id_prefix(const char *text)
@@ -218,16 +219,17 @@ int chaindb_resolve(struct chaindb *db, enum object_kind kind, const char *text,
 static bool read_seal(sqlite3_stmt *statement, struct chaindb_seal *ret)
 {
 	size_t len = (size_t)sqlite3_column_bytes(statement, 3);
+	sqlite3_int64 value = sqlite3_column_int64(statement, 2);
 
-	if (!chaindb_read_hash(statement, 0, &ret->outpoint.txid) || len > sizeof(ret->script))
+	if (!chaindb_read_hash(statement, 0, &ret->outpoint.txid) ||
+	    !chaindb_read_u32(statement, 1, &ret->outpoint.vout) || value < 0 ||
+	    len > sizeof(ret->script) || !chaindb_read_u32(statement, 4, &ret->sequence) ||
+	    !chaindb_read_u32(statement, 5, &ret->height))
 		return false;
-	ret->outpoint.vout = chaindb_read_u32(statement, 1);
-	ret->value = (uint64_t)sqlite3_column_int64(statement, 2);
+	ret->value = (uint64_t)value;
 	if (len > 0)
 		memcpy(ret->script, sqlite3_column_blob(statement, 3), len);
 	ret->script_len = len;
-	ret->sequence = chaindb_read_u32(statement, 4);
-	ret->height = chaindb_read_u32(statement, 5);
 	return true;
 }
 
@@ -274,9 +276,8 @@ static int pending_seal(struct chaindb *db, const struct object_id *object, int6
 		return chaindb_fail(db);
 	if (sqlite3_column_type(statement, 0) == SQLITE_NULL)
 		return -ENOLINK;
-	if (!read_seal(statement, ret_seal))
+	if (!read_seal(statement, ret_seal) || !chaindb_read_u32(statement, 6, &ret_seal->pending))
 		return chaindb_damaged(db, "a pending seal");
-	ret_seal->pending = chaindb_read_u32(statement, 6);
 	return 1;
 }
 
@@ -339,6 +340,28 @@ int chaindb_find_seal_owner(struct chaindb *db, const struct outpoint *outpoint,
 	" SELECT 0, seen, 0, vout, pos, sequence, txid, type, text, refused, n + (1 << 60)"        \
 	" FROM pending_log WHERE %s ORDER BY 11"
 
+/* False: not what chainwatch writes. */
+static bool read_event(sqlite3_stmt *statement, struct chaindb_event *ret)
+{
+	struct chaindb_event event = {
+		.type = (const char *)sqlite3_column_text(statement, 7),
+		.text = (const char *)sqlite3_column_text(statement, 8),
+		.refused = (const char *)sqlite3_column_text(statement, 9),
+	};
+
+	if (!chaindb_read_u32(statement, 0, &event.height) ||
+	    !chaindb_read_u32(statement, 1, &event.time) ||
+	    !chaindb_read_u32(statement, 2, &event.tx_index) ||
+	    !chaindb_read_u32(statement, 3, &event.out_index) ||
+	    !chaindb_read_u32(statement, 4, &event.pos) ||
+	    (sqlite3_column_type(statement, 5) != SQLITE_NULL &&
+	     !chaindb_read_u32(statement, 5, &event.sequence)) ||
+	    !chaindb_read_hash(statement, 6, &event.txid) || !event.type || !event.text)
+		return false;
+	*ret = event;
+	return true;
+}
+
 /* *ret_count: how many. */
 static int visit_events(struct chaindb *db, sqlite3_stmt *statement, chaindb_event_cb cb, void *arg,
 			size_t *ret_count)
@@ -348,17 +371,8 @@ static int visit_events(struct chaindb *db, sqlite3_stmt *statement, chaindb_eve
 
 	*ret_count = 0;
 	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-		event.height = chaindb_read_u32(statement, 0);
-		event.time = chaindb_read_u32(statement, 1);
-		event.tx_index = chaindb_read_u32(statement, 2);
-		event.out_index = chaindb_read_u32(statement, 3);
-		event.pos = chaindb_read_u32(statement, 4);
-		event.sequence = chaindb_read_u32(statement, 5);
-		if (!chaindb_read_hash(statement, 6, &event.txid))
+		if (!read_event(statement, &event))
 			return chaindb_damaged(db, "an event");
-		event.type = (const char *)sqlite3_column_text(statement, 7);
-		event.text = (const char *)sqlite3_column_text(statement, 8);
-		event.refused = (const char *)sqlite3_column_text(statement, 9);
 		(*ret_count)++;
 		result = cb(arg, &event);
 		if (result)

@@ -21,7 +21,8 @@ bool chaindb_read_row(sqlite3_stmt *statement, int column, struct record_row *re
 bool chaindb_read_id(sqlite3_stmt *statement, int column, enum object_kind *ret_kind,
 		     struct object_id *ret_id);
 bool chaindb_read_hash(sqlite3_stmt *statement, int column, struct hash256 *ret_hash);
-uint32_t chaindb_read_u32(sqlite3_stmt *statement, int column);
+/* An integer of 32 bits without sign; false for anything else. */
+bool chaindb_read_u32(sqlite3_stmt *statement, int column, uint32_t *ret_number);
 /* Copies; "" for NULL. */
 void chaindb_read_text(sqlite3_stmt *statement, int column, char *ret_text, size_t size);
 
