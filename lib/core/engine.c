@@ -73,7 +73,7 @@ void realm_set_epoch(struct realm *realm, uint32_t epoch, const struct secret *p
 {
 	struct writer w;
 
-	/* PROTOCOL 3.2: The prologue is "dnet/1" || kind 1 || id 20 || epoch 4. */
+	/* PROTOCOL 3.2, without the header, which comes with each message. */
 	writer_init(&w, realm->prologue, sizeof(realm->prologue));
 	writer_copy(&w, "dnet/1", 6);
 	writer_u8(&w, (uint8_t)realm->kind);

@@ -100,6 +100,9 @@ static bool is_fresh(struct peer *peer, const struct initiation_payload *asked)
 	return true;
 }
 
+/* For what Noise and the MACs fill in. */
+static const uint8_t no_body[PUBKEY_LEN + MESSAGE_TAG_LEN + INITIATION_PAYLOAD_LEN];
+
 /* The response, without its MACs, and the session that follows. False: out of memory, or (chance
  * 2^-127) a bad draw. */
 static bool make_answer(struct peer *peer, struct noise *noise, uint32_t remote, struct answer *ret)
@@ -107,28 +110,29 @@ static bool make_answer(struct peer *peer, struct noise *noise, uint32_t remote,
 	struct engine *engine = peer->realm->engine;
 	uint8_t ephemeral[NOISE_KEY_LEN], payload[RESPONSE_PAYLOAD_LEN];
 	uint8_t send[NOISE_KEY_LEN], receive[NOISE_KEY_LEN];
-	uint8_t sealed[PUBKEY_LEN + RESPONSE_PAYLOAD_LEN + NOISE_TAG_LEN];
-	uint8_t no_mac[MESSAGE_MAC_LEN] = {0};
 	enum aead_kind aead = choose_aead(engine, ret->asked.aead);
 	struct response_payload fields = {.aead = (uint8_t)aead, .mtu = peer->realm->mtu};
-	struct message_response msg = {.receiver = remote, .mac1 = no_mac, .mac2 = no_mac};
+	struct message_response msg = {.receiver = remote,
+				       .ephemeral = no_body,
+				       .payload_sealed = no_body,
+				       .mac1 = no_body,
+				       .mac2 = no_body};
 	struct writer w;
 	bool ok = false;
 
 	writer_init(&w, payload, sizeof(payload));
 	response_payload_write(&w, &fields);
 	engine->io.random(engine->io.ctx, ephemeral, sizeof(ephemeral));
-	if (noise_create_response(noise, peer->realm->psk.bytes, ephemeral, payload,
-				  sizeof(payload), sealed))
-		goto out;
-	noise_split(noise, send, receive);
 	ret->index = index_draw(engine);
 	msg.sender = ret->index;
-	msg.ephemeral = sealed;
-	msg.payload_sealed = sealed + PUBKEY_LEN;
 	writer_init(&w, ret->msg, sizeof(ret->msg));
 	message_response_write(&w, &msg);
 	assert(!w.failed);
+	noise_add_data(noise, ret->msg, RESPONSE_EPHEMERAL_AT);
+	if (noise_create_response(noise, peer->realm->psk.bytes, ephemeral, payload,
+				  sizeof(payload), ret->msg + RESPONSE_EPHEMERAL_AT))
+		goto out;
+	noise_split(noise, send, receive);
 	ret->session = session_new(aead, send, receive, ret->index, remote, false, engine->now);
 	ok = ret->session != NULL;
 out:
@@ -169,14 +173,23 @@ static void commit_answer(struct answer *answer, const struct via *via, size_t l
 	peer_schedule(peer);
 }
 
-static struct noise_local noise_side(const struct realm *realm)
+/* PROTOCOL 3.2: The prologue is "dnet/1" || kind 1 || id 20 || epoch 4 || header of the initiation
+ * 8. */
+struct prologue {
+	uint8_t bytes[PROLOGUE_LEN + INITIATION_EPHEMERAL_AT];
+};
+
+static struct noise_local noise_side(const struct realm *realm, const uint8_t *initiation,
+				     struct prologue *prologue)
 {
+	memcpy(prologue->bytes, realm->prologue, PROLOGUE_LEN);
+	memcpy(prologue->bytes + PROLOGUE_LEN, initiation, INITIATION_EPHEMERAL_AT);
 	return (struct noise_local){
 		.dh = &realm->engine->dh,
 		.secret = realm->pair->secret.bytes,
 		.pub = realm->pair->key.bytes,
-		.prologue = realm->prologue,
-		.prologue_len = PROLOGUE_LEN,
+		.prologue = prologue->bytes,
+		.prologue_len = sizeof(prologue->bytes),
 	};
 }
 
@@ -185,7 +198,8 @@ static bool consume_initiation(struct realm *realm, const struct via *via, const
 			       size_t len, uint32_t sender)
 {
 	struct engine *engine = realm->engine;
-	struct noise_local local = noise_side(realm);
+	struct prologue prologue;
+	struct noise_local local = noise_side(realm, msg, &prologue);
 	uint8_t payload[INITIATION_PAYLOAD_LEN];
 	struct answer answer = {0};
 	struct noise noise = {0};
@@ -258,6 +272,7 @@ static struct session *open_response(struct slot *slot, const uint8_t *msg, uint
 	uint8_t payload[RESPONSE_PAYLOAD_LEN], send[NOISE_KEY_LEN], receive[NOISE_KEY_LEN];
 	struct session *session = NULL;
 
+	noise_add_data(&noise, msg, RESPONSE_EPHEMERAL_AT);
 	if (noise_consume_response(&noise, peer->realm->psk.bytes, msg + RESPONSE_EPHEMERAL_AT,
 				   RESPONSE_MAC1_AT - RESPONSE_EPHEMERAL_AT, payload,
 				   sizeof(payload)) ||
@@ -380,16 +395,14 @@ static bool make_initiation(struct peer *peer, struct noise *noise, uint32_t ind
 	struct initiation_payload asked = {
 		.aead = engine->aead_mask, .mtu = realm->mtu, .dnet = peer->id.dnet};
 	uint8_t payload[INITIATION_PAYLOAD_LEN], ephemeral[NOISE_KEY_LEN];
-	uint8_t out[INITIATION_MAC1_AT - INITIATION_EPHEMERAL_AT];
-	uint8_t no_mac[MESSAGE_MAC_LEN] = {0};
 	struct message_initiation msg = {.sender = index,
-					 .ephemeral = out,
-					 .static_sealed = out + PUBKEY_LEN,
-					 .payload_sealed = out + INITIATION_PAYLOAD_AT -
-							   INITIATION_EPHEMERAL_AT,
-					 .mac1 = no_mac,
-					 .mac2 = no_mac};
-	struct noise_local local = noise_side(realm);
+					 .ephemeral = no_body,
+					 .static_sealed = no_body,
+					 .payload_sealed = no_body,
+					 .mac1 = no_body,
+					 .mac2 = no_body};
+	struct noise_local local;
+	struct prologue prologue;
 	struct writer w;
 	int r;
 
@@ -398,14 +411,15 @@ static bool make_initiation(struct peer *peer, struct noise *noise, uint32_t ind
 	initiation_payload_write(&w, &asked);
 	assert(!w.failed);
 	engine->io.random(engine->io.ctx, ephemeral, sizeof(ephemeral));
-	r = noise_create_initiation(noise, &local, peer->id.key.bytes, ephemeral, payload,
-				    sizeof(payload), out);
-	secret_wipe(ephemeral, sizeof(ephemeral));
-	if (r)
-		return false;
 	writer_init(&w, ret_msg, INITIATION_LEN);
 	message_initiation_write(&w, &msg);
 	assert(!w.failed);
+	local = noise_side(realm, ret_msg, &prologue);
+	r = noise_create_initiation(noise, &local, peer->id.key.bytes, ephemeral, payload,
+				    sizeof(payload), ret_msg + INITIATION_EPHEMERAL_AT);
+	secret_wipe(ephemeral, sizeof(ephemeral));
+	if (r)
+		return false;
 	cookie_add_macs(&peer->jar, &peer->keys, ret_msg, INITIATION_LEN, engine->now);
 	return true;
 }

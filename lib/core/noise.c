@@ -108,6 +108,13 @@ static void mix_hash(struct noise *noise, const void *data, size_t len)
 	crypto_hash_sha256_final(&state, noise->hash);
 }
 
+void noise_add_data(struct noise *noise, const void *data, size_t len)
+{
+	assert(noise->state == NOISE_STATE_CREATED_INITIATION ||
+	       noise->state == NOISE_STATE_CONSUMED_INITIATION);
+	mix_hash(noise, data, len);
+}
+
 static void mix_key(struct work *w, const void *input, size_t len)
 {
 	noise_hkdf(w->noise.chaining_key, input, len, w->noise.chaining_key, w->key, NULL);

@@ -76,6 +76,9 @@ size_t noise_response_len(const struct noise_dh *dh, size_t payload_len);
  * as before. payload_len is at most NOISE_PAYLOAD_MAX; when consuming it is what the format says it
  * must be. */
 
+/* MixHash of what stands in the open beside the next message: its tag then vouches for that too. */
+void noise_add_data(struct noise *noise, const void *data, size_t len);
+
 /* Initiator. -> e, es, s, ss, {payload}. ephemeral: 32 fresh random bytes; -DNET_EFORMAT when they
  * are no secret key (chance 2^-127: draw again). remote_static: the responder's key from the
  * records. out has room for noise_initiation_len(). */

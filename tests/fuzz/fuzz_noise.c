@@ -12,7 +12,8 @@
  * they themselves are accepted. */
 
 static const char prologue[] = "dnet/1\x01\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d"
-			       "\x0e\x0f\x10\x11\x12\x13\0\0\0";
+			       "\x0e\x0f\x10\x11\x12\x13\0\0\0\0"
+			       "\xd1\x01\0\0\x04\x03\x02\x01";
 
 static struct {
 	struct id *id;
@@ -46,7 +47,7 @@ static void world_init(void)
 			.secret = world.secret[i],
 			.pub = world.pub[i],
 			.prologue = prologue,
-			.prologue_len = sizeof(prologue),
+			.prologue_len = sizeof(prologue) - 1,
 		};
 	}
 	memset(ephemeral, 0x12, sizeof(ephemeral));
@@ -71,22 +72,25 @@ static void try_initiation(const struct message_initiation *m)
 	}
 	FUZZ_CHECK(!memcmp(noise.remote_static, world.pub[0], PUBKEY_LEN));
 	memset(ephemeral, 0x22, sizeof(ephemeral));
+	noise_add_data(&noise, "header", 6);
 	FUZZ_CHECK(!noise_create_response(&noise, world.psk, ephemeral, "four", 4, out));
 	noise_wipe(&noise);
 }
 
-static void try_response(const struct message_response *m)
+static void try_response(const struct message_response *m, const uint8_t *header)
 {
 	uint8_t payload[RESPONSE_PAYLOAD_LEN], keys[2][NOISE_KEY_LEN];
-	struct noise noise = world.waiting;
+	struct noise noise = world.waiting, before;
 	int r;
 
+	noise_add_data(&noise, header, RESPONSE_EPHEMERAL_AT);
+	before = noise;
 	r = noise_consume_response(&noise, world.psk, m->ephemeral,
 				   RESPONSE_MAC1_AT - RESPONSE_EPHEMERAL_AT, payload,
 				   sizeof(payload));
 	if (r) {
 		FUZZ_CHECK(r == -DNET_EAUTH || r == -DNET_EFORMAT);
-		FUZZ_CHECK(!memcmp(&noise, &world.waiting, sizeof(noise)));
+		FUZZ_CHECK(!memcmp(&noise, &before, sizeof(noise)));
 		return;
 	}
 	noise_split(&noise, keys[0], keys[1]);
@@ -119,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (message_initiation_parse(data, len, &initiation))
 		try_initiation(&initiation);
 	if (message_response_parse(data, len, &response))
-		try_response(&response);
+		try_response(&response, data);
 	if (message_cookie_parse(data, len, &cookie))
 		try_cookie(&cookie);
 	return 0;

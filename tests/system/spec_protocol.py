@@ -59,9 +59,10 @@ class Initiator:
         self.send_key = self.receive_key = None
 
     def initiation(self, timestamp=None, aead=1, mtu=1400, flags=0, dnet=None):
-        self.noise = Noise(b"dnet/1" + bytes([self.kind]) + self.dnet + bytes(4), self.responder)
+        message = bytes([INITIATION, 1, 0, 0]) + self.index
+        self.noise = Noise(b"dnet/1" + bytes([self.kind]) + self.dnet + bytes(4) + message, self.responder)
         self.ephemeral = os.urandom(32)
-        message = bytes([INITIATION, 1, 0, 0]) + self.index + self.noise.ephemeral(curve.pub(self.ephemeral))
+        message += self.noise.ephemeral(curve.pub(self.ephemeral))
         self.noise.mix_key(curve.dh(self.ephemeral, self.responder))
         message += self.noise.encrypt(self.key)
         self.noise.mix_key(curve.dh(self.secret, self.responder))
@@ -88,6 +89,7 @@ class Initiator:
         if message[65:81] != curve.mac(curve.mac1_key(self.key), message[:65]):
             return False
         self.receiver, ephemeral = message[4:8], message[12:45]
+        self.noise.mix_hash(message[:12])
         self.noise.ephemeral(ephemeral)
         self.noise.mix_key(curve.dh(self.ephemeral, ephemeral))
         self.noise.mix_key(curve.dh(self.secret, ephemeral))

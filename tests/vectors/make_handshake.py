@@ -177,10 +177,11 @@ kind, realm, epoch, psk = 1, bytes(range(20)), 0, bytes(32)
 index_i, index_r = 0x01020304, 0x0A0B0C0D
 timestamp = bytes.fromhex("40000000659e1f0a075bcd15")
 offered, chosen, mtu_i, mtu_r = 3, 1, 1420, 1380
-noise = Noise(b"dnet/1" + bytes([kind]) + realm + struct.pack("<L", epoch), pub_r)
 
 # -> e, es, s, ss, {payload}
 message = struct.pack("<BBHL", 0xD1, 1, 0, index_i)
+prologue = b"dnet/1" + bytes([kind]) + realm + struct.pack("<L", epoch) + message
+noise = Noise(prologue, pub_r)
 message += noise.ephemeral(pub(ephemeral_i))
 noise.mix_key(dh(ephemeral_i, pub_r))
 message += noise.encrypt(pub_i)
@@ -199,6 +200,7 @@ initiation_cookie = with_macs(message, pub_r, cookie)
 
 # <- e, ee, se, psk, {payload}
 message = struct.pack("<BBHLL", 0xD2, 1, 0, index_r, index_i)
+noise.mix_hash(message)
 message += noise.ephemeral(pub(ephemeral_r))
 noise.mix_key(dh(ephemeral_r, pub(ephemeral_i)))
 noise.mix_key(dh(ephemeral_r, pub_i))
@@ -226,7 +228,7 @@ fields = (
     ("responder_key", pub_r),
     ("responder_ephemeral", ephemeral_r),
     ("responder_index", struct.pack("<L", index_r)),
-    ("prologue", b"dnet/1" + bytes([kind]) + realm + struct.pack("<L", epoch)),
+    ("prologue", prologue),
     ("psk", psk),
     ("timestamp", timestamp),
     ("dnet", realm),

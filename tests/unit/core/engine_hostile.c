@@ -131,6 +131,41 @@ static void an_altered_response_is_refused(void **state)
 	assert_int_equal(duo.nodes[1].ups, 1);
 }
 
+/* mac1 can be made by anybody who knows the receiver's key. */
+static void with_right_mac1(unsigned to, struct duo_datagram *d)
+{
+	struct cookie_jar jar = {0};
+	struct cookie_keys keys;
+
+	cookie_keys_init(&keys, &duo.nodes[to].identity.key);
+	cookie_add_macs(&jar, &keys, d->bytes, d->len, duo.now);
+}
+
+/* Whoever sees a handshake cannot put other session indices into it. */
+static void an_altered_header_is_refused_although_mac1_is_right(void **state)
+{
+	static const size_t header[] = {INITIATION_EPHEMERAL_AT, RESPONSE_EPHEMERAL_AT};
+	struct duo_datagram good, altered;
+
+	(void)state;
+	duo.lose = lose_all;
+	duo_connect(&duo);
+	for (unsigned to = 1; to < 2; to--) {
+		good = duo.last;
+		for (size_t bit = 32; bit < header[1 - to] * 8; bit++) {
+			altered = good;
+			altered.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+			with_right_mac1(to, &altered);
+			duo_input(&duo, to, 1 - to, altered.bytes, altered.len);
+			assert_int_equal(duo.nodes[to].ups, 0);
+			assert_int_equal(duo_count(&duo, to, ENGINE_handshake_invalid), bit - 31);
+		}
+		assert_int_equal(duo_count(&duo, to, ENGINE_handshake_response_out), 0);
+		duo_input(&duo, to, 1 - to, good.bytes, good.len);
+	}
+	assert_int_equal(duo.nodes[0].ups, 1);
+}
+
 static void an_altered_data_message_is_refused(void **state)
 {
 	struct duo_datagram good;
@@ -567,6 +602,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(an_altered_initiation_is_refused),
 		T(an_altered_response_is_refused),
+		T(an_altered_header_is_refused_although_mac1_is_right),
 		T(an_altered_data_message_is_refused),
 		T(every_message_counts_once),
 		T(an_older_initiation_is_refused),

@@ -66,8 +66,8 @@ static struct noise_local local_of(const struct noise_dh *dh, const char *secret
 		.dh = dh,
 		.secret = bytes_of(secret, NOISE_KEY_LEN),
 		.pub = bytes_of(pub, PUBKEY_LEN),
-		.prologue = bytes_of("prologue", 31),
-		.prologue_len = 31,
+		.prologue = bytes_of("prologue", 39),
+		.prologue_len = 39,
 	};
 }
 
@@ -140,22 +140,22 @@ static void write_response(struct noise *noise, uint8_t msg[static RESPONSE_LEN]
 		.sender = index_of("responder_index"),
 		.receiver = index_of("initiator_index"),
 	};
-	uint8_t plain[RESPONSE_PAYLOAD_LEN], sealed[RESPONSE_LEN] = {0};
+	static const uint8_t no_body[RESPONSE_LEN];
+	uint8_t plain[RESPONSE_PAYLOAD_LEN];
 	struct writer w;
 
 	writer_init(&w, plain, sizeof(plain));
 	response_payload_write(&w, &payload);
-	assert_int_equal(noise_create_response(noise, bytes_of("psk", 32),
-					       bytes_of("responder_ephemeral", 32), plain,
-					       sizeof(plain), sealed),
-			 0);
-	m.ephemeral = sealed;
-	m.payload_sealed = sealed + PUBKEY_LEN;
-	m.mac1 = m.mac2 = sealed + RESPONSE_LEN - MESSAGE_MAC_LEN;
+	m.ephemeral = m.payload_sealed = m.mac1 = m.mac2 = no_body;
 	writer_init(&w, msg, RESPONSE_LEN);
 	message_response_write(&w, &m);
 	assert_false(w.failed);
 	assert_int_equal(writer_len(&w), RESPONSE_LEN);
+	noise_add_data(noise, msg, RESPONSE_EPHEMERAL_AT);
+	assert_int_equal(noise_create_response(noise, bytes_of("psk", 32),
+					       bytes_of("responder_ephemeral", 32), plain,
+					       sizeof(plain), msg + RESPONSE_EPHEMERAL_AT),
+			 0);
 }
 
 static void read_response(struct noise *noise)
@@ -169,6 +169,7 @@ static void read_response(struct noise *noise)
 	assert_true(message_response_parse(f->bytes, f->len, &m));
 	assert_int_equal(m.sender, index_of("responder_index"));
 	assert_int_equal(m.receiver, index_of("initiator_index"));
+	noise_add_data(noise, f->bytes, RESPONSE_EPHEMERAL_AT);
 	assert_int_equal(noise_consume_response(noise, bytes_of("psk", 32), m.ephemeral,
 						RESPONSE_MAC1_AT - RESPONSE_EPHEMERAL_AT, plain,
 						sizeof(plain)),
