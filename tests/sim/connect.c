@@ -180,12 +180,9 @@ static void an_overlay_ping_names_the_path(void **state)
 	struct pair p;
 
 	pair_make(&p, 303, NAT_PORT_RESTRICTED, NAT_PORT_RESTRICTED);
-	mesh_ping(member_mesh(p.alice), member_key(p.bob), world_now(p.w),
-		  world_now(p.w) + 5 * SIM_SECOND, on_pong, &a);
-	mesh_ping(member_mesh(p.alice), &stranger, world_now(p.w), world_now(p.w) + 5 * SIM_SECOND,
-		  on_pong, &none);
-	mesh_ping(member_mesh(p.alice), member_key(p.alice), world_now(p.w),
-		  world_now(p.w) + 5 * SIM_SECOND, on_pong, &self);
+	member_ping(p.alice, member_key(p.bob), 5 * SIM_SECOND, on_pong, &a);
+	member_ping(p.alice, &stranger, 5 * SIM_SECOND, on_pong, &none);
+	member_ping(p.alice, member_key(p.alice), 5 * SIM_SECOND, on_pong, &self);
 	assert_int_equal(none.calls, 1);
 	assert_false(none.pong.found);
 	assert_non_null(strstr(none.pong.reason, "not a member"));
@@ -197,16 +194,14 @@ static void an_overlay_ping_names_the_path(void **state)
 	assert_in_range(a.pong.rtt_ns, 20 * SIM_MS, 21 * SIM_MS);
 	/* Over a path on which nothing flows it does not wait for the next probe. */
 	memset(&a, 0, sizeof(a));
-	mesh_ping(member_mesh(p.alice), member_key(p.bob), world_now(p.w),
-		  world_now(p.w) + 5 * SIM_SECOND, on_pong, &a);
+	member_ping(p.alice, member_key(p.bob), 5 * SIM_SECOND, on_pong, &a);
 	world_run(p.w, 100 * SIM_MS);
 	assert_int_equal(a.calls, 1);
 	assert_true(a.pong.found);
 	/* Nobody there: an answer at the deadline, with the reason. */
 	sim_set_host_off(member_host(p.bob), true);
 	memset(&a, 0, sizeof(a));
-	mesh_ping(member_mesh(p.alice), member_key(p.bob), world_now(p.w),
-		  world_now(p.w) + 3 * SIM_SECOND, on_pong, &a);
+	member_ping(p.alice, member_key(p.bob), 3 * SIM_SECOND, on_pong, &a);
 	world_run(p.w, 2 * SIM_SECOND);
 	assert_int_equal(a.calls, 0);
 	world_run(p.w, 2 * SIM_SECOND);

@@ -203,8 +203,8 @@ static void a_one_way_policy_holds_at_both_ends(void **state)
 	pair_make(&p, 640, NO_NAT, NO_NAT);
 	rule.src.node = *member_key(p.alice);
 	rule.dst.node = *member_key(p.bob);
-	assert_int_equal(mesh_set_policy(member_mesh(p.alice), &rule, 1, world_now(p.w)), 0);
-	assert_int_equal(mesh_set_policy(member_mesh(p.bob), &rule, 1, world_now(p.w)), 0);
+	assert_int_equal(member_set_policy(p.alice, &rule, 1), 0);
+	assert_int_equal(member_set_policy(p.bob, &rule, 1), 0);
 	pair_flows(&p, &there, &back);
 	world_run(p.w, 5 * SIM_SECOND);
 	assert_true(flow_stats(there).arrived > 200);
@@ -222,7 +222,7 @@ static void a_one_way_policy_holds_at_both_ends(void **state)
 	world_run(p.w, 100 * SIM_MS);
 	assert_int_equal(count(p.alice, MESH_in_packets), 1);
 	/* His own side allows it now; hers does not. */
-	assert_int_equal(mesh_set_policy(member_mesh(p.bob), NULL, 0, world_now(p.w)), 0);
+	assert_int_equal(member_set_policy(p.bob, NULL, 0), 0);
 	world_run(p.w, 5 * SIM_SECOND);
 	assert_int_equal(flow_stats(back).arrived, 0);
 	assert_true(count(p.alice, MESH_in_policy) > 200);

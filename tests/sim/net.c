@@ -1,40 +1,63 @@
 #include "sim/net.h"
 
+#include "sim/heap.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { HOSTS = 32, NATS = 32, MAPPINGS = 256, BLOCKS = 64 };
+#include <uthash.h>
 
 #define MAPPING_LASTS (120 * SIM_SECOND)
 
+enum { SWEEP_FROM = 64, FIRST_PORT = 20000 };
+
+/* Whom a mapping lets in. */
+struct permission {
+	uint64_t remote; /* pack(); port 0 for NAT_RESTRICTED */
+	uint64_t used;
+	UT_hash_handle hh;
+};
+
 struct mapping {
-	struct endpoint inside, outside; /* outside: only for NAT_SYMMETRIC */
+	uint64_t key[2]; /* inside; and outside for NAT_SYMMETRIC, else 0 */
+	struct endpoint inside;
 	uint16_t port;
 	uint64_t used;
-	struct {
-		struct endpoint remote;
-		uint64_t used;
-	} allowed[32];
+	struct permission *allowed; /* owned; by remote */
+	size_t sweep_at;
+	UT_hash_handle by_key, by_port;
 };
 
 struct sim_nat {
 	struct sim_net *net;
 	enum nat_kind kind;
 	struct address address;
-	unsigned number, hosts;
+	uint64_t at; /* pack() of it */
+	unsigned number;
+	uint8_t hosts;
 	uint16_t next_port;
-	struct mapping mappings[MAPPINGS];
+	struct mapping *mappings; /* owned; by key */
+	struct mapping *ports;	  /* the same, by port */
+	size_t sweep_at;
+	UT_hash_handle hh;
 };
 
 struct sim_host {
 	struct sim_net *net;
 	struct sim_nat *nat;
 	struct endpoint at;
+	uint64_t key; /* pack() of it; port 0: every port */
+	uint32_t number;
 	bool off, every_port, claims;
 	struct endpoint claimed;
 	sim_receive *receive;
 	void *ctx;
+	UT_hash_handle hh;
+};
+
+struct block {
+	uint64_t pair; /* numbers of sender and receiver */
+	UT_hash_handle hh;
 };
 
 struct datagram {
@@ -49,17 +72,23 @@ struct sim_net {
 	uint64_t now, order, state;
 	unsigned loss, doubled;
 	uint64_t delay, jitter;
-	struct sim_host hosts[HOSTS];
-	unsigned host_count, addresses;
-	struct sim_nat nats[NATS];
-	unsigned nat_count;
-	struct {
-		const struct sim_host *a, *b;
-	} blocks[BLOCKS];
-	unsigned block_count;
+	struct sim_host *hosts; /* owned; by where they are */
+	struct sim_nat *nats;	/* owned; by address */
+	struct block *blocks;	/* owned */
+	uint32_t host_count, addresses;
 	struct datagram *heap; /* by (at, order) */
 	size_t count, size;
+	uint64_t delivered;
 };
+
+/* Everything here is IPv4. */
+static uint64_t pack(const struct endpoint *e)
+{
+	const uint8_t *a = e->addr.bytes;
+
+	return (uint64_t)a[0] << 40 | (uint64_t)a[1] << 32 | (uint64_t)a[2] << 24 |
+	       (uint64_t)a[3] << 16 | e->port;
+}
 
 struct sim_net *sim_net_new(uint64_t seed)
 {
@@ -72,8 +101,50 @@ struct sim_net *sim_net_new(uint64_t seed)
 	return net;
 }
 
+static void drop_mapping(struct sim_nat *nat, struct mapping *m)
+{
+	struct permission *p, *next;
+
+	HASH_ITER(hh, m->allowed, p, next)
+	{
+		HASH_DEL(m->allowed, p);
+		free(p);
+	}
+	HASH_DELETE(by_key, nat->mappings, m);
+	HASH_DELETE(by_port, nat->ports, m);
+	free(m);
+}
+
+static void drop_mappings(struct sim_nat *nat)
+{
+	struct mapping *m, *next;
+
+	HASH_ITER(by_key, nat->mappings, m, next)
+	drop_mapping(nat, m);
+}
+
 void sim_net_free(struct sim_net *net)
 {
+	struct sim_host *host, *next_host;
+	struct sim_nat *nat, *next_nat;
+	struct block *block, *next_block;
+
+	HASH_ITER(hh, net->hosts, host, next_host)
+	{
+		HASH_DEL(net->hosts, host);
+		free(host);
+	}
+	HASH_ITER(hh, net->nats, nat, next_nat)
+	{
+		drop_mappings(nat);
+		HASH_DEL(net->nats, nat);
+		free(nat);
+	}
+	HASH_ITER(hh, net->blocks, block, next_block)
+	{
+		HASH_DEL(net->blocks, block);
+		free(block);
+	}
 	for (size_t i = 0; i < net->count; i++)
 		free(net->heap[i].bytes);
 	free(net->heap);
@@ -99,8 +170,14 @@ void sim_random_bytes(struct sim_net *net, void *dst, size_t len)
 {
 	uint8_t *bytes = dst;
 
-	while (len--)
-		*bytes++ = (uint8_t)sim_random(net);
+	while (len) {
+		uint64_t z = sim_random(net);
+		size_t n = len < sizeof(z) ? len : sizeof(z);
+
+		memcpy(bytes, &z, n);
+		bytes += n;
+		len -= n;
+	}
 }
 
 void sim_set_faults(struct sim_net *net, unsigned loss, unsigned doubled, uint64_t delay,
@@ -114,43 +191,77 @@ void sim_set_faults(struct sim_net *net, unsigned loss, unsigned doubled, uint64
 
 struct sim_nat *sim_add_nat(struct sim_net *net, enum nat_kind kind)
 {
-	struct sim_nat *nat = &net->nats[net->nat_count++];
+	struct sim_nat *nat = calloc(1, sizeof(*nat));
+	unsigned n = HASH_COUNT(net->nats) + 1;
+	unsigned place = (100 << 8) + n;
 
-	assert(net->nat_count <= NATS);
+	assert(nat && n < 1 << 15);
 	nat->net = net;
 	nat->kind = kind;
-	nat->number = net->nat_count;
-	nat->address = (struct address){ADDR_V4, {198, 51, 100, (uint8_t)net->nat_count}};
-	nat->next_port = 20000;
+	nat->number = n;
+	nat->address = (struct address){ADDR_V4, {198, 51, (uint8_t)(place >> 8), (uint8_t)place}};
+	nat->at = pack(&(struct endpoint){nat->address, 0});
+	nat->next_port = FIRST_PORT;
+	nat->sweep_at = SWEEP_FROM;
+	HASH_ADD(hh, net->nats, at, sizeof(nat->at), nat);
 	return nat;
 }
 
 void sim_nat_reset(struct sim_nat *nat)
 {
-	memset(nat->mappings, 0, sizeof(nat->mappings));
+	drop_mappings(nat);
 	nat->next_port = (uint16_t)(nat->next_port + 1000);
 }
 
+static struct sim_host *host_at(const struct sim_net *net, const struct endpoint *e)
+{
+	uint64_t key = pack(e), any = key & ~0xffffull;
+	struct sim_host *host;
+
+	HASH_FIND(hh, net->hosts, &key, sizeof(key), host);
+	if (!host)
+		HASH_FIND(hh, net->hosts, &any, sizeof(any), host);
+	return host;
+}
+
+static struct address next_address(struct sim_net *net, struct sim_nat *nat)
+{
+	uint32_t n;
+
+	if (nat) {
+		nat->hosts = (uint8_t)(nat->hosts % 254 + 1);
+		return (struct address){
+			ADDR_V4,
+			{10, (uint8_t)(nat->number >> 8), (uint8_t)nat->number, nat->hosts}};
+	}
+	n = (113 << 8) + ++net->addresses;
+	return (struct address){ADDR_V4, {203, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n}};
+}
+
+/* An address that nobody has now; it may have been somebody's. */
 static void place(struct sim_host *host, struct sim_nat *nat)
 {
 	struct sim_net *net = host->net;
 
 	host->nat = nat;
 	host->at.port = 7000;
-	if (nat)
-		host->at.addr = (struct address){
-			ADDR_V4, {10, (uint8_t)nat->number, 0, (uint8_t)++nat->hosts}};
-	else
-		host->at.addr = (struct address){ADDR_V4, {203, 0, 113, (uint8_t)++net->addresses}};
+	do
+		host->at.addr = next_address(net, nat);
+	while (host_at(net, &host->at));
+	host->key = pack(&host->at);
+	if (host->every_port)
+		host->key &= ~0xffffull;
+	HASH_ADD(hh, net->hosts, key, sizeof(host->key), host);
 }
 
 struct sim_host *sim_add_host(struct sim_net *net, struct sim_nat *nat, sim_receive *receive,
 			      void *ctx)
 {
-	struct sim_host *host = &net->hosts[net->host_count++];
+	struct sim_host *host = calloc(1, sizeof(*host));
 
-	assert(net->host_count <= HOSTS);
+	assert(host);
 	host->net = net;
+	host->number = net->host_count++;
 	host->receive = receive;
 	host->ctx = ctx;
 	place(host, nat);
@@ -164,12 +275,16 @@ struct endpoint sim_host_endpoint(const struct sim_host *host)
 
 void sim_move_host(struct sim_host *host, struct sim_nat *nat)
 {
+	HASH_DEL(host->net->hosts, host);
 	place(host, nat);
 }
 
 void sim_host_take_every_port(struct sim_host *host)
 {
+	HASH_DEL(host->net->hosts, host);
 	host->every_port = true;
+	host->key &= ~0xffffull;
+	HASH_ADD(hh, host->net->hosts, key, sizeof(host->key), host);
 }
 
 void sim_host_claim(struct sim_host *host, const struct endpoint *source)
@@ -189,31 +304,36 @@ bool sim_host_is_off(const struct sim_host *host)
 	return host->off;
 }
 
+static struct block *find_block(const struct sim_net *net, const struct sim_host *a,
+				const struct sim_host *b)
+{
+	uint64_t pair = (uint64_t)a->number << 32 | b->number;
+	struct block *block;
+
+	HASH_FIND(hh, net->blocks, &pair, sizeof(pair), block);
+	return block;
+}
+
 void sim_block_way(struct sim_net *net, const struct sim_host *a, const struct sim_host *b, bool on)
 {
-	for (unsigned i = 0; i < net->block_count; i++)
-		if (net->blocks[i].a == a && net->blocks[i].b == b)
-			net->blocks[i--] = net->blocks[--net->block_count];
-	assert(net->block_count < BLOCKS);
-	if (on) {
-		net->blocks[net->block_count].a = a;
-		net->blocks[net->block_count++].b = b;
+	struct block *block = find_block(net, a, b);
+
+	if (block && !on) {
+		HASH_DEL(net->blocks, block);
+		free(block);
 	}
+	if (block || !on)
+		return;
+	block = calloc(1, sizeof(*block));
+	assert(block);
+	block->pair = (uint64_t)a->number << 32 | b->number;
+	HASH_ADD(hh, net->blocks, pair, sizeof(block->pair), block);
 }
 
 void sim_block(struct sim_net *net, const struct sim_host *a, const struct sim_host *b, bool on)
 {
 	sim_block_way(net, a, b, on);
 	sim_block_way(net, b, a, on);
-}
-
-static bool is_blocked(const struct sim_net *net, const struct sim_host *a,
-		       const struct sim_host *b)
-{
-	for (unsigned i = 0; i < net->block_count; i++)
-		if (net->blocks[i].a == a && net->blocks[i].b == b)
-			return true;
-	return false;
 }
 
 static bool before(const struct datagram *a, const struct datagram *b)
@@ -257,88 +377,144 @@ static bool is_fresh(const struct sim_net *net, uint64_t used)
 	return used && net->now - used < MAPPING_LASTS;
 }
 
+static void sweep(struct sim_nat *nat)
+{
+	struct mapping *m, *next;
+
+	if (HASH_CNT(by_key, nat->mappings) < nat->sweep_at)
+		return;
+	HASH_ITER(by_key, nat->mappings, m, next)
+	if (!is_fresh(nat->net, m->used))
+		drop_mapping(nat, m);
+	nat->sweep_at = SWEEP_FROM + 2 * (size_t)HASH_CNT(by_key, nat->mappings);
+}
+
+static struct mapping *find_port(const struct sim_nat *nat, uint16_t port)
+{
+	struct mapping *m;
+
+	HASH_FIND(by_port, nat->ports, &port, sizeof(port), m);
+	return m;
+}
+
+static uint16_t free_port(struct sim_nat *nat)
+{
+	uint16_t port;
+
+	do {
+		port = nat->next_port++;
+		if (nat->next_port < FIRST_PORT)
+			nat->next_port = FIRST_PORT;
+	} while (find_port(nat, port));
+	return port;
+}
+
 static struct mapping *map_out(struct sim_nat *nat, const struct endpoint *inside,
 			       const struct endpoint *outside)
 {
-	struct mapping *free_one = NULL;
+	uint64_t key[2] = {pack(inside), nat->kind == NAT_SYMMETRIC ? pack(outside) : 0};
+	struct mapping *m;
 
-	for (unsigned i = 0; i < MAPPINGS; i++) {
-		struct mapping *m = &nat->mappings[i];
-
-		if (!is_fresh(nat->net, m->used)) {
-			free_one = free_one ? free_one : m;
-			continue;
-		}
-		if (endpoint_equal(&m->inside, inside) &&
-		    (nat->kind != NAT_SYMMETRIC || endpoint_equal(&m->outside, outside)))
-			return m;
-	}
-	assert(free_one);
-	*free_one =
-		(struct mapping){.inside = *inside, .outside = *outside, .port = nat->next_port++};
-	return free_one;
+	HASH_FIND(by_key, nat->mappings, key, sizeof(key), m);
+	if (m && is_fresh(nat->net, m->used))
+		return m;
+	if (m)
+		drop_mapping(nat, m);
+	sweep(nat);
+	m = calloc(1, sizeof(*m));
+	assert(m);
+	memcpy(m->key, key, sizeof(key));
+	m->inside = *inside;
+	m->port = free_port(nat);
+	m->sweep_at = SWEEP_FROM;
+	HASH_ADD(by_key, nat->mappings, key, sizeof(m->key), m);
+	HASH_ADD(by_port, nat->ports, port, sizeof(m->port), m);
+	return m;
 }
 
-static void allow(const struct sim_net *net, struct mapping *m, const struct endpoint *remote)
+static uint64_t permission_of(const struct sim_nat *nat, const struct endpoint *remote)
 {
-	unsigned oldest = 0;
+	uint64_t key = pack(remote);
 
-	for (unsigned i = 0; i < 32; i++) {
-		if (endpoint_equal(&m->allowed[i].remote, remote)) {
-			oldest = i;
-			break;
-		}
-		if (m->allowed[i].used < m->allowed[oldest].used)
-			oldest = i;
+	return nat->kind == NAT_RESTRICTED ? key & ~0xffffull : key;
+}
+
+static void sweep_permissions(const struct sim_net *net, struct mapping *m)
+{
+	struct permission *p, *next;
+
+	if (HASH_COUNT(m->allowed) < m->sweep_at)
+		return;
+	HASH_ITER(hh, m->allowed, p, next)
+	{
+		if (is_fresh(net, p->used))
+			continue;
+		HASH_DEL(m->allowed, p);
+		free(p);
 	}
-	m->allowed[oldest].remote = *remote;
-	m->allowed[oldest].used = net->now;
+	m->sweep_at = SWEEP_FROM + 2 * (size_t)HASH_COUNT(m->allowed);
+}
+
+static void allow(const struct sim_nat *nat, struct mapping *m, const struct endpoint *remote)
+{
+	uint64_t key = permission_of(nat, remote);
+	struct permission *p;
+
+	HASH_FIND(hh, m->allowed, &key, sizeof(key), p);
+	if (!p) {
+		sweep_permissions(nat->net, m);
+		p = calloc(1, sizeof(*p));
+		assert(p);
+		p->remote = key;
+		HASH_ADD(hh, m->allowed, remote, sizeof(p->remote), p);
+	}
+	p->used = nat->net->now;
+}
+
+/* 10.x.y.z with the number of the NAT in x and y. */
+static bool is_inside(const struct sim_nat *nat, const struct address *a)
+{
+	return a->bytes[0] == 10 && (a->bytes[1] << 8 | a->bytes[2]) == (int)nat->number;
 }
 
 static struct endpoint translate_out(struct sim_host *host, const struct endpoint *dst)
 {
 	struct sim_nat *nat = host->nat;
+	struct heap_account *before;
 	struct mapping *m;
 
 	/* Inside the same network nothing is translated. */
-	if (!nat || (dst->addr.bytes[0] == 10 && dst->addr.bytes[1] == nat->number))
+	if (!nat || is_inside(nat, &dst->addr))
 		return host->at;
+	before = heap_charge(NULL);
 	m = map_out(nat, &host->at, dst);
 	m->used = host->net->now;
-	allow(host->net, m, dst);
+	allow(nat, m, dst);
+	heap_charge(before);
 	return (struct endpoint){nat->address, m->port};
 }
 
 static bool lets_in(const struct sim_nat *nat, const struct mapping *m, const struct endpoint *src)
 {
+	uint64_t key = permission_of(nat, src);
+	struct permission *p;
+
 	if (nat->kind == NAT_FULL_CONE)
 		return true;
-	for (unsigned i = 0; i < 32; i++) {
-		const struct endpoint *remote = &m->allowed[i].remote;
-
-		if (is_fresh(nat->net, m->allowed[i].used) &&
-		    address_equal(&remote->addr, &src->addr) &&
-		    (nat->kind == NAT_RESTRICTED || remote->port == src->port))
-			return true;
-	}
-	return false;
+	HASH_FIND(hh, m->allowed, &key, sizeof(key), p);
+	return p && is_fresh(nat->net, p->used);
 }
 
 /* The endpoint inside; false: dropped. */
 static bool translate_in(struct sim_nat *nat, const struct endpoint *src, struct endpoint *dst)
 {
-	for (unsigned i = 0; i < MAPPINGS; i++) {
-		struct mapping *m = &nat->mappings[i];
+	struct mapping *m = find_port(nat, dst->port);
 
-		if (!is_fresh(nat->net, m->used) || m->port != dst->port)
-			continue;
-		if (!lets_in(nat, m, src))
-			return false;
-		m->used = nat->net->now;
-		*dst = m->inside;
-		return true;
-	}
-	return false;
+	if (!m || !is_fresh(nat->net, m->used) || !lets_in(nat, m, src))
+		return false;
+	m->used = nat->net->now;
+	*dst = m->inside;
+	return true;
 }
 
 static void send_copy(struct sim_host *host, const struct endpoint *src, const struct endpoint *dst,
@@ -346,6 +522,7 @@ static void send_copy(struct sim_host *host, const struct endpoint *src, const s
 {
 	struct sim_net *net = host->net;
 	struct datagram d = {.from = host, .src = *src, .dst = *dst, .len = len};
+	struct heap_account *before = heap_charge(NULL);
 
 	d.at = net->now + net->delay + (net->jitter ? sim_random(net) % net->jitter : 0);
 	d.order = net->order++;
@@ -353,6 +530,7 @@ static void send_copy(struct sim_host *host, const struct endpoint *src, const s
 	assert(d.bytes);
 	memcpy(d.bytes, bytes, len);
 	heap_push(net, &d);
+	heap_charge(before);
 }
 
 void sim_send(struct sim_host *host, const struct endpoint *dst, const uint8_t *bytes, size_t len)
@@ -388,31 +566,29 @@ void sim_advance(struct sim_net *net, uint64_t now)
 	net->now = now;
 }
 
-static struct sim_host *host_at(struct sim_net *net, const struct endpoint *e)
-{
-	for (unsigned i = 0; i < net->host_count; i++)
-		if (endpoint_equal(&net->hosts[i].at, e) ||
-		    (net->hosts[i].every_port && address_equal(&net->hosts[i].at.addr, &e->addr)))
-			return &net->hosts[i];
-	return NULL;
-}
-
 static void arrive(struct sim_net *net, struct datagram *d)
 {
 	struct endpoint dst = d->dst;
+	uint64_t at = pack(&(struct endpoint){dst.addr, 0});
 	struct sim_host *host;
+	struct sim_nat *nat;
 
-	for (unsigned i = 0; i < net->nat_count; i++)
-		if (address_equal(&net->nats[i].address, &dst.addr) &&
-		    !translate_in(&net->nats[i], &d->src, &dst))
-			return;
+	HASH_FIND(hh, net->nats, &at, sizeof(at), nat);
+	if (nat && !translate_in(nat, &d->src, &dst))
+		return;
 	host = host_at(net, &dst);
-	if (!host || host->off || is_blocked(net, d->from, host))
+	if (!host || host->off || find_block(net, d->from, host))
 		return;
 	/* A private address is reached from its own network only. */
-	if (host->nat && address_equal(&dst.addr, &d->dst.addr) && d->from->nat != host->nat)
+	if (host->nat && !nat && d->from->nat != host->nat)
 		return;
+	net->delivered++;
 	host->receive(host->ctx, &d->src, d->bytes, d->len);
+}
+
+uint64_t sim_delivered(const struct sim_net *net)
+{
+	return net->delivered;
 }
 
 void sim_deliver(struct sim_net *net)

@@ -71,5 +71,7 @@ uint64_t sim_next(const struct sim_net *net);
 void sim_advance(struct sim_net *net, uint64_t now);
 /* Delivers what arrives now. */
 void sim_deliver(struct sim_net *net);
+/* Datagrams that arrived at a host so far. */
+uint64_t sim_delivered(const struct sim_net *net);
 
 #endif

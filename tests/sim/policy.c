@@ -120,8 +120,8 @@ static void set_policy(struct pair *p)
 
 	rule.src.node = *member_key(p->bob);
 	rule.dst.node = *member_key(p->alice);
-	assert_int_equal(mesh_set_policy(member_mesh(p->alice), &rule, 1, world_now(p->w)), 0);
-	assert_int_equal(mesh_set_policy(member_mesh(p->bob), &rule, 1, world_now(p->w)), 0);
+	assert_int_equal(member_set_policy(p->alice, &rule, 1), 0);
+	assert_int_equal(member_set_policy(p->bob, &rule, 1), 0);
 }
 
 static void make(struct pair *p, uint64_t seed)

@@ -67,7 +67,7 @@ static void name_the_victim(struct liar *l, struct frame_endpoints *list, uint8_
 
 static void lie_to(struct liar *l, struct member *to)
 {
-	struct peer *peer = server_peer(l->ovc, member_key(to));
+	struct peer *peer = server_peer(l->ovc, to);
 	struct ovc_frame f = {.type = FRAME_INTRODUCTION};
 	uint8_t bytes[FRAME_MAX];
 	struct writer w;

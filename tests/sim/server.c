@@ -2,6 +2,8 @@
 
 #include "ovc/ovc.h"
 #include "ovr/ovr.h"
+#include "sim/heap.h"
+#include "sim/parts.h"
 #include "wire/buf.h"
 
 #include <assert.h>
@@ -16,7 +18,7 @@ struct server {
 	struct sim_net *net;
 	const struct id *id;
 	enum realm_kind kind;
-	struct object_id object, dnet;
+	struct object_id object;
 	struct identity identity;
 	struct sim_host *host;
 	struct engine *engine;
@@ -24,6 +26,7 @@ struct server {
 	struct hub *hub;
 	struct ovc *ovc; /* one of the two */
 	struct ovr *ovr;
+	struct heap_account heap;
 	uint64_t next_tick;
 	server_tap *tap;
 	void *tap_ctx;
@@ -35,6 +38,7 @@ static void io_send(void *ctx, const struct endpoint *dst, const uint8_t *bytes,
 		    size_t segment)
 {
 	struct server *s = ctx;
+	struct heap_account *before = heap_charge(NULL);
 	uint8_t copy[2048];
 
 	for (size_t at = 0; at < len; at += segment) {
@@ -45,6 +49,7 @@ static void io_send(void *ctx, const struct endpoint *dst, const uint8_t *bytes,
 		if (!s->tap || !s->tap(s->tap_ctx, false, dst, copy, n))
 			sim_send(s->host, dst, copy, n);
 	}
+	heap_charge(before);
 }
 
 static void io_random(void *ctx, void *dst, size_t len)
@@ -66,19 +71,21 @@ static void receive(void *ctx, const struct endpoint *src, uint8_t *bytes, size_
 	struct server *s = ctx;
 	struct via via = {.endpoint = *src};
 	uint64_t now = sim_now(s->net);
+	struct heap_account *before;
 
 	if (s->tap && s->tap(s->tap_ctx, true, src, bytes, len))
 		return;
-	if (s->ovr && ovr_input_lanes(s->ovr, src, bytes, len, len, now))
-		return;
-	if (s->ovc && ovc_input_stun(s->ovc, src, bytes, len, now))
-		return;
-	engine_input(s->engine, &via, bytes, len, now);
+	before = heap_charge(&s->heap);
+	if (!(s->ovr && ovr_input_lanes(s->ovr, src, bytes, len, len, now)) &&
+	    !(s->ovc && ovc_input_stun(s->ovc, src, bytes, len, now)))
+		engine_input(s->engine, &via, bytes, len, now);
+	heap_charge(before);
 }
 
 static void start(struct server *s)
 {
 	struct engine_io io = {s, io_send, io_random, io_timestamp};
+	struct heap_account *before = heap_charge(&s->heap);
 
 	s->engine = engine_new(&io, s->id, AEAD_CHACHA20_POLY1305, sim_now(s->net));
 	assert(s->engine);
@@ -100,22 +107,27 @@ static void start(struct server *s)
 	else
 		ovr_set_realm(s->ovr, s->realm);
 	s->next_tick = sim_now(s->net) + TICK;
+	heap_charge(before);
 }
 
 static void stop(struct server *s)
 {
+	struct heap_account *before = heap_charge(&s->heap);
+
 	realm_remove(s->realm);
 	ovc_free(s->ovc);
 	ovr_free(s->ovr);
 	engine_free(s->engine);
+	heap_charge(before);
 	s->ovc = NULL;
 	s->ovr = NULL;
 }
 
 struct server *server_new(struct sim_net *net, const struct id *id, enum realm_kind kind,
-			  const struct object_id *object, const struct object_id *dnet)
+			  const struct object_id *object)
 {
 	struct server *s = calloc(1, sizeof(*s));
+	struct heap_account *before;
 	struct secret secret;
 
 	assert(s);
@@ -123,12 +135,13 @@ struct server *server_new(struct sim_net *net, const struct id *id, enum realm_k
 	s->id = id;
 	s->kind = kind;
 	s->object = *object;
-	s->dnet = *dnet;
 	do
 		sim_random_bytes(net, &secret, sizeof(secret));
 	while (id_from_secret(id, &secret, &s->identity));
 	s->host = sim_add_host(net, NULL, receive, s);
+	before = heap_charge(&s->heap);
 	s->hub = hub_new(kind, object);
+	heap_charge(before);
 	assert(s->hub);
 	start(s);
 	return s;
@@ -136,8 +149,14 @@ struct server *server_new(struct sim_net *net, const struct id *id, enum realm_k
 
 void server_free(struct server *s)
 {
+	struct heap_account *before;
+
 	stop(s);
+	before = heap_charge(&s->heap);
 	hub_free(s->hub);
+	heap_charge(before);
+	/* All of it came back. */
+	assert(s->heap.bytes == 0);
 	free(s);
 }
 
@@ -165,9 +184,9 @@ void server_become(struct server *s, const struct realm_ops *ops, void *ctx)
 	server_restart(s);
 }
 
-struct peer *server_peer(struct server *s, const struct node_key *key)
+struct peer *server_peer(struct server *s, const struct member *m)
 {
-	return realm_find_peer(s->realm, key, &s->dnet);
+	return realm_find_peer(s->realm, member_key(m), &m->dnet->id);
 }
 
 uint64_t server_engine_counter(const struct server *s, enum engine_counter counter)
@@ -205,12 +224,19 @@ const struct object_id *server_object(const struct server *s)
 	return &s->object;
 }
 
-void server_set_netmap(struct server *s, struct netmap *netmap)
+enum realm_kind server_kind(const struct server *s)
+{
+	return s->kind;
+}
+
+void server_publish(struct server *s, const struct dnet *d)
 {
 	hub_removed *removed = s->ovc ? ovc_member_removed : ovr_member_removed;
 	void *ctx = s->ovc ? (void *)s->ovc : (void *)s->ovr;
+	struct heap_account *before = heap_charge(&s->heap);
 
-	assert(!hub_set_netmap(s->hub, netmap, removed, ctx));
+	assert(!hub_set_netmap(s->hub, dnet_netmap(d, NULL), removed, ctx));
+	heap_charge(before);
 }
 
 uint64_t server_deadline(const struct server *s)
@@ -222,11 +248,13 @@ uint64_t server_deadline(const struct server *s)
 
 void server_tick(struct server *s)
 {
+	struct heap_account *before = heap_charge(&s->heap);
 	uint64_t now = sim_now(s->net);
 
 	engine_tick(s->engine, now);
-	if (!s->ovr || now < s->next_tick)
-		return;
-	ovr_tick(s->ovr, now);
-	s->next_tick = now + TICK;
+	if (s->ovr && now >= s->next_tick) {
+		ovr_tick(s->ovr, now);
+		s->next_tick = now + TICK;
+	}
+	heap_charge(before);
 }

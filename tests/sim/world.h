@@ -1,13 +1,14 @@
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
-/* A whole dnet in virtual time: members (engine and mesh each), an OVC, an OVR, records, and flows
- * of numbered packets between TUN ends that are checked on arrival. */
+/* Whole dnets in virtual time: members (engine and mesh each), OVCs, OVRs, records, and flows of
+ * numbered packets between TUN ends that are checked on arrival. */
 
 #include "core/mesh.h"
 #include "sim/net.h"
 
 struct world;
+struct dnet;
 struct member;
 struct server;
 struct flow;
@@ -19,25 +20,45 @@ void world_free(struct world *w);
 struct sim_net *world_net(struct world *w);
 uint64_t world_now(const struct world *w);
 
-const struct object_id *world_dnet(const struct world *w);
+/* A world begins with one dnet, and what does not name another is in that. All have the prefix
+ * 10.99.0.0/16. */
+struct dnet *world_first_dnet(struct world *w);
+struct dnet *world_add_dnet(struct world *w);
+const struct object_id *dnet_id(const struct dnet *d);
+const struct object_id *world_dnet(const struct world *w); /* of the first */
 
-/* kind: REALM_OVC or REALM_OVR. */
+/* kind: REALM_OVC or REALM_OVR. Linked with the first dnet. */
 struct server *world_add_server(struct world *w, enum realm_kind kind);
+/* The owner's LINK and the operator's GRANT, also when they were there before. */
+void world_link(struct dnet *d, struct server *s);
+/* The owner's UNLINK. Takes effect as those below. */
+void world_unlink(struct dnet *d, struct server *s);
 struct member *world_add_member(struct world *w, struct sim_nat *nat);
+struct member *dnet_add_member(struct dnet *d, struct sim_nat *nat);
+/* At the same host and engine as the other, in another dnet, with a key of its own. */
+struct member *dnet_add_member_at(struct dnet *d, struct member *other);
 /* Who has a key, and is in nobody's records but his own. */
 struct member *world_add_stranger(struct world *w);
-/* Builds netmaps from the records and hands them to everybody. */
+/* Builds netmaps from the records and hands them to everybody but those who sleep. */
 void world_publish(struct world *w);
+/* unaware may be NULL. */
+void dnet_publish(struct dnet *d, const struct member *unaware);
+/* To this one. */
+void member_publish(struct member *m);
 /* To all but one, who goes on as before. */
 void world_publish_except(struct world *w, const struct member *unaware);
 /* The owner's NODE_DEL was seen. Takes effect with world_publish(). */
-void world_revoke(struct world *w, const struct member *m);
+void world_revoke(struct world *w, struct member *m);
 /* And added again. */
-void world_unrevoke(struct world *w, const struct member *m);
+void world_unrevoke(struct world *w, struct member *m);
+bool member_is_revoked(const struct member *m);
 /* The OVC's or OVR's REVOKE of this dnet was seen. */
 void world_revoke_grant(struct world *w, const struct server *s);
+void dnet_revoke_grant(struct dnet *d, const struct server *s);
 /* Packets out of any TUN that are of no flow (ICMP errors, …). */
 uint64_t world_stray(const struct world *w);
+/* Datagrams that arrived and turns that were taken. */
+uint64_t world_events(const struct world *w);
 
 /* Loses all its memory, keeps key and address. */
 void server_restart(struct server *s);
@@ -52,8 +73,8 @@ typedef bool server_tap(void *ctx, bool in, const struct endpoint *other, uint8_
 void server_set_tap(struct server *s, server_tap *tap, void *ctx);
 /* Kills it, and starts one with its key that does what these operations say. */
 void server_become(struct server *s, const struct realm_ops *ops, void *ctx);
-/* NULL: no such peer. Borrowed until it goes. */
-struct peer *server_peer(struct server *s, const struct node_key *key);
+/* Of the first dnet. NULL: no such peer. Borrowed until it goes. */
+struct peer *server_peer(struct server *s, const struct member *m);
 uint64_t server_engine_counter(const struct server *s, enum engine_counter counter);
 const struct ovc *server_ovc(const struct server *s);
 const struct ovr *server_ovr(const struct server *s);
@@ -64,6 +85,27 @@ struct engine *member_engine(struct member *m);
 const struct node_key *member_key(const struct member *m);
 struct address member_address(const struct member *m); /* IPv6 */
 void member_move(struct member *m, struct sim_nat *nat);
+/* The host noticed a change of its network. */
+void member_network_changed(struct member *m);
+/* Nothing goes in or out, and nothing is done; its clock goes on. */
+void member_sleep(struct member *m, bool on);
+bool member_is_asleep(const struct member *m);
+/* What its own clock shows; it differs from world_now() once it drifts, by ppm millionths. */
+uint64_t member_now(const struct member *m);
+void member_set_drift(struct member *m, int ppm);
+
+/* Of its machine, since it was cleared. */
+struct member_load {
+	uint64_t turns, sent;			    /* datagrams */
+	uint64_t turns_per_second, sent_per_second; /* of the worst second */
+	size_t heap, heap_peak;			    /* bytes; heap: now */
+};
+struct member_load member_load(const struct member *m);
+void member_clear_load(struct member *m);
+/* mesh_set_policy() and mesh_ping(); patience: ns. */
+int member_set_policy(struct member *m, const struct acl_rule *rules, size_t count);
+int member_ping(struct member *m, const struct node_key *key, uint64_t patience,
+		mesh_ping_done *done, void *ctx);
 /* One packet into its TUN, as it is. */
 void member_send_raw(struct member *m, const uint8_t *bytes, size_t len);
 /* Which way data takes from one to the other. */
@@ -81,6 +123,8 @@ struct flow_stats {
 	uint64_t longest_gap;	/* between two arrivals, or since the last one, from the first on */
 };
 struct flow_stats flow_stats(const struct flow *f);
+/* ns since the last packet arrived, or since it began or was marked. */
+uint64_t flow_silent(const struct flow *f);
 /* Gaps and numbers are counted anew from here. */
 void flow_mark(struct flow *f);
 
