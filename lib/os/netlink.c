@@ -198,13 +198,27 @@ int netlink_link_get(struct netlink *nl, uint32_t index, struct netlink_link *re
 	return get_link(nl, &r, ret_link);
 }
 
-int netlink_link_set_up(struct netlink *nl, uint32_t index, bool up)
+int netlink_link_set_flags(struct netlink *nl, uint32_t index, uint32_t flags, uint32_t mask)
 {
 	union netlink_request r;
 	struct ifinfomsg *m = begin_link(&r, RTM_NEWLINK, index);
 
-	m->ifi_change = IFF_UP;
-	m->ifi_flags = up ? IFF_UP : 0;
+	m->ifi_change = mask;
+	m->ifi_flags = flags & mask;
+	return netlink_do(nl, &r);
+}
+
+int netlink_link_set_up(struct netlink *nl, uint32_t index, bool up)
+{
+	return netlink_link_set_flags(nl, index, up ? IFF_UP : 0, IFF_UP);
+}
+
+int netlink_link_set_carrier(struct netlink *nl, uint32_t index, bool carrier)
+{
+	union netlink_request r;
+
+	begin_link(&r, RTM_NEWLINK, index);
+	mnl_attr_put_u8(&r.header, IFLA_CARRIER, carrier);
 	return netlink_do(nl, &r);
 }
 
@@ -263,7 +277,7 @@ static int change_address(struct netlink *nl, uint16_t type, uint16_t flags,
 
 int netlink_address_add(struct netlink *nl, const struct netlink_address *address)
 {
-	return change_address(nl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address);
+	return change_address(nl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, address);
 }
 
 int netlink_address_delete(struct netlink *nl, const struct netlink_address *address)

@@ -20,6 +20,15 @@ enum { NETLINK_TABLE_MAIN = 254 };
 
 struct netlink;
 
+/* What the kernel does about IPv6 on a link by itself. */
+struct netlink_ipv6 {
+	bool known; /* false: no IPv6 on this link, or a kernel that does not say */
+	bool disabled;
+	bool accept_ra;
+	bool link_local;       /* makes addresses of its own */
+	bool solicits_routers; /* when the link comes up */
+};
+
 struct netlink_link {
 	uint32_t index;
 	char name[IF_NAMESIZE];
@@ -27,12 +36,15 @@ struct netlink_link {
 	uint32_t mtu;
 	uint32_t txqlen;
 	uint32_t flags; /* IFF_… */
+	bool carrier;
+	struct netlink_ipv6 ipv6;
 };
 
 struct netlink_address {
 	uint32_t index; /* of the link */
 	struct address address;
 	uint8_t bits;
+	bool expires; /* filled by lists: it ends by itself, or is not to be used any more */
 };
 
 struct netlink_route {
@@ -44,7 +56,7 @@ struct netlink_route {
 	uint32_t table;		/* 0: main */
 	uint32_t metric;	/* 0: the kernel's default (IPv6: 1024) */
 	uint8_t protocol;	/* filled by lists; what we add has DNET_RTPROT */
-	bool unreachable;	/* refuses the destination */
+	bool unreachable;	/* refuses the destination; in lists also what drops it silently */
 	bool special;		/* filled by lists: has metrics, a preference, a type of service, an
 				   encapsulation or several next hops, none of which we ever set */
 };
@@ -71,13 +83,18 @@ const char *netlink_error_text(const struct netlink *nl);
 int netlink_link_find(struct netlink *nl, const char *name, struct netlink_link *ret_link);
 int netlink_link_get(struct netlink *nl, uint32_t index, struct netlink_link *ret_link);
 int netlink_link_set_up(struct netlink *nl, uint32_t index, bool up);
+/* IFF_… of mask become those of flags. */
+int netlink_link_set_flags(struct netlink *nl, uint32_t index, uint32_t flags, uint32_t mask);
+/* -EOPNOTSUPP: not of this kind of link, or an old kernel. */
+int netlink_link_set_carrier(struct netlink *nl, uint32_t index, bool carrier);
 /* -EBUSY: this kernel renames only what is down. */
 int netlink_link_set_name(struct netlink *nl, uint32_t index, const char *name);
 int netlink_link_set_mtu(struct netlink *nl, uint32_t index, uint32_t mtu);
 int netlink_link_set_txqlen(struct netlink *nl, uint32_t index, uint32_t txqlen);
 int netlink_link_delete(struct netlink *nl, uint32_t index);
 
-/* IPv6 addresses are added without duplicate detection: usable at once. -EEXIST when there. */
+/* For ever, also one that is there and would expire. IPv6 addresses are added without duplicate
+ * detection: usable at once. */
 int netlink_address_add(struct netlink *nl, const struct netlink_address *address);
 /* -EADDRNOTAVAIL when it is not there. */
 int netlink_address_delete(struct netlink *nl, const struct netlink_address *address);
@@ -102,7 +119,7 @@ typedef void (*netlink_rule_cb)(void *arg, const struct netlink_rule *rule);
 int netlink_link_list(struct netlink *nl, netlink_link_cb cb, void *arg);
 /* index 0: of all links. */
 int netlink_address_list(struct netlink *nl, uint32_t index, netlink_address_cb cb, void *arg);
-/* Unicast and unreachable routes; table 0: of all tables; protocol 0: of everybody. */
+/* Unicast routes and those that refuse; table 0: of all tables; protocol 0: of everybody. */
 int netlink_route_list(struct netlink *nl, uint32_t table, uint8_t protocol, netlink_route_cb cb,
 		       void *arg);
 int netlink_rule_list(struct netlink *nl, uint8_t protocol, netlink_rule_cb cb, void *arg);

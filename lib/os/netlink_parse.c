@@ -6,6 +6,7 @@
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/ipv6.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
@@ -127,6 +128,40 @@ static int take_kind(const struct nlattr *attr, void *data)
 	return MNL_CB_OK;
 }
 
+static int take_ipv6_settings(const struct nlattr *attr, void *data)
+{
+	const uint8_t *values = mnl_attr_get_payload(attr);
+	size_t count = mnl_attr_get_payload_len(attr) / sizeof(int32_t);
+	struct netlink_ipv6 *ipv6 = data;
+	const struct {
+		size_t index;
+		bool *ret;
+	} wanted[] = {
+		{DEVCONF_DISABLE_IPV6, &ipv6->disabled},
+		{DEVCONF_ACCEPT_RA, &ipv6->accept_ra},
+		{DEVCONF_RTR_SOLICITS, &ipv6->solicits_routers},
+	};
+	int32_t value;
+
+	if (mnl_attr_get_type(attr) == IFLA_INET6_ADDR_GEN_MODE && has_payload(attr, 1))
+		ipv6->link_local = values[0] != IN6_ADDR_GEN_MODE_NONE;
+	if (mnl_attr_get_type(attr) != IFLA_INET6_CONF || count <= DEVCONF_DISABLE_IPV6)
+		return MNL_CB_OK;
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		memcpy(&value, values + wanted[i].index * sizeof(value), sizeof(value));
+		*wanted[i].ret = value != 0;
+	}
+	ipv6->known = true;
+	return MNL_CB_OK;
+}
+
+static int take_family(const struct nlattr *attr, void *data)
+{
+	if (mnl_attr_get_type(attr) == AF_INET6)
+		mnl_attr_parse_nested(attr, take_ipv6_settings, data);
+	return MNL_CB_OK;
+}
+
 bool netlink_parse_link(const struct nlmsghdr *h, struct netlink_link *ret_link)
 {
 	struct attributes a;
@@ -141,10 +176,23 @@ bool netlink_parse_link(const struct nlmsghdr *h, struct netlink_link *ret_link)
 	link.mtu = get_u32(&a, IFLA_MTU, 0);
 	link.txqlen = get_u32(&a, IFLA_TXQLEN, 0);
 	get_string(a.at[IFLA_IFNAME], link.name, sizeof(link.name));
+	link.carrier = get_u8(&a, IFLA_CARRIER);
+	if (a.at[IFLA_AF_SPEC])
+		mnl_attr_parse_nested(a.at[IFLA_AF_SPEC], take_family, &link.ipv6);
 	if (a.at[IFLA_LINKINFO])
 		mnl_attr_parse_nested(a.at[IFLA_LINKINFO], take_kind, &link);
 	*ret_link = link;
 	return true;
+}
+
+static bool has_finite_lifetime(const struct nlattr *attr)
+{
+	struct ifa_cacheinfo info;
+
+	if (!has_payload(attr, sizeof(info)))
+		return false;
+	memcpy(&info, mnl_attr_get_payload(attr), sizeof(info));
+	return info.ifa_valid != UINT32_MAX || info.ifa_prefered != UINT32_MAX;
 }
 
 bool netlink_parse_address(const struct nlmsghdr *h, struct netlink_address *ret_address)
@@ -163,6 +211,9 @@ bool netlink_parse_address(const struct nlmsghdr *h, struct netlink_address *ret
 		return false;
 	result.index = m->ifa_index;
 	result.bits = m->ifa_prefixlen;
+	/* IPv4 tells of no lifetime when only the preferred one is over. */
+	result.expires =
+		m->ifa_flags & IFA_F_DEPRECATED || has_finite_lifetime(a.at[IFA_CACHEINFO]);
 	if (result.bits > address_bits(&result.address))
 		return false;
 	*ret_address = result;
@@ -178,13 +229,14 @@ bool netlink_parse_route(const struct nlmsghdr *h, struct netlink_route *ret_rou
 
 	if (family == ADDR_NONE || m->rtm_flags & RTM_F_CLONED)
 		return false;
-	if (m->rtm_type != RTN_UNICAST && m->rtm_type != RTN_UNREACHABLE)
+	r.unreachable = m->rtm_type == RTN_UNREACHABLE || m->rtm_type == RTN_BLACKHOLE ||
+			m->rtm_type == RTN_PROHIBIT;
+	if (m->rtm_type != RTN_UNICAST && !r.unreachable)
 		return false;
 	if (!get_prefix(a.at[RTA_DST], family, m->rtm_dst_len, &r.destination) ||
 	    !get_address(a.at[RTA_GATEWAY], family, &r.gateway) ||
 	    !get_address(a.at[RTA_PREFSRC], family, &r.source))
 		return false;
-	r.unreachable = m->rtm_type == RTN_UNREACHABLE;
 	/* The kernel hangs unreachable IPv6 routes on lo. */
 	r.index = r.unreachable ? 0 : get_u32(&a, RTA_OIF, 0);
 	r.table = get_u32(&a, RTA_TABLE, m->rtm_table);

@@ -20,6 +20,7 @@ static struct device {
 	bool made;
 	bool has_ipv4;
 	struct prefix ipv4;
+	char name[IF_NAMESIZE];
 } devices[DEVICES];
 static uint32_t device_count;
 static struct prefix asked; /* by the request that runs */
@@ -69,14 +70,15 @@ static int fake_link_find(struct netlink *nl, const char *name, struct netlink_l
 	FUZZ_CHECK(asked.addr.family == ADDR_NONE ||
 		   (asked.addr.family == ADDR_V4 && asked.bits >= 8 && asked.bits <= 32));
 	devices[device_count] = (struct device){true, asked.addr.family == ADDR_V4, asked};
+	snprintf(devices[device_count].name, IF_NAMESIZE, "%s", name);
 	*ret_link = (struct netlink_link){.index = DEVICE_FIRST + device_count++};
 	return 0;
 }
 
 static int fake_link_get(struct netlink *nl, uint32_t index, struct netlink_link *ret_link)
 {
-	device(index);
 	*ret_link = (struct netlink_link){.index = index, .kind = "tun"};
+	memcpy(ret_link->name, device(index)->name, IF_NAMESIZE);
 	return 0;
 }
 
@@ -84,6 +86,19 @@ static int fake_link_delete(struct netlink *nl, uint32_t index)
 {
 	device(index)->made = false;
 	return 0;
+}
+
+static int fake_link_set_flags(struct netlink *nl, uint32_t index, uint32_t flags, uint32_t mask)
+{
+	device(index);
+	FUZZ_CHECK(flags == PRIV_LINK_FLAGS && mask == PRIV_LINK_FLAGS_MASK);
+	return 0;
+}
+
+static int fake_link_set_carrier(struct netlink *nl, uint32_t index, bool carrier)
+{
+	device(index);
+	return carrier ? 0 : -EPERM;
 }
 
 static int fake_link_set_up(struct netlink *nl, uint32_t index, bool up)
@@ -202,27 +217,29 @@ static int fake_send(int fd, const void *data, size_t len, const int *fds, size_
 	return 0;
 }
 
-#define tun_open		fake_tun_open
-#define netlink_link_find	fake_link_find
-#define netlink_link_get	fake_link_get
-#define netlink_link_delete	fake_link_delete
-#define netlink_link_set_up	fake_link_set_up
-#define netlink_link_set_name	fake_link_set_name
-#define netlink_link_set_mtu	fake_link_set_mtu
-#define netlink_link_set_txqlen fake_link_set_txqlen
-#define netlink_address_add	fake_address_add
-#define netlink_address_delete	fake_address_delete
-#define netlink_route_add	fake_route
-#define netlink_route_delete	fake_route
-#define netlink_error_text	fake_error_text
-#define netlink_route_list	fake_route_list
-#define netlink_rule_add	fake_rule_add
-#define netlink_rule_delete	fake_rule_delete
-#define netlink_rule_list	fake_rule_list
-#define proc_receive		fake_receive
-#define proc_send		fake_send
-#define open			fake_open
-#define close			fake_close
+#define tun_open		 fake_tun_open
+#define netlink_link_find	 fake_link_find
+#define netlink_link_get	 fake_link_get
+#define netlink_link_delete	 fake_link_delete
+#define netlink_link_set_up	 fake_link_set_up
+#define netlink_link_set_flags	 fake_link_set_flags
+#define netlink_link_set_carrier fake_link_set_carrier
+#define netlink_link_set_name	 fake_link_set_name
+#define netlink_link_set_mtu	 fake_link_set_mtu
+#define netlink_link_set_txqlen	 fake_link_set_txqlen
+#define netlink_address_add	 fake_address_add
+#define netlink_address_delete	 fake_address_delete
+#define netlink_route_add	 fake_route
+#define netlink_route_delete	 fake_route
+#define netlink_error_text	 fake_error_text
+#define netlink_route_list	 fake_route_list
+#define netlink_rule_add	 fake_rule_add
+#define netlink_rule_delete	 fake_rule_delete
+#define netlink_rule_list	 fake_rule_list
+#define proc_receive		 fake_receive
+#define proc_send		 fake_send
+#define open			 fake_open
+#define close			 fake_close
 #include "node/privops.c"
 
 static ssize_t fake_receive(int fd, void *data, size_t size, int *fds, size_t fds_size,

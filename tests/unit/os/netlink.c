@@ -162,7 +162,7 @@ static void addresses_come_and_go(void **state)
 	assert_int_equal(netlink_link_set_up(nl, tun_index, true), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		assert_int_equal(netlink_address_add(nl, &table[i]), 0);
-		assert_int_equal(netlink_address_add(nl, &table[i]), -EEXIST);
+		assert_int_equal(netlink_address_add(nl, &table[i]), 0);
 		assert_int_equal(count_address(&table[i]), 1);
 		assert_int_equal(netlink_address_delete(nl, &table[i]), 0);
 		assert_int_equal(netlink_address_delete(nl, &table[i]), -EADDRNOTAVAIL);
