@@ -7,12 +7,19 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/rtnetlink.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { RETRY_FIRST_MS = 200, RETRY_MAX_MS = 30000, RULES_MAX = 32 };
+enum {
+	RETRY_FIRST_MS = 200,
+	RETRY_MAX_MS = 30000,
+	RULES_MAX = 32,
+	RANGES_MAX = 4,
+	LINES_A_MINUTE = 60, /* of a part, whatever others do to it */
+};
 
 struct part {
 	bool applied;
@@ -20,6 +27,7 @@ struct part {
 	char error[NETCFG_ERROR_MAX];
 	uint64_t retry_ms; /* wait after the next failure */
 	uint64_t next_ms;  /* not before this, after a failure */
+	struct log_limit limit;
 };
 
 struct netcfg {
@@ -28,9 +36,12 @@ struct netcfg {
 	struct netcfg_io io;
 	bool enabled;
 	struct netcfg_wanted wanted;
-	struct netcfg_route *routes; /* of wanted, owned */
-	int fd;			     /* the TUN, owned; -1: none */
+	struct netcfg_route *routes;	  /* of wanted, owned */
+	struct prefix ranges[RANGES_MAX]; /* of these, the dnet's prefixes */
+	size_t range_count;
+	int fd; /* the TUN, owned; -1: none */
 	uint32_t index;
+	bool ipv6_stuck; /* the settings of this link cannot be written */
 	struct part parts[NETCFG_PART_COUNT];
 };
 
@@ -43,11 +54,13 @@ static const char *const part_names[NETCFG_PART_COUNT] = {
 struct actual {
 	const struct netcfg *netcfg;
 	struct netlink_link link;
-	struct prefix addresses[16];
+	struct netlink_address addresses[16];
 	size_t address_count;
 	struct netlink_route *routes; /* owned; of one table */
 	size_t route_count, route_room;
-	uint32_t stranger;		      /* a link of others that the table has a route to */
+	uint32_t stranger; /* a link of others that the table has a route to */
+	bool overtaken;	   /* by this route of others */
+	struct netlink_route rival;
 	struct netlink_rule rules[RULES_MAX]; /* that lead to our table */
 	size_t rule_count;
 };
@@ -76,20 +89,38 @@ static void set_failed(struct netcfg *n, enum netcfg_part which, uint64_t now_ms
 	part->next_ms = now_ms + part->retry_ms;
 }
 
-/* One line a repair: what was found and what was done. */
-static _printf_(3, 4) void say_drift(const struct netcfg *n, enum netcfg_part which,
-				     const char *format, ...)
+/* The kernel could not give a list in one piece, as somebody changes it just now. */
+static void set_list_failed(struct netcfg *n, enum netcfg_part which, uint64_t now_ms, int result)
 {
-	char text[160];
+	struct part *part = &n->parts[which];
+	if (result != -EINTR) {
+		set_failed(n, which, now_ms, netlink_error_text(n->nl));
+		return;
+	}
+	part->applied = false;
+	part->next_ms = now_ms + RETRY_FIRST_MS;
+}
+
+/* One line a repair: what was found and what was done. */
+static _printf_(3, 4) void say_drift(struct netcfg *n, enum netcfg_part which, const char *format,
+				     ...)
+{
+	char text[160], more[48] = "";
+	unsigned left_out;
 	va_list args;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (n->parts[which].was_applied)
-		log_notice("%s: %s was changed from outside, repaired: %s", n->wanted.name,
-			   part_names[which], text);
-	else
+	if (!n->parts[which].was_applied) {
 		log_debug("%s: %s", n->wanted.name, text);
+		return;
+	}
+	if (!log_limit_pass(&n->parts[which].limit, LINES_A_MINUTE, &left_out))
+		return;
+	if (left_out)
+		snprintf(more, sizeof(more), " (and %u more repairs)", left_out);
+	log_notice("%s: %s was changed from outside, repaired: %s%s", n->wanted.name,
+		   part_names[which], text, more);
 }
 
 static void close_device(struct netcfg *n)
@@ -135,6 +166,7 @@ static void take_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
 {
 	free(n->routes);
 	n->routes = NULL;
+	n->range_count = 0;
 	if (!wanted) {
 		memset(&n->wanted, 0, sizeof(n->wanted));
 		return;
@@ -145,6 +177,12 @@ static void take_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
 	if (size)
 		memcpy(n->routes, wanted->routes, size);
 	n->wanted.routes = n->routes;
+	n->range_count = 0;
+	for (size_t i = 0; i < wanted->route_count && n->range_count < RANGES_MAX; i++) {
+		const struct prefix *range = &n->routes[i].destination;
+		if (range->bits < address_bits(&range->addr))
+			n->ranges[n->range_count++] = *range;
+	}
 }
 
 void netcfg_set_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
@@ -198,8 +236,54 @@ static bool open_device(struct netcfg *n, uint64_t now_ms)
 		n->parts[i].was_applied = false;
 	n->fd = fd;
 	n->index = index;
+	n->ipv6_stuck = false;
 	n->io.opened(n->io.ctx, fd, offload);
 	return true;
+}
+
+static bool ipv6_is_quiet(const struct netcfg *n, const struct netlink_link *link)
+{
+	const struct netlink_ipv6 *v6 = &link->ipv6;
+	return n->ipv6_stuck || !v6->known ||
+	       (!v6->disabled && !v6->accept_ra && !v6->link_local && !v6->solicits_routers);
+}
+
+static bool flags_are_good(const struct netlink_link *link)
+{
+	return (link->flags & PRIV_LINK_FLAGS_MASK) == PRIV_LINK_FLAGS && link->carrier;
+}
+
+static int repair_flags(struct netcfg *n, const struct netlink_link *link)
+{
+	int r = priv_link_up(n->priv, n->index);
+	if (r < 0)
+		return r;
+	if (!(link->flags & IFF_UP))
+		say_drift(n, NETCFG_LINK, "interface up");
+	else if (!link->carrier)
+		say_drift(n, NETCFG_LINK, "carrier on");
+	else
+		say_drift(n, NETCFG_LINK, "flags %#x instead of %#x", (unsigned)PRIV_LINK_FLAGS,
+			  (unsigned)(link->flags & PRIV_LINK_FLAGS_MASK));
+	return 0;
+}
+
+/* Where /proc/sys is read-only that is how it is. */
+static int repair_ipv6(struct netcfg *n)
+{
+	struct netlink_link link;
+	int r = priv_link_quieten(n->priv, n->index);
+	if (r == 0)
+		r = netlink_link_get(n->nl, n->index, &link);
+	if (r < 0)
+		return r;
+	if (ipv6_is_quiet(n, &link)) {
+		say_drift(n, NETCFG_LINK, "IPv6 settings");
+		return 0;
+	}
+	n->ipv6_stuck = true;
+	log_info("%s: the IPv6 settings of the interface cannot be written", n->wanted.name);
+	return 0;
 }
 
 /* The name first: renaming may take it down. */
@@ -219,11 +303,11 @@ static int repair_link(struct netcfg *n, struct actual *actual)
 		if (r == 0)
 			say_drift(n, NETCFG_LINK, "queue length %u", n->wanted.txqlen);
 	}
-	if (r == 0 && !(actual->link.flags & IFF_UP)) {
-		r = priv_link_up(n->priv, n->index);
-		if (r == 0)
-			say_drift(n, NETCFG_LINK, "interface up");
-	}
+	if (r == 0 && !flags_are_good(&actual->link))
+		r = repair_flags(n, &actual->link);
+	/* With a low MTU there are none: they are written when it is set back. */
+	if (r == 0 && !ipv6_is_quiet(n, &actual->link))
+		r = repair_ipv6(n);
 	return r;
 }
 
@@ -264,17 +348,22 @@ static void collect_address(void *arg, const struct netlink_address *address)
 	struct actual *actual = arg;
 	if (address->index == actual->netcfg->index &&
 	    actual->address_count < ARRAY_SIZE(actual->addresses))
-		actual->addresses[actual->address_count++] =
-			(struct prefix){address->address, address->bits};
+		actual->addresses[actual->address_count++] = *address;
 }
 
-static bool has_prefix(const struct prefix *list, size_t count, const struct prefix *one)
+static bool address_is(const struct netlink_address *address, const struct prefix *wanted)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (prefix_equal(&list[i], one))
-			return true;
+	return address->bits == wanted->bits && address_equal(&address->address, &wanted->addr);
+}
+
+static const struct netlink_address *find_address(const struct actual *actual,
+						  const struct prefix *wanted)
+{
+	for (size_t i = 0; i < actual->address_count; i++) {
+		if (address_is(&actual->addresses[i], wanted))
+			return &actual->addresses[i];
 	}
-	return false;
+	return NULL;
 }
 
 /* Addresses that the records do not give go, the kernel's link-local one too. */
@@ -282,13 +371,17 @@ static int delete_strange_addresses(struct netcfg *n, const struct actual *actua
 {
 	char text[PREFIX_TEXT_MAX];
 	for (size_t i = 0; i < actual->address_count; i++) {
-		const struct prefix *a = &actual->addresses[i];
-		if (has_prefix(n->wanted.addresses, n->wanted.address_count, a))
+		const struct netlink_address *a = &actual->addresses[i];
+		const struct prefix prefix = {a->address, a->bits};
+		bool wanted = false;
+		for (size_t j = 0; j < n->wanted.address_count && !wanted; j++)
+			wanted = address_is(a, &n->wanted.addresses[j]);
+		if (wanted)
 			continue;
-		int r = priv_address_delete(n->priv, n->index, &a->addr, a->bits);
+		int r = priv_address_delete(n->priv, n->index, &a->address, a->bits);
 		if (r < 0 && r != -EADDRNOTAVAIL)
 			return r;
-		say_drift(n, NETCFG_ADDRESSES, "%s removed", prefix_format(a, text));
+		say_drift(n, NETCFG_ADDRESSES, "%s removed", prefix_format(&prefix, text));
 	}
 	return 0;
 }
@@ -298,19 +391,19 @@ static void apply_addresses(struct netcfg *n, struct actual *actual, uint64_t no
 	char text[PREFIX_TEXT_MAX];
 	int r = netlink_address_list(n->nl, n->index, collect_address, actual);
 	if (r < 0) {
-		set_failed(n, NETCFG_ADDRESSES, now_ms, netlink_error_text(n->nl));
+		set_list_failed(n, NETCFG_ADDRESSES, now_ms, r);
 		return;
 	}
 	r = delete_strange_addresses(n, actual);
 	for (size_t i = 0; i < n->wanted.address_count && r == 0; i++) {
 		const struct prefix *a = &n->wanted.addresses[i];
-		if (has_prefix(actual->addresses, actual->address_count, a))
+		const struct netlink_address *there = find_address(actual, a);
+		if (there && !there->expires)
 			continue;
 		r = priv_address_add(n->priv, n->index, &a->addr, a->bits);
-		if (r == -EEXIST)
-			r = 0;
 		if (r == 0)
-			say_drift(n, NETCFG_ADDRESSES, "%s added", prefix_format(a, text));
+			say_drift(n, NETCFG_ADDRESSES, "%s %s", prefix_format(a, text),
+				  there ? "for ever again" : "added");
 	}
 	if (r < 0)
 		set_failed(n, NETCFG_ADDRESSES, now_ms, priv_error(n->priv));
@@ -318,10 +411,35 @@ static void apply_addresses(struct netcfg *n, struct actual *actual, uint64_t no
 		set_applied(&n->parts[NETCFG_ADDRESSES]);
 }
 
+/* Packets to the dnet's prefixes go there first. Not meant: the kernel's route to an address that
+ * another link has. */
+static bool overtakes(const struct netcfg *n, const struct netlink_route *route)
+{
+	if (route->protocol == RTPROT_KERNEL &&
+	    route->destination.bits == address_bits(&route->destination.addr))
+		return false;
+	for (size_t i = 0; i < n->range_count; i++) {
+		const struct prefix *range = &n->ranges[i];
+		if (route->destination.bits >= range->bits &&
+		    prefix_contains(range, &route->destination.addr))
+			return route->destination.bits > range->bits ||
+			       route->metric < n->wanted.metric;
+	}
+	return false;
+}
+
 static void collect_route(void *arg, const struct netlink_route *route)
 {
 	struct actual *actual = arg;
-	if (route->index != actual->netcfg->index) {
+	const struct netcfg *n = actual->netcfg;
+	if (route->protocol != DNET_RTPROT) {
+		if (!actual->overtaken && route->index != n->index && overtakes(n, route)) {
+			actual->overtaken = true;
+			actual->rival = *route;
+		}
+		return;
+	}
+	if (route->index != n->index) {
 		actual->stranger = route->index;
 		return;
 	}
@@ -384,11 +502,24 @@ static int add_missing_routes(struct netcfg *n, enum netcfg_part part, uint32_t 
 	return 0;
 }
 
+static void set_overtaken(struct netcfg *n, enum netcfg_part part, uint64_t now_ms,
+			  const struct netlink_route *rival)
+{
+	char error[NETCFG_ERROR_MAX], text[PREFIX_TEXT_MAX];
+	struct netlink_link link = {.name = "no link"};
+	(void)netlink_link_get(n->nl, rival->index, &link); /* it may have gone meanwhile */
+	snprintf(error, sizeof(error),
+		 "a route of another program comes before the dnet's: %s metric %u in table %u by "
+		 "%s; remove it (ip route)",
+		 prefix_format(&rival->destination, text), rival->metric, rival->table, link.name);
+	set_failed(n, part, now_ms, error);
+}
+
 static void apply_routes(struct netcfg *n, struct actual *actual, uint64_t now_ms)
 {
-	int r = netlink_route_list(n->nl, NETLINK_TABLE_MAIN, DNET_RTPROT, collect_route, actual);
+	int r = netlink_route_list(n->nl, NETLINK_TABLE_MAIN, 0, collect_route, actual);
 	if (r < 0) {
-		set_failed(n, NETCFG_ROUTES, now_ms, netlink_error_text(n->nl));
+		set_list_failed(n, NETCFG_ROUTES, now_ms, r);
 		return;
 	}
 	r = delete_strange_routes(n, NETCFG_ROUTES, NETLINK_TABLE_MAIN, actual);
@@ -400,6 +531,8 @@ static void apply_routes(struct netcfg *n, struct actual *actual, uint64_t now_m
 			   "it (ip route)");
 	else if (r < 0)
 		set_failed(n, NETCFG_ROUTES, now_ms, priv_error(n->priv));
+	else if (actual->overtaken)
+		set_overtaken(n, NETCFG_ROUTES, now_ms, &actual->rival);
 	else
 		set_applied(&n->parts[NETCFG_ROUTES]);
 }
@@ -465,11 +598,12 @@ static bool look_at_table(struct netcfg *n, struct actual *actual, uint64_t now_
 	char error[NETCFG_ERROR_MAX];
 	actual->route_count = 0;
 	actual->stranger = 0;
-	int r = netlink_route_list(n->nl, n->wanted.table, DNET_RTPROT, collect_route, actual);
+	actual->overtaken = false;
+	int r = netlink_route_list(n->nl, n->wanted.table, 0, collect_route, actual);
 	if (r == 0)
 		r = netlink_rule_list(n->nl, DNET_RTPROT, collect_rule, actual);
 	if (r < 0) {
-		set_failed(n, NETCFG_RULES, now_ms, netlink_error_text(n->nl));
+		set_list_failed(n, NETCFG_RULES, now_ms, r);
 		return false;
 	}
 	if (actual->stranger == 0)
@@ -501,6 +635,8 @@ static void apply_rules(struct netcfg *n, struct actual *actual, uint64_t now_ms
 			   "table: remove it (ip route), or set another table-base");
 	else if (r < 0)
 		set_failed(n, NETCFG_RULES, now_ms, priv_error(n->priv));
+	else if (actual->overtaken)
+		set_overtaken(n, NETCFG_RULES, now_ms, &actual->rival);
 	else
 		set_applied(&n->parts[NETCFG_RULES]);
 }
@@ -538,6 +674,10 @@ uint64_t netcfg_pass(struct netcfg *n, uint64_t now_ms)
 /* A route elsewhere may have taken the place of ours, or made place for it. */
 static bool is_wanted_destination(const struct netcfg *n, const struct prefix *destination)
 {
+	for (size_t i = 0; i < n->range_count; i++) {
+		if (prefix_contains(&n->ranges[i], &destination->addr))
+			return true;
+	}
 	for (size_t i = 0; i < n->wanted.route_count; i++) {
 		if (prefix_equal(&n->wanted.routes[i].destination, destination))
 			return true;
@@ -571,6 +711,16 @@ bool netcfg_concerns(struct netcfg *n, const struct netlink_event *event)
 	for (size_t i = 0; i < NETCFG_PART_COUNT; i++)
 		n->parts[i].next_ms = 0;
 	return true;
+}
+
+bool netcfg_link_good(const struct netcfg *n)
+{
+	struct netlink_link link;
+	if (!n->enabled || n->fd < 0 || !n->parts[NETCFG_LINK].applied)
+		return true; /* its pass is due by itself */
+	return netlink_link_get(n->nl, n->index, &link) == 0 &&
+	       strcmp(link.name, n->wanted.name) == 0 && link.txqlen == n->wanted.txqlen &&
+	       link.mtu == n->wanted.mtu && flags_are_good(&link) && ipv6_is_quiet(n, &link);
 }
 
 uint32_t netcfg_index(const struct netcfg *n)

@@ -5,13 +5,14 @@
  * compares and repairs; what the kernel tells in between only says when to look again. Each part
  * has its own state, error and back-off.
  *
- * What is ours, and so is put right or taken away: the interface with its name, flags, MTU and
- * queue length; every address on it, whoever put it there, as only the records give addresses here;
- * the routes with our protocol number on it in the main table and in the table of its
- * own; the rules with our protocol number that lead to that table. Everything else stays: routes of
- * others on the interface, routes with our protocol number elsewhere or in other tables, other
- * rules, links of others that have the name we want, routes of others that have the destination and
- * metric we want (the last two are errors of their part until they go). */
+ * What is ours, and so is put right or taken away: the interface with its name, flags, carrier,
+ * MTU, queue length and IPv6 settings; every address on it, whoever put it there, as only the
+ * records give addresses here; the routes with our protocol number on it in the main table and in
+ * the table of its own; the rules with our protocol number that lead to that table. Everything else
+ * stays: routes of others on the interface, routes with our protocol number elsewhere or in other
+ * tables, other rules, qdiscs, rp_filter and forwarding, links of others that have the name we
+ * want, routes of others that have the destination and metric we want or that come before ours in
+ * the main table or in ours (the last three are errors of their part until they go). */
 
 #include "node/tun.h"
 #include "wire/addr.h"
@@ -26,7 +27,12 @@ struct netlink;
 struct netlink_event;
 struct priv;
 
-enum { NETCFG_ADDRESSES_MAX = 4, NETCFG_ROUTES_MAX = 4096, NETCFG_FULL_PASS_MS = 30000 };
+enum {
+	NETCFG_ADDRESSES_MAX = 4,
+	NETCFG_ROUTES_MAX = 4096,
+	NETCFG_FULL_PASS_MS = 30000,
+	NETCFG_LOOK_MS = 500
+};
 
 struct netcfg_route {
 	struct prefix destination;
@@ -83,6 +89,9 @@ uint64_t netcfg_pass(struct netcfg *netcfg, uint64_t now_ms);
 /* Whether this change may be drift of ours, or the end of what was in our way: then netcfg_pass()
  * soon, which tries again what failed. */
 bool netcfg_concerns(struct netcfg *netcfg, const struct netlink_event *event);
+/* Whether the link is as it should be. To be asked each NETCFG_LOOK_MS: the kernel tells of some
+ * changes to nobody. If not, netcfg_pass(). */
+bool netcfg_link_good(const struct netcfg *netcfg);
 /* The device's read failed: it has gone. */
 void netcfg_device_lost(struct netcfg *netcfg);
 

@@ -196,10 +196,19 @@ static void pass_soon(struct overlay *o)
 	loop_timer_start(o->timer, DRIFT_WAIT_MS);
 }
 
+/* What no event tells of. */
+static void on_look_timer(void *ctx)
+{
+	struct overlay *o = ctx;
+	if (!netcfg_link_good(o->netcfg))
+		pass_soon(o);
+}
+
 static void on_tun_lost(void *ctx)
 {
 	struct overlay *o = ctx;
-	log_warn("%s: the interface %s was deleted from outside", o->id_text, o->interface);
+	log_limited(LOG_LEVEL_WARN, 60, "%s: the interface %s was deleted from outside", o->id_text,
+		    o->interface);
 	netcfg_device_lost(o->netcfg);
 	pass_soon(o);
 }
@@ -444,6 +453,8 @@ struct overlay *overlay_new(const struct overlay_env *env, const struct object_i
 	o->port = datapath_port_new(env->datapath, on_tun_lost, o);
 	o->names = names_new(env->loop);
 	o->timer = loop_timer_new(env->loop, on_pass_timer, o);
+	o->look_timer = loop_timer_new(env->loop, on_look_timer, o);
+	loop_timer_every(o->look_timer, NETCFG_LOOK_MS);
 	return o;
 }
 
@@ -457,6 +468,7 @@ void overlay_free(struct overlay *o)
 	datapath_port_free(o->port);
 	names_free(o->names);
 	loop_timer_free(o->timer);
+	loop_timer_free(o->look_timer);
 	lastgood_done(&o->lastgood);
 	secret_wipe(&o->identity, sizeof(o->identity));
 	free(o);

@@ -80,12 +80,13 @@ struct overlay {
 	const struct adapter_ops *ops;
 	struct adapter *adapter; /* owned; NULL: not running */
 	char adapter_error[256];
-	struct netcfg *netcfg;	    /* owned */
-	struct datapath_port *port; /* owned */
-	struct names *names;	    /* owned; resolves helpers' host names */
-	struct loop_timer *timer;   /* owned; next pass of netcfg */
-	bool drifted;		    /* the timer waits for the end of a burst of changes */
-	struct endpoint local[8];   /* last given */
+	struct netcfg *netcfg;	       /* owned */
+	struct datapath_port *port;    /* owned */
+	struct names *names;	       /* owned; resolves helpers' host names */
+	struct loop_timer *timer;      /* owned; next pass of netcfg */
+	struct loop_timer *look_timer; /* owned; NETCFG_LOOK_MS */
+	bool drifted;		       /* the timer waits for the end of a burst of changes */
+	struct endpoint local[8];      /* last given */
 	size_t local_count;
 };
 

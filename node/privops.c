@@ -25,6 +25,7 @@ enum priv_op {
 	PRIV_TUN_OPEN = 1,
 	PRIV_TUN_CLOSE,
 	PRIV_LINK_UP,
+	PRIV_LINK_QUIETEN,
 	PRIV_LINK_RENAME,
 	PRIV_LINK_MTU,
 	PRIV_LINK_TXQLEN,
@@ -368,6 +369,29 @@ static int do_number(struct helper *h, const struct interface *i,
 	return kernel_result(h, reply, r);
 }
 
+static int do_up(struct helper *h, const struct interface *i, struct priv_reply *reply)
+{
+	int r = netlink_link_set_flags(h->nl, i->index, PRIV_LINK_FLAGS, PRIV_LINK_FLAGS_MASK);
+	if (r == 0)
+		r = netlink_link_set_carrier(h->nl, i->index, true);
+	if (r == -EOPNOTSUPP)
+		r = 0; /* a kernel on which nobody can take it away either */
+	return kernel_result(h, reply, r);
+}
+
+/* By the name that was made here: another interface's settings are not written. */
+static int do_quieten(struct helper *h, const struct interface *i, struct priv_reply *reply)
+{
+	struct netlink_link link;
+	int r = kernel_result(h, reply, netlink_link_get(h->nl, i->index, &link));
+	if (r < 0)
+		return r;
+	if (strcmp(link.name, i->name) != 0)
+		return refuse(reply, "%s has another name now", i->name);
+	quieten(i->name);
+	return 0;
+}
+
 /* Older kernels rename only what is down; the engine sees that it is and brings it up. */
 static int do_rename(struct helper *h, const struct interface *i, struct priv_reply *reply)
 {
@@ -393,7 +417,9 @@ static int serve_interface(struct helper *h, const struct priv_request *request,
 	case PRIV_TUN_CLOSE:
 		return do_close(h, i);
 	case PRIV_LINK_UP:
-		return kernel_result(h, reply, netlink_link_set_up(h->nl, i->index, true));
+		return do_up(h, i, reply);
+	case PRIV_LINK_QUIETEN:
+		return do_quieten(h, i, reply);
 	case PRIV_LINK_RENAME:
 		return do_rename(h, i, reply);
 	case PRIV_LINK_MTU:
@@ -596,6 +622,11 @@ int priv_tun_open(struct priv *priv, const char *name, const struct prefix *ipv4
 int priv_tun_close(struct priv *priv, uint32_t index)
 {
 	return call_simple(priv, &(struct priv_request){.op = PRIV_TUN_CLOSE, .index = index});
+}
+
+int priv_link_quieten(struct priv *priv, uint32_t index)
+{
+	return call_simple(priv, &(struct priv_request){.op = PRIV_LINK_QUIETEN, .index = index});
 }
 
 int priv_link_up(struct priv *priv, uint32_t index)

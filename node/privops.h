@@ -22,6 +22,9 @@ enum {
 	/* of table_base: above the numbers that distributions give, with room for all interfaces */
 	PRIV_TABLE_MIN = 1000,
 	PRIV_TABLE_MAX = 2000000000,
+	/* of a link as it is wanted, IFF_… */
+	PRIV_LINK_FLAGS = IFF_UP | IFF_NOARP | IFF_MULTICAST,
+	PRIV_LINK_FLAGS_MASK = PRIV_LINK_FLAGS | IFF_PROMISC | IFF_ALLMULTI,
 	/* All rules have it: behind "local", before "main". */
 	PRIV_RULE_PRIORITY = 15700,
 };
@@ -51,11 +54,15 @@ int priv_tun_open(struct priv *priv, const char *name, const struct prefix *ipv4
 /* The caller has closed the descriptor, or wants the interface gone anyway. */
 int priv_tun_close(struct priv *priv, uint32_t index);
 
+/* Up, with PRIV_LINK_FLAGS and a carrier. */
 int priv_link_up(struct priv *priv, uint32_t index);
+/* IPv6 on, and no addresses and routes that nobody gave: the kernel's own settings of the link. */
+int priv_link_quieten(struct priv *priv, uint32_t index);
 /* Gives it back the name that it was made with. */
 int priv_link_rename(struct priv *priv, uint32_t index);
 int priv_link_mtu(struct priv *priv, uint32_t index, uint32_t mtu);
 int priv_link_txqlen(struct priv *priv, uint32_t index, uint32_t txqlen);
+/* For ever, also one that is there and would expire. */
 int priv_address_add(struct priv *priv, uint32_t index, const struct address *address,
 		     uint8_t bits);
 int priv_address_delete(struct priv *priv, uint32_t index, const struct address *address,
