@@ -377,7 +377,10 @@ static int load_filter(const struct sandbox *s)
 		return -ENOMEM;
 	if (s->log_denied)
 		seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
-	result = fill_filter(filter, s);
+	/* Threads that a library has started are not left out. */
+	result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (!result)
+		result = fill_filter(filter, s);
 	if (!result)
 		result = seccomp_load(filter);
 	seccomp_release(filter);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -76,6 +77,35 @@ static void try_system_calls(void)
 static void system_calls_outside_the_list_are_refused(void **state)
 {
 	play(try_system_calls);
+}
+
+static int gate[2]; /* the thread goes on when something is written */
+
+static void *try_in_thread(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	expect(read(gate[0], &byte, 1) == 1);
+	expect(refused(socket(AF_INET, SOCK_STREAM, 0)));
+	return NULL;
+}
+
+static void try_older_thread(void)
+{
+	const struct sandbox box = {.role = "test"};
+	pthread_t thread;
+
+	expect(!pipe(gate));
+	expect(!pthread_create(&thread, NULL, try_in_thread, NULL));
+	expect(!sandbox_enter(&box));
+	expect(write(gate[1], "x", 1) == 1);
+	expect(!pthread_join(thread, NULL));
+}
+
+static void a_thread_that_runs_already_is_refused_too(void **state)
+{
+	play(try_older_thread);
 }
 
 /* The lists of all daemons, named as in their sources: what no role needs is refused to each. The
@@ -295,6 +325,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(system_calls_outside_the_list_are_refused),
+		cmocka_unit_test(a_thread_that_runs_already_is_refused_too),
 		cmocka_unit_test(what_no_role_needs_is_refused_to_every_role),
 		cmocka_unit_test(there_are_no_cores_and_no_new_privileges),
 		cmocka_unit_test(root_becomes_the_user_and_keeps_only_the_capabilities_named),
