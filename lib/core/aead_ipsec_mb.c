@@ -23,8 +23,8 @@ struct mb_gcm {
 
 struct mb_chacha {
 	struct aead_key head;
+	uint8_t key[AEAD_KEY_LEN]; /* not last: the library loads some bytes behind it, too */
 	struct chacha20_poly1305_context_data context;
-	uint8_t key[AEAD_KEY_LEN];
 };
 
 static void make_manager(void)
