@@ -70,13 +70,16 @@ class Chain:
         return run(sys.executable, os.path.join(SOURCE, "tests/netns/chaindb.py"), self.path, *argv).strip()
 
 
-class Dnetd:
-    def __init__(self, folder, namespace, chain, *options):
-        self.socket = os.path.join(folder, "dnetd.sock")
-        argv = ["ip", "netns", "exec", namespace.name, lib.program("dnetd"), "--state", os.path.join(folder, "state"),
-                "--control", self.socket, "--chain-db", chain.path, "--chainwatch", "", *options]
-        self.process = lib.Process(argv, os.path.join(folder, "dnetd.log"))
-        lib.wait_for(lambda: os.path.exists(self.socket), "dnetd serves", 10)
+# What counts work; everything else that a daemon counts is a refusal or a trouble.
+WORK = ("tun_reads", "tun_read_bytes", "tun_writes", "tun_write_bytes", "udp_reads", "udp_read_datagrams", "udp_read_bytes",
+        "udp_sends", "udp_send_bytes", "out_packets", "out_bytes", "in_packets", "in_bytes", "path_changed", "icmp_sent",
+        "handshake_initiation_in", "handshake_initiation_out", "handshake_response_in", "handshake_response_out",
+        "cookie_received", "register_in", "introduce_in", "introduced", "stun_answered", "lane_open_in", "lane_made",
+        "forwarded_datagrams", "forwarded_bytes")
+
+
+class Daemon:
+    """What is asked of each over its control socket. Has a socket (path) and a process."""
 
     def call(self, method, **params):
         with socket.socket(socket.AF_UNIX) as s:
@@ -91,10 +94,41 @@ class Dnetd:
     def counters(self):
         return self.call("counters")
 
+    def refusals(self):
+        return {n: v for n, v in self.counters().items() if n not in WORK and v}
+
+    def risen(self, before):
+        return {n: v - before.get(n, 0) for n, v in self.refusals().items() if v != before.get(n, 0)}
+
     def stop(self):
         assert self.process.alive(), self.process.log()[-4000:]
         status = self.process.stop()
         assert status == 0, (status, self.process.log()[-4000:])
+
+
+class Helper(Daemon):
+    """ovcd or ovrd; kind is ovc or ovr."""
+
+    def __init__(self, kind, folder, namespace, chain, port):
+        self.kind, self.port = kind, port
+        self.socket = os.path.join(folder, kind + ".sock")
+        argv = [lib.program(kind + "d"), "-c", "/dev/null", "--state", os.path.join(folder, kind)]
+        self.key = bytes.fromhex(run(*argv, "--show-key").strip())
+        self.id = chain.call(kind, "helper", self.key.hex())
+        self.raw_id = lib.bech32m_data(self.id)
+        argv = ["ip", "netns", "exec", namespace.name, *argv, "--id", self.id, "--port", str(port), "--chain-db", chain.path,
+                "--control", self.socket, "--chainwatch", "", "--confirm", "1"]
+        self.process = lib.Process(argv, os.path.join(folder, kind + "d.log"))
+        lib.wait_for(lambda: os.path.exists(self.socket), kind + "d serves", 10)
+
+
+class Dnetd(Daemon):
+    def __init__(self, folder, namespace, chain, *options):
+        self.socket = os.path.join(folder, "dnetd.sock")
+        argv = ["ip", "netns", "exec", namespace.name, lib.program("dnetd"), "--state", os.path.join(folder, "state"),
+                "--control", self.socket, "--chain-db", chain.path, "--chainwatch", "", *options]
+        self.process = lib.Process(argv, os.path.join(folder, "dnetd.log"))
+        lib.wait_for(lambda: os.path.exists(self.socket), "dnetd serves", 10)
 
 
 class World:
@@ -106,6 +140,10 @@ class World:
     def __init__(self):
         self.folder = lib.Folder()
         self.namespaces, self.dnetd, self.member = [], None, None
+
+    def options(self):
+        """More of dnetd's, once member_port and secret are there."""
+        return ()
 
     def start(self):
         folder = self.folder.__enter__()
@@ -120,19 +158,27 @@ class World:
         self.chain = Chain(folder)
         self.id = self.chain.call("dnet", "office", "10.77.0.0/24")
         self.raw_id = lib.bech32m_data(self.id)
-        self.dnetd = Dnetd(folder, inside, self.chain)
+        sock = self.outside()
+        self.secret = os.urandom(32)
+        self.member_port = sock.getsockname()[1]
+        self.dnetd = Dnetd(folder, inside, self.chain, *self.options())
         self.key = bytes.fromhex(self.dnetd.call("id", dnet=self.id)["key"])
-        secret = os.urandom(32)
-        sock = out.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.bind(("198.51.100.1", 0))
         sock.connect(("198.51.100.2", self.dnetd.call("status")["port"]))
-        self.member = spec.Member(sock, secret, self.key, self.raw_id)
+        self.member = spec.Member(sock, self.secret, self.key, self.raw_id)
         self.chain.call("node", self.id, self.key.hex(), "real", "10.77.0.1")
         self.chain.call("node", self.id, self.member.key.hex(), "python", "10.77.0.2")
         self.chain.call("height", "110")
         self.dnetd.call("join", id=self.id)
         lib.wait_for(lambda: self.dnetd.call("status")["dnets"][0].get("peers_total") == 1, "the member is known")
         self.theirs, self.ours = (records.address_of(self.raw_id, k).packed for k in (self.key, self.member.key))
+
+    def outside(self, port=None):
+        """A UDP socket in the outside, connected to that port of the inside."""
+        sock = self.namespaces[0].socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("198.51.100.1", 0))
+        if port:
+            sock.connect(("198.51.100.2", port))
+        return sock
 
     def stop(self):
         try:

@@ -1,4 +1,4 @@
-"""A second speaker of the native protocol, written from doc/protocol.md alone: a member that begins handshakes.
+"""A second speaker of the native protocol, written from doc/protocol.md alone: it begins handshakes, and answers them.
 
 Nothing of lib is used; the curve's arithmetic is that of tests/vectors/make_handshake.py. What it needs and the document
 does not say is a fault of the document."""
@@ -17,6 +17,9 @@ import make_handshake as curve  # noqa: E402
 
 INITIATION, RESPONSE, COOKIE, DATA, LANE, PUNCH = range(0xD1, 0xD7)
 PING, PONG, CANDIDATES, BYE = 1, 2, 3, 4
+REGISTER, REGISTERED, INTRODUCE, INTRODUCTION, NOT_HERE = range(0x10, 0x15)
+LANE_OPEN, LANE_GIVEN, LANE_REFUSED, LANE_CLOSED = range(0x20, 0x24)
+DNET, OVC, OVR = 1, 2, 3  # kinds of realms
 
 
 def nonce(counter):
@@ -49,18 +52,52 @@ class Noise(curve.Noise):
         return plain
 
 
-class Initiator:
-    """One end of a handshake and of the session that it makes. No sockets in it."""
+class End:
+    """One end of a session. No sockets in it."""
 
-    def __init__(self, secret, responder, dnet, kind=1):
+    index = send_key = receive_key = None
+    counter = 0
+
+    def seal(self, content, flags=0, counter=None):
+        if counter is None:
+            counter, self.counter = self.counter, self.counter + 1
+        header = bytes([DATA, flags, 0, 0]) + self.receiver + struct.pack("<Q", counter)
+        return header + ChaCha20Poly1305(self.send_key).encrypt(nonce(counter), content, header)
+
+    def open(self, message):
+        """The content of a data message of this session; None: it is another message."""
+        if len(message) < 32 or message[0] != DATA or message[4:8] != self.index or not self.receive_key:
+            return None
+        try:
+            return ChaCha20Poly1305(self.receive_key).decrypt(nonce(*struct.unpack("<Q", message[8:16])),
+                                                              message[16:], message[:16])
+        except InvalidTag:
+            return None
+
+
+def with_macs(message, receiver, cookie=None):
+    """Section 4.1."""
+    message += curve.mac(curve.mac1_key(receiver), message)
+    return message + (curve.mac(cookie, message) if cookie else bytes(16))
+
+
+def again_with_macs(message, receiver):
+    """As above, for one that has macs and was altered."""
+    return with_macs(message[:-32], receiver)
+
+
+class Initiator(End):
+    """realm: the id of the OVC or OVR, where it is not the dnet itself (kind 1)."""
+
+    def __init__(self, secret, responder, dnet, kind=DNET, realm=None):
         self.secret, self.key, self.responder, self.dnet, self.kind = secret, curve.pub(secret), responder, dnet, kind
+        self.realm = realm or dnet
         self.cookie = None
         self.index = os.urandom(4)
-        self.send_key = self.receive_key = None
 
     def initiation(self, timestamp=None, aead=1, mtu=1400, flags=0, dnet=None):
         message = bytes([INITIATION, 1, 0, 0]) + self.index
-        self.noise = Noise(b"dnet/1" + bytes([self.kind]) + self.dnet + bytes(4) + message, self.responder)
+        self.noise = Noise(b"dnet/1" + bytes([self.kind]) + self.realm + bytes(4) + message, self.responder)
         self.ephemeral = os.urandom(32)
         message += self.noise.ephemeral(curve.pub(self.ephemeral))
         self.noise.mix_key(curve.dh(self.ephemeral, self.responder))
@@ -68,13 +105,9 @@ class Initiator:
         self.noise.mix_key(curve.dh(self.secret, self.responder))
         payload = (timestamp or tai64n(time.time())) + struct.pack("<BBH", aead, flags, mtu) + (dnet or self.dnet)
         message += self.noise.encrypt(payload)
-        return self.with_macs(message)
-
-    def with_macs(self, message):
-        """Section 4.1, for the receiver of the message."""
-        self.mac1 = curve.mac(curve.mac1_key(self.responder), message)
-        message += self.mac1
-        return message + (curve.mac(self.cookie, message) if self.cookie else bytes(16))
+        message = with_macs(message, self.responder, self.cookie)
+        self.mac1 = message[-32:-16]
+        return message
 
     def take_cookie(self, reply):
         """Section 4.3; the next initiation carries it."""
@@ -100,28 +133,59 @@ class Initiator:
         self.counter = 0
         return True
 
-    def seal(self, content, flags=0, counter=None):
-        if counter is None:
-            counter, self.counter = self.counter, self.counter + 1
-        header = bytes([DATA, flags, 0, 0]) + self.receiver + struct.pack("<Q", counter)
-        return header + ChaCha20Poly1305(self.send_key).encrypt(nonce(counter), content, header)
 
-    def open(self, message):
-        """The content of a data message of this session; None: it is another message."""
-        if len(message) < 32 or message[0] != DATA or message[4:8] != self.index or not self.receive_key:
-            return None
+class Responder(End):
+    """Answers initiations: another member, or an OVC or OVR."""
+
+    def __init__(self, secret, realm, kind=DNET):
+        self.secret, self.key, self.realm, self.kind = secret, curve.pub(secret), realm, kind
+
+    def take_initiation(self, message):
+        """False: it is none, or not for this key and realm."""
+        if len(message) != 174 or message[:4] != bytes([INITIATION, 1, 0, 0]):
+            return False
+        if message[142:158] != curve.mac(curve.mac1_key(self.key), message[:142]):
+            return False
+        noise = Noise(b"dnet/1" + bytes([self.kind]) + self.realm + bytes(4) + message[:8], self.key)
+        self.remote_ephemeral = noise.ephemeral(message[8:41])
+        noise.mix_key(curve.dh(self.secret, self.remote_ephemeral))
         try:
-            return ChaCha20Poly1305(self.receive_key).decrypt(nonce(*struct.unpack("<Q", message[8:16])),
-                                                              message[16:], message[:16])
+            self.initiator = noise.decrypt(message[41:90])
+            noise.mix_key(curve.dh(self.secret, self.initiator))
+            payload = noise.decrypt(message[90:142])
         except InvalidTag:
-            return None
+            return False
+        self.offered, _, self.mtu = struct.unpack("<BBH", payload[12:16])
+        self.dnet, self.receiver, self.mac1, self.noise = payload[16:], message[4:8], message[142:158], noise
+        return True
+
+    def response(self, aead=1, flags=0, mtu=1400, psk=bytes(32), receiver=None):
+        """To the initiation taken last; a new session each time, which counts when the other side takes it."""
+        noise = Noise.__new__(Noise)
+        noise.h, noise.ck = self.noise.h, self.noise.ck
+        self.index, ephemeral = os.urandom(4), os.urandom(32)
+        message = bytes([RESPONSE, 1, 0, 0]) + self.index + (receiver or self.receiver)
+        noise.mix_hash(message)
+        message += noise.ephemeral(curve.pub(ephemeral))
+        noise.mix_key(curve.dh(ephemeral, self.remote_ephemeral))
+        noise.mix_key(curve.dh(ephemeral, self.initiator))
+        noise.mix_key_and_hash(psk)
+        message += noise.encrypt(struct.pack("<BBH", aead, flags, mtu))
+        self.receive_key, self.send_key = curve.hkdf(noise.ck, b"", 2)
+        self.counter = 0
+        return with_macs(message, self.initiator)
+
+    def cookie_reply(self, cookie, mac1=None, key=None):
+        """Section 4.3."""
+        number = os.urandom(24)
+        reply = bytes([COOKIE, 0, 0, 0]) + self.receiver + number
+        return reply + curve.seal_x(curve.sha256(b"dnet/cookie/1" + (key or self.key)), number, mac1 or self.mac1, cookie)
 
 
-class Member(Initiator):
-    """An initiator with a UDP socket that is connected to the other side."""
+class Speaker:
+    """An end with a UDP socket that is connected to the other side."""
 
-    def __init__(self, sock, *args):
-        super().__init__(*args)
+    def attach(self, sock):
         self.socket = sock
         self.packets, self.frames, self.others = [], [], []
 
@@ -144,6 +208,26 @@ class Member(Initiator):
             self.receive(max(end - time.monotonic(), 0.001))
         return fact()
 
+    def ping(self, seconds=5.0):
+        """What was sent before has been looked at when the PONG is here: datagrams of one socket keep their order."""
+        number = os.urandom(8)
+        self.socket.send(self.seal(bytes([PING]) + number))
+        pong = self.until(lambda: next((f for f in self.frames if f[0] == PONG and f[1:9] == number), None), seconds)
+        self.frames.remove(pong)
+        return pong
+
+    def ask(self, content, *kinds, seconds=5.0):
+        """Sends it, and returns the next frame of one of these kinds."""
+        self.frames = [f for f in self.frames if f[0] not in kinds]
+        self.socket.send(self.seal(content))
+        return self.until(lambda: next((f for f in self.frames if f[0] in kinds), None), seconds)
+
+
+class Member(Speaker, Initiator):
+    def __init__(self, sock, *args):
+        Initiator.__init__(self, *args)
+        self.attach(sock)
+
     def connect(self):
         """PROTOCOL 3 and 4, and the first data message (3.5)."""
         self.socket.send(self.initiation())
@@ -156,13 +240,36 @@ class Member(Initiator):
         self.others.clear()
         self.socket.send(self.seal(b""))
 
-    def ping(self, seconds=5.0):
-        """What was sent before has been looked at when the PONG is here: datagrams of one socket keep their order."""
-        number = os.urandom(8)
-        self.socket.send(self.seal(bytes([PING]) + number))
-        pong = self.until(lambda: next((f for f in self.frames if f[0] == PONG and f[1:9] == number), None), seconds)
-        self.frames.remove(pong)
-        return pong
+
+class Answerer(Speaker, Responder):
+    def __init__(self, sock, *args):
+        Responder.__init__(self, *args)
+        self.attach(sock)
+
+    def initiations(self, seconds=10.0):
+        """Waits for one that is right, and takes the newest that is there."""
+        self.until(lambda: any(self.take_initiation(m) for m in self.others), seconds)
+        while True:
+            self.others.clear()
+            try:
+                self.receive(0.001)
+            except (TimeoutError, BlockingIOError):
+                return
+            for message in self.others:
+                self.take_initiation(message)
+
+    def answer(self):
+        """Until there is a session, and the other side has shown that it has its keys (3.5)."""
+        while True:
+            self.initiations()
+            self.socket.send(self.response())
+            try:
+                while True:
+                    message = self.receive(0.2)
+                    if message[0] == DATA and message[4:8] == self.index:
+                        return
+            except TimeoutError:
+                continue
 
 
 # IP packets by hand.

@@ -21,11 +21,6 @@ import testlib as lib  # noqa: E402
 
 live.need_namespaces()
 
-# What counts work; everything else that dnetd counts is a refusal or a trouble.
-WORK = ("tun_reads", "tun_read_bytes", "tun_writes", "tun_write_bytes", "udp_reads", "udp_read_datagrams", "udp_read_bytes",
-        "udp_sends", "udp_send_bytes", "out_packets", "out_bytes", "in_packets", "in_bytes", "path_changed", "icmp_sent",
-        "handshake_initiation_in", "handshake_initiation_out", "handshake_response_in", "handshake_response_out")
-
 
 def ip(text):
     return ipaddress.ip_address(text).packed
@@ -62,10 +57,10 @@ class Attack(live.World):
             self.member.socket.send(self.member.seal(bytes([spec.PONG]) + frame[1:] + bytes(19)))
 
     def refusals(self):
-        return {n: v for n, v in self.dnetd.counters().items() if n not in WORK and v}
+        return self.dnetd.refusals()
 
     def risen(self, before):
-        return {n: v - before.get(n, 0) for n, v in self.refusals().items() if v != before.get(n, 0)}
+        return self.dnetd.risen(before)
 
     def delivered(self):
         """Packets that left the TUN since the last time, without what this machine itself sends."""
