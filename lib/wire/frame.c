@@ -5,6 +5,9 @@
 
 static_assert(FRAME_MAX == 1 + PUBKEY_LEN + 2 + FRAME_INTRODUCED_MAX * FRAME_ENDPOINT_LEN,
 	      "INTRODUCTION, PROTOCOL 5");
+static_assert(FRAME_OFFER_MAX <= 1200 && FRAME_STATEMENT_MAX <= 1200, "they fit any path");
+
+enum { OFFER_PART_AT = 1 + FRAME_DIGEST_LEN + 2 };
 
 /* RECORDS 1.5: A public key of 33 bytes begins with 02 or 03, and is otherwise malformed. */
 void frame_read_key(struct reader *r, struct node_key *ret)
@@ -77,6 +80,60 @@ void frame_write_endpoints(struct writer *w, unsigned max, const struct frame_en
 	}
 }
 
+/* PROTOCOL 9.3: index is below count, count is 1 to 4, … */
+static void read_offer(struct reader *r, struct frame_offer *ret)
+{
+	reader_copy(r, ret->digest, FRAME_DIGEST_LEN);
+	ret->index = reader_u8(r);
+	ret->count = reader_u8(r);
+	ret->backend = reader_u8(r);
+	ret->port = reader_u16(r);
+	frame_read_endpoints(r, FRAME_CANDIDATES_MAX, &ret->endpoints);
+	ret->statement.len = reader_u16(r);
+	ret->statement.data = reader_bytes(r, ret->statement.len);
+	if (ret->count > FRAME_OFFERS || ret->index >= ret->count || !ret->backend ||
+	    ret->statement.len > STATEMENT_MAX)
+		r->failed = true;
+}
+
+static void write_offer(struct writer *w, const struct frame_offer *o)
+{
+	if (o->count > FRAME_OFFERS || o->index >= o->count || !o->backend ||
+	    o->statement.len > STATEMENT_MAX)
+		w->failed = true;
+	writer_copy(w, o->digest, FRAME_DIGEST_LEN);
+	writer_u8(w, o->index);
+	writer_u8(w, o->count);
+	writer_u8(w, o->backend);
+	writer_u16(w, o->port);
+	frame_write_endpoints(w, FRAME_CANDIDATES_MAX, &o->endpoints);
+	writer_u16(w, (uint16_t)o->statement.len);
+	writer_copy(w, o->statement.data, o->statement.len);
+}
+
+struct span frame_offer_part(const void *data, size_t len)
+{
+	assert(len > OFFER_PART_AT);
+	return (struct span){(const uint8_t *)data + OFFER_PART_AT, len - OFFER_PART_AT};
+}
+
+static void read_carry(struct reader *r, struct frame_carry *ret)
+{
+	ret->backend = reader_u8(r);
+	ret->datagram.len = reader_left(r);
+	ret->datagram.data = reader_bytes(r, ret->datagram.len);
+	if (!ret->backend || !ret->datagram.len || ret->datagram.len > FRAME_CARRY_MAX)
+		r->failed = true;
+}
+
+static void write_carry(struct writer *w, const struct frame_carry *c)
+{
+	if (!c->backend || !c->datagram.len || c->datagram.len > FRAME_CARRY_MAX)
+		w->failed = true;
+	writer_u8(w, c->backend);
+	writer_copy(w, c->datagram.data, c->datagram.len);
+}
+
 bool frame_parse(const void *data, size_t len, struct frame *ret)
 {
 	struct frame frame = {0};
@@ -99,6 +156,15 @@ bool frame_parse(const void *data, size_t len, struct frame *ret)
 		frame.bye = reader_u8(&r);
 		if (frame.bye < BYE_SHUTDOWN || frame.bye > BYE_MOVED)
 			return false;
+		break;
+	case FRAME_OFFER:
+		read_offer(&r, &frame.offer);
+		break;
+	case FRAME_OFFER_ACK:
+		reader_copy(&r, frame.offer_ack, FRAME_DIGEST_LEN);
+		break;
+	case FRAME_CARRY:
+		read_carry(&r, &frame.carry);
 		break;
 	default:
 		return false;
@@ -125,6 +191,15 @@ void frame_write(struct writer *w, const struct frame *frame)
 		break;
 	case FRAME_BYE:
 		writer_u8(w, frame->bye);
+		break;
+	case FRAME_OFFER:
+		write_offer(w, &frame->offer);
+		break;
+	case FRAME_OFFER_ACK:
+		writer_copy(w, frame->offer_ack, FRAME_DIGEST_LEN);
+		break;
+	case FRAME_CARRY:
+		write_carry(w, &frame->carry);
 		break;
 	default:
 		w->failed = true;

@@ -10,6 +10,23 @@ static uint8_t read_choice(struct reader *r, uint8_t max)
 	return value;
 }
 
+static struct span read_statement(struct reader *r)
+{
+	struct span bytes = {.len = reader_left(r)};
+
+	bytes.data = reader_bytes(r, bytes.len);
+	if (bytes.len < STATEMENT_MIN || bytes.len > STATEMENT_MAX)
+		r->failed = true;
+	return bytes;
+}
+
+static void write_statement(struct writer *w, const struct span *bytes)
+{
+	if (bytes->len < STATEMENT_MIN || bytes->len > STATEMENT_MAX)
+		w->failed = true;
+	writer_copy(w, bytes->data, bytes->len);
+}
+
 bool ovc_frame_parse(const void *data, size_t len, struct ovc_frame *ret)
 {
 	struct ovc_frame frame = {0};
@@ -36,6 +53,14 @@ bool ovc_frame_parse(const void *data, size_t len, struct ovc_frame *ret)
 	case FRAME_NOT_HERE:
 		frame_read_key(&r, &frame.not_here.key);
 		frame.not_here.reason = read_choice(&r, NOT_HERE_TOO_OFTEN);
+		break;
+	case FRAME_PUBLISH:
+		frame.publish = read_statement(&r);
+		break;
+	case FRAME_STATEMENT:
+		frame_read_key(&r, &frame.statement.key);
+		frame.statement.port = reader_u16(&r);
+		frame.statement.statement = read_statement(&r);
 		break;
 	default:
 		return false;
@@ -68,6 +93,14 @@ void ovc_frame_write(struct writer *w, const struct ovc_frame *frame)
 	case FRAME_NOT_HERE:
 		writer_copy(w, frame->not_here.key.bytes, PUBKEY_LEN);
 		writer_u8(w, frame->not_here.reason);
+		break;
+	case FRAME_PUBLISH:
+		write_statement(w, &frame->publish);
+		break;
+	case FRAME_STATEMENT:
+		writer_copy(w, frame->statement.key.bytes, PUBKEY_LEN);
+		writer_u16(w, frame->statement.port);
+		write_statement(w, &frame->statement.statement);
 		break;
 	default:
 		w->failed = true;

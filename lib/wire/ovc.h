@@ -18,7 +18,7 @@ enum not_here_reason {
 };
 
 struct ovc_frame {
-	uint8_t type; /* FRAME_REGISTER to FRAME_NOT_HERE */
+	uint8_t type; /* FRAME_REGISTER to FRAME_STATEMENT */
 	union {
 		struct frame_endpoints local; /* REGISTER: at most 8 */
 		struct {
@@ -35,6 +35,12 @@ struct ovc_frame {
 			struct node_key key;
 			uint8_t reason; /* enum not_here_reason */
 		} not_here;
+		struct span publish; /* a statement, opaque but for its length; borrowed */
+		struct {
+			struct node_key key;   /* whose */
+			uint16_t port;	       /* of the backend, at the OVC's own; 0: not said */
+			struct span statement; /* as publish */
+		} statement;
 	};
 };
 

@@ -13,7 +13,7 @@ static void check_same(const struct writer *w, const uint8_t *data, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	uint8_t mem[FRAME_MAX];
+	uint8_t mem[FRAME_CARRY_HEADER_LEN + FRAME_CARRY_MAX];
 	struct ovc_frame ovc;
 	struct ovr_frame ovr;
 	struct frame frame;

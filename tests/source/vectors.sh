@@ -19,10 +19,14 @@ vectors() {
 	(cd "$made" && python3 "$root/tests/vectors/make_handshake.py") || complain "make_handshake.py failed"
 	cmp -s "$made/handshake.txt" "$1/tests/vectors/handshake.txt" ||
 		complain "tests/vectors/handshake.txt is not what make_handshake.py writes"
+	(cd "$made" && python3 "$root/tests/vectors/make_statements.py") || complain "make_statements.py failed"
+	cmp -s "$made/statements.txt" "$1/tests/vectors/statements.txt" ||
+		complain "tests/vectors/statements.txt is not what make_statements.py writes"
 	rm -rf "$made"
 }
 
 must_fail vectors tests/vectors/records.txt 'payload 444e013100\n'
 must_fail vectors tests/vectors/handshake.txt 'psk 00\n'
+must_fail vectors tests/vectors/statements.txt 'good\n'
 vectors "$root"
 finish

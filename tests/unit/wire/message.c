@@ -252,6 +252,156 @@ static void helper_frames_come_back_as_written_and_at_their_length_only(void **s
 	}
 }
 
+static const uint8_t statement[STATEMENT_MAX + 1] = {1, 2, 3};
+
+static struct frame offer(uint8_t index, uint8_t count, uint8_t endpoint_count, size_t len)
+{
+	struct frame frame = {.type = FRAME_OFFER};
+
+	memset(frame.offer.digest, 0x77, FRAME_DIGEST_LEN);
+	frame.offer.index = index;
+	frame.offer.count = count;
+	frame.offer.backend = BACKEND_TINC;
+	frame.offer.port = 655;
+	frame.offer.endpoints = endpoints(endpoint_count);
+	frame.offer.statement = (struct span){statement, len};
+	return frame;
+}
+
+static size_t write_frame(const struct frame *frame, uint8_t *mem, size_t size)
+{
+	struct writer w;
+
+	writer_init(&w, mem, size);
+	frame_write(&w, frame);
+	return w.failed ? 0 : writer_len(&w);
+}
+
+static void offers_come_back_as_written_and_at_their_length_only(void **state)
+{
+	struct frame frames[] = {offer(0, 1, 0, 0),
+				 offer(3, 4, 8, STATEMENT_MAX),
+				 offer(0, 4, 2, 131),
+				 {.type = FRAME_OFFER_ACK, .offer_ack = {1, 2, 3, 4, 5, 6, 7, 8}}};
+	static const size_t lengths[] = {17, FRAME_OFFER_MAX, 17 + 2 * 19 + 131, 9};
+	uint8_t mem[FRAME_OFFER_MAX + 1] = {0}, again[FRAME_OFFER_MAX];
+
+	assert_int_equal(FRAME_OFFER_MAX, 1099);
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		struct frame back;
+		struct span part;
+
+		assert_int_equal(write_frame(&frames[i], mem, sizeof(mem)), lengths[i]);
+		assert_true(frame_parse(mem, lengths[i], &back));
+		assert_int_equal(write_frame(&back, again, sizeof(again)), lengths[i]);
+		assert_memory_equal(mem, again, lengths[i]);
+		for (size_t len = 0; len < lengths[i]; len++)
+			assert_false(frame_parse(mem, len, &back));
+		mem[lengths[i]] = 0;
+		assert_false(frame_parse(mem, lengths[i] + 1, &back));
+		if (back.type != FRAME_OFFER)
+			continue;
+		part = frame_offer_part(mem, lengths[i]);
+		assert_int_equal(part.data[0], BACKEND_TINC);
+		assert_ptr_equal(part.data + part.len, mem + lengths[i]);
+	}
+}
+
+/* PROTOCOL 9.3 */
+static void offers_keep_to_their_limits(void **state)
+{
+	uint8_t mem[FRAME_OFFER_MAX + 64];
+	struct frame frame, back;
+
+	static const struct {
+		uint8_t index, count, endpoints;
+		uint16_t len;
+	} bad[] = {{0, 0, 0, 0}, {1, 1, 0, 0}, {0, 5, 0, 0},
+		   {4, 4, 0, 0}, {0, 1, 9, 0}, {0, 1, 0, STATEMENT_MAX + 1}};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		frame = offer(bad[i].index, bad[i].count, bad[i].endpoints, bad[i].len);
+		assert_int_equal(write_frame(&frame, mem, sizeof(mem)), 0);
+	}
+	frame = offer(0, 1, 0, 0);
+	frame.offer.backend = 0;
+	assert_int_equal(write_frame(&frame, mem, sizeof(mem)), 0);
+	frame = offer(2, 3, 0, 0);
+	assert_int_equal(write_frame(&frame, mem, sizeof(mem)), 17);
+	assert_true(frame_parse(mem, 17, &back));
+	for (unsigned count = 0; count < 256; count++) {
+		mem[10] = (uint8_t)count;
+		assert_int_equal(frame_parse(mem, 17, &back), count == 3 || count == 4);
+	}
+	mem[10] = 3;
+	mem[11] = 0; /* backend */
+	assert_false(frame_parse(mem, 17, &back));
+	mem[11] = 255; /* of a newer version */
+	assert_true(frame_parse(mem, 17, &back));
+}
+
+static void carried_datagrams_have_1_to_1500_bytes(void **state)
+{
+	static const uint8_t datagram[FRAME_CARRY_MAX + 1] = {0x45};
+	static const size_t lengths[] = {1, 2, 1312, FRAME_CARRY_MAX};
+	uint8_t mem[FRAME_CARRY_HEADER_LEN + FRAME_CARRY_MAX + 1] = {0};
+	struct frame frame = {.type = FRAME_CARRY}, back;
+
+	frame.carry.backend = BACKEND_WIREGUARD;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		frame.carry.datagram = (struct span){datagram, lengths[i]};
+		assert_int_equal(write_frame(&frame, mem, sizeof(mem)), 2 + lengths[i]);
+		assert_true(frame_parse(mem, 2 + lengths[i], &back));
+		assert_int_equal(back.carry.backend, BACKEND_WIREGUARD);
+		assert_int_equal(back.carry.datagram.len, lengths[i]);
+		assert_memory_equal(back.carry.datagram.data, datagram, lengths[i]);
+	}
+	assert_false(frame_parse(mem, sizeof(mem), &back));
+	assert_false(frame_parse(mem, 2, &back));
+	mem[1] = 0;
+	assert_false(frame_parse(mem, 3, &back));
+	frame.carry.datagram = (struct span){datagram, FRAME_CARRY_MAX + 1};
+	assert_int_equal(write_frame(&frame, mem, sizeof(mem)), 0);
+	frame.carry.datagram.len = 0;
+	assert_int_equal(write_frame(&frame, mem, sizeof(mem)), 0);
+}
+
+static void statements_to_and_from_an_ovc_have_their_limits(void **state)
+{
+	static const size_t lengths[] = {STATEMENT_MIN - 1, STATEMENT_MIN, STATEMENT_MAX,
+					 STATEMENT_MAX + 1};
+	uint8_t mem[FRAME_STATEMENT_MAX + 1];
+
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		bool good = i == 1 || i == 2;
+		struct ovc_frame frame = {.type = FRAME_PUBLISH}, back;
+		struct writer w;
+
+		frame.publish = (struct span){statement, lengths[i]};
+		writer_init(&w, mem, sizeof(mem));
+		ovc_frame_write(&w, &frame);
+		assert_int_equal(!w.failed, good);
+		assert_int_equal(ovc_frame_parse(mem, 1 + lengths[i], &back), good);
+		if (good)
+			assert_memory_equal(back.publish.data, statement, lengths[i]);
+		frame = (struct ovc_frame){.type = FRAME_STATEMENT};
+		frame.statement.key.bytes[0] = 3;
+		frame.statement.port = 655;
+		frame.statement.statement = (struct span){statement, lengths[i]};
+		writer_init(&w, mem, sizeof(mem));
+		ovc_frame_write(&w, &frame);
+		assert_int_equal(!w.failed, good);
+		if (!good)
+			continue;
+		assert_int_equal(writer_len(&w), 36 + lengths[i]);
+		assert_true(ovc_frame_parse(mem, 36 + lengths[i], &back));
+		assert_int_equal(back.statement.port, 655);
+		assert_memory_equal(back.statement.statement.data, statement, lengths[i]);
+		mem[1] = 4;
+		assert_false(ovc_frame_parse(mem, 36 + lengths[i], &back));
+	}
+}
+
 /* PROTOCOL 5.5 */
 static void lists_hold_at_most_their_limit_of_usable_endpoints(void **state)
 {
@@ -328,6 +478,10 @@ int main(void)
 		cmocka_unit_test(handshake_payloads_come_back_and_flags_are_zero),
 		cmocka_unit_test(frames_come_back_as_written_and_at_their_length_only),
 		cmocka_unit_test(helper_frames_come_back_as_written_and_at_their_length_only),
+		cmocka_unit_test(offers_come_back_as_written_and_at_their_length_only),
+		cmocka_unit_test(offers_keep_to_their_limits),
+		cmocka_unit_test(carried_datagrams_have_1_to_1500_bytes),
+		cmocka_unit_test(statements_to_and_from_an_ovc_have_their_limits),
 		cmocka_unit_test(lists_hold_at_most_their_limit_of_usable_endpoints),
 		cmocka_unit_test(frames_with_other_reasons_roles_and_keys_are_refused),
 	};
