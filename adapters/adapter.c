@@ -17,6 +17,15 @@ const struct adapter_ops *adapter_find(const char *name)
 	return NULL;
 }
 
+const struct adapter_ops *adapter_find_backend(enum adapter_backend backend)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+		if (backends[i]->backend == backend)
+			return backends[i];
+	}
+	return NULL;
+}
+
 const char *adapter_names(void)
 {
 	return "native";

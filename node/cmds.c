@@ -102,7 +102,7 @@ static void cmd_join(struct ctl_request *request, json_t *params, void *arg)
 	}
 	char state[OVERLAY_TEXT_MAX];
 	json_t *result = show_identity(&id, &o->identity.key);
-	json_object_set_new(result, "interface", json_string(o->interface));
+	json_object_set_new(result, "interface", json_string(overlay_interface(o)));
 	json_object_set_new(result, "state", json_string(overlay_state_text(o, state)));
 	ctl_reply(request, result);
 }

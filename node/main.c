@@ -1,6 +1,7 @@
 #include "node/node.h"
 #include "node/privops.h"
 #include "node/settings.h"
+#include "node/spawn.h"
 #include "node/state.h"
 #include "node/tun.h"
 #include "os/base.h"
@@ -61,26 +62,56 @@ static bool give_up_rights(const struct node *n, const struct dnetd_config *conf
 	return r == 0;
 }
 
+static void stop_helpers(struct priv *priv, struct spawn *spawn)
+{
+	spawn_stop(spawn);
+	priv_stop(priv);
+}
+
+static bool start_helpers(const struct dnetd_config *config, struct priv **ret_priv,
+			  struct spawn **ret_spawn)
+{
+	struct spawn_config programs = {.interface_prefix = config->interface_prefix,
+					.state_folder = config->daemon.state_folder,
+					.user = config->daemon.user};
+	struct priv_config priv = {.prefix = config->interface_prefix,
+				   .table_base = (uint32_t)config->table_base,
+				   .sandbox = config->daemon.sandbox};
+	for (int i = 0; i < BACKEND_COUNT; i++) {
+		const struct adapter_ops *ops = adapter_find_backend((enum adapter_backend)i);
+		if (!ops || ops->program == PROGRAM_COUNT || !settings_use_backend(config, ops))
+			continue;
+		programs.programs[ops->program] = config->programs[ops->program];
+		priv.adopt = priv.adopt || ops->program != PROGRAM_WIREGUARD_GO;
+	}
+	if (spawn_start(&programs, ret_spawn) < 0)
+		return false;
+	if (priv_start(&priv, ret_priv) == 0)
+		return true;
+	spawn_stop(*ret_spawn);
+	return false;
+}
+
 static int run(struct daemon *d, const struct dnetd_config *config)
 {
 	struct priv *priv = NULL;
+	struct spawn *spawn = NULL;
 	struct node node;
-	if (!check_machine() || priv_start(config->interface_prefix, (uint32_t)config->table_base,
-					   config->daemon.sandbox, &priv) < 0)
+	if (!check_machine() || !start_helpers(config, &priv, &spawn))
 		return 1;
 	int status = daemon_init_loop(d);
 	if (status >= 0) {
-		priv_stop(priv);
+		stop_helpers(priv, spawn);
 		return status;
 	}
 	status = 1;
-	if (node_start(&node, config, d->loop, priv) == 0 && give_up_rights(&node, config)) {
+	if (node_start(&node, config, d->loop, priv, spawn) == 0 && give_up_rights(&node, config)) {
 		node_run(&node);
 		daemon_run(d);
 		status = node.failed ? 1 : 0;
 	}
 	node_stop(&node);
-	priv_stop(priv);
+	stop_helpers(priv, spawn);
 	return status;
 }
 

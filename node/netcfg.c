@@ -39,8 +39,8 @@ struct netcfg {
 	struct netcfg_route *routes;	  /* of wanted, owned */
 	struct prefix ranges[RANGES_MAX]; /* of these, the dnet's prefixes */
 	size_t range_count;
-	int fd; /* the TUN, owned; -1: none */
-	uint32_t index;
+	int fd;		 /* the TUN, owned; -1: none, or a program has it */
+	uint32_t index;	 /* 0: no interface */
 	bool ipv6_stuck; /* the settings of this link cannot be written */
 	struct part parts[NETCFG_PART_COUNT];
 };
@@ -125,10 +125,10 @@ static _printf_(3, 4) void say_drift(struct netcfg *n, enum netcfg_part which, c
 
 static void close_device(struct netcfg *n)
 {
-	if (n->fd < 0)
+	if (n->index == 0)
 		return;
 	n->io.closed(n->io.ctx);
-	close(n->fd);
+	closep(&n->fd);
 	n->fd = -1;
 	(void)priv_tun_close(n->priv, n->index);
 	n->index = 0;
@@ -190,6 +190,7 @@ void netcfg_set_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
 	if (wanted && n->enabled && same_wanted(wanted, &n->wanted))
 		return;
 	bool other_device = !wanted || strcmp(wanted->name, n->wanted.name) != 0 ||
+			    wanted->device != n->wanted.device ||
 			    wanted->table != n->wanted.table ||
 			    !prefix_equal(&wanted->ipv4, &n->wanted.ipv4);
 	if (n->enabled && other_device) {
@@ -207,7 +208,7 @@ void netcfg_set_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
 
 void netcfg_device_lost(struct netcfg *n)
 {
-	if (n->fd < 0)
+	if (n->index == 0)
 		return;
 	close_device(n);
 	for (size_t i = 0; i < NETCFG_PART_COUNT; i++)
@@ -219,15 +220,33 @@ static bool due(const struct netcfg *n, enum netcfg_part which, uint64_t now_ms)
 	return now_ms >= n->parts[which].next_ms;
 }
 
-static bool open_device(struct netcfg *n, uint64_t now_ms)
+static int open_by_kind(const struct netcfg *n, int *ret_fd, uint32_t *ret_index,
+			enum tun_offload *ret_offload)
 {
 	const struct netcfg_wanted *w = &n->wanted;
+	switch (w->device) {
+	case NETCFG_DEVICE_MESH:
+		return priv_tun_open(n->priv, w->name, &w->ipv4, w->offload, ret_fd, ret_index,
+				     ret_offload);
+	case NETCFG_DEVICE_PLAIN:
+		return priv_tun_open_plain(n->priv, w->name, &w->ipv4, ret_fd, ret_index);
+	case NETCFG_DEVICE_PROGRAM:
+		return priv_link_adopt(n->priv, w->name, &w->ipv4, ret_index);
+	}
+	return -EINVAL;
+}
+
+static bool open_device(struct netcfg *n, uint64_t now_ms)
+{
 	enum tun_offload offload = TUN_OFFLOAD_NONE;
-	int fd;
+	int fd = -1;
 	uint32_t index;
-	int r = priv_tun_open(n->priv, w->name, &w->ipv4, w->offload, &fd, &index, &offload);
+	int r = open_by_kind(n, &fd, &index, &offload);
 	if (r < 0) {
-		set_failed(n, NETCFG_LINK, now_ms, priv_error(n->priv));
+		set_failed(n, NETCFG_LINK, now_ms,
+			   r == -ENODEV && n->wanted.device == NETCFG_DEVICE_PROGRAM
+				   ? "the backend's program has not made it yet"
+				   : priv_error(n->priv));
 		return false;
 	}
 	say_drift(n, NETCFG_LINK, "interface made");
@@ -314,9 +333,9 @@ static int repair_link(struct netcfg *n, struct actual *actual)
 /* The device is there, up, with our name and queue length. */
 static bool apply_link(struct netcfg *n, struct actual *actual, uint64_t now_ms)
 {
-	if (n->fd >= 0 && netlink_link_get(n->nl, n->index, &actual->link) == -ENODEV)
+	if (n->index != 0 && netlink_link_get(n->nl, n->index, &actual->link) == -ENODEV)
 		netcfg_device_lost(n);
-	if (n->fd < 0 && !open_device(n, now_ms))
+	if (n->index == 0 && !open_device(n, now_ms))
 		return false;
 	int r = netlink_link_get(n->nl, n->index, &actual->link);
 	if (r < 0) {
@@ -716,7 +735,7 @@ bool netcfg_concerns(struct netcfg *n, const struct netlink_event *event)
 bool netcfg_link_good(const struct netcfg *n)
 {
 	struct netlink_link link;
-	if (!n->enabled || n->fd < 0 || !n->parts[NETCFG_LINK].applied)
+	if (!n->enabled || n->index == 0 || !n->parts[NETCFG_LINK].applied)
 		return true; /* its pass is due by itself */
 	return netlink_link_get(n->nl, n->index, &link) == 0 &&
 	       strcmp(link.name, n->wanted.name) == 0 && link.txqlen == n->wanted.txqlen &&

@@ -39,8 +39,15 @@ struct netcfg_route {
 	struct address source; /* preferred; ADDR_NONE: the kernel's choice */
 };
 
+enum netcfg_device {
+	NETCFG_DEVICE_MESH,    /* a TUN with virtio headers, for the data path */
+	NETCFG_DEVICE_PLAIN,   /* a TUN without, for a program that gets its descriptor */
+	NETCFG_DEVICE_PROGRAM, /* a program makes it: waited for, then kept as the others are */
+};
+
 struct netcfg_wanted {
 	char name[IF_NAMESIZE];
+	enum netcfg_device device;
 	enum tun_offload offload;
 	uint32_t mtu, txqlen;
 	uint32_t metric; /* of the routes; differs between interfaces, so that equal prefixes do not
@@ -71,7 +78,8 @@ struct netcfg_status {
 
 struct netcfg_io {
 	void *ctx;
-	/* The interface is there. The descriptor is netcfg's; valid until closed(). */
+	/* The interface is there. The descriptor is netcfg's; valid until closed(). -1: a program
+	 * has it. */
 	void (*opened)(void *ctx, int fd, enum tun_offload offload);
 	/* It is about to be closed, or was deleted by somebody. */
 	void (*closed)(void *ctx);

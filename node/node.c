@@ -6,6 +6,7 @@
 #include "node/ping.h"
 #include "node/privops.h"
 #include "node/settings.h"
+#include "node/spawn.h"
 #include "node/state.h"
 #include "os/base.h"
 #include "os/clock.h"
@@ -69,7 +70,7 @@ static bool is_overlay_link(const struct node *n, uint32_t index)
 	const struct overlay *o;
 	TAILQ_FOREACH(o, &n->overlays, entry)
 	{
-		if (index != 0 && overlay_interface_index(o) == index)
+		if (overlay_has_interface(o, index))
 			return true;
 	}
 	return false;
@@ -111,6 +112,17 @@ static void on_priv(void *arg, int fd, unsigned events)
 	loop_stop(n->loop);
 }
 
+static void on_spawn(void *arg, int fd, unsigned events)
+{
+	struct node *n = arg;
+	(void)fd;
+	(void)events;
+	log_error("the process that starts programs of backends has ended: stopping; the service "
+		  "manager should start dnetd again");
+	n->failed = true;
+	loop_stop(n->loop);
+}
+
 static void on_chain(void *arg)
 {
 	struct node *n = arg;
@@ -135,8 +147,8 @@ static void on_overlay_event(void *arg, struct overlay *o, const struct node_key
 		json_object_set_new(event, "key", json_string(hex));
 		if (node && node->name[0])
 			json_object_set_new(event, "name", json_string(node->name));
-		log_info("%s: %s: %s", o->interface, node && node->name[0] ? node->name : hex,
-			 text);
+		log_info("%s: %s: %s", overlay_interface(o),
+			 node && node->name[0] ? node->name : hex, text);
 	}
 	if (n->ctl)
 		ctl_publish(n->ctl, "events", event);
@@ -155,7 +167,7 @@ struct overlay *node_find(const struct node *n, const char *text)
 	}
 	TAILQ_FOREACH(o, &n->overlays, entry)
 	{
-		if (strcmp(o->id_text, text) == 0 || strcmp(o->interface, text) == 0)
+		if (strcmp(o->id_text, text) == 0 || strcmp(overlay_interface(o), text) == 0)
 			return o;
 		/* A name is a label: two dnets may have the same one. */
 		if (o->netmap && strcmp(o->netmap->name, text) == 0) {
@@ -286,15 +298,17 @@ static int open_netlink(struct node *n)
 	n->monitor_watch =
 		loop_fd_new(n->loop, netlink_monitor_fd(n->monitor), LOOP_READ, on_monitor, n);
 	n->priv_watch = loop_fd_new(n->loop, priv_fd(n->priv), LOOP_READ, on_priv, n);
+	if (spawn_fd(n->spawn) >= 0)
+		n->spawn_watch = loop_fd_new(n->loop, spawn_fd(n->spawn), LOOP_READ, on_spawn, n);
 	n->local_timer = loop_timer_new(n->loop, on_local_timer, n);
 	return 0;
 }
 
 int node_start(struct node *n, const struct dnetd_config *config, struct loop *loop,
-	       struct priv *priv)
+	       struct priv *priv, struct spawn *spawn)
 {
 	char error[STATE_ERROR_MAX];
-	*n = (struct node){.config = config, .loop = loop, .priv = priv};
+	*n = (struct node){.config = config, .loop = loop, .priv = priv, .spawn = spawn};
 	n->udp4.fd = n->udp6.fd = -1;
 	TAILQ_INIT(&n->overlays);
 	int r = state_open(config->daemon.state_folder, &n->state, error);
@@ -323,6 +337,7 @@ void node_run(struct node *n)
 	n->env = (struct overlay_env){.config = n->config,
 				      .loop = n->loop,
 				      .priv = n->priv,
+				      .spawn = n->spawn,
 				      .nl = n->nl,
 				      .state = n->state,
 				      .chain = n->chain,
@@ -363,6 +378,7 @@ void node_stop(struct node *n)
 	loop_timer_free(n->time_timer);
 	loop_timer_free(n->local_timer);
 	loop_fd_free(n->priv_watch);
+	loop_fd_free(n->spawn_watch);
 	loop_fd_free(n->monitor_watch);
 	netlink_monitor_free(n->monitor);
 	netlink_free(n->nl);

@@ -17,11 +17,13 @@ struct loop;
 struct netlink_monitor;
 struct pings;
 struct priv;
+struct spawn;
 
 struct node {
 	const struct dnetd_config *config; /* borrowed */
 	struct loop *loop;		   /* borrowed */
 	struct priv *priv;		   /* borrowed */
+	struct spawn *spawn;		   /* borrowed; NULL: none */
 	struct id *id;			   /* these and all below are owned */
 	struct state *state;
 	struct netlink *nl;
@@ -35,7 +37,7 @@ struct node {
 	struct pings *pings;
 	struct overlay_env env;
 	TAILQ_HEAD(overlay_list, overlay) overlays;
-	struct loop_fd *monitor_watch, *priv_watch;
+	struct loop_fd *monitor_watch, *priv_watch, *spawn_watch;
 	uint64_t time_floor_s; /* kept by a former run, ahead of all its timestamps */
 	struct loop_timer *time_timer;
 	struct loop_timer *local_timer;
@@ -48,7 +50,7 @@ struct node {
  * been said; then node_stop() frees what there is. The process may have more rights now than later:
  * node_run() does not need them. */
 int node_start(struct node *node, const struct dnetd_config *config, struct loop *loop,
-	       struct priv *priv);
+	       struct priv *priv, struct spawn *spawn);
 /* Reads the chain and brings up the dnets; after the sandbox is entered. */
 void node_run(struct node *node);
 void node_stop(struct node *node);

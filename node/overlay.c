@@ -23,10 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-	DRIFT_WAIT_MS = 50, /* changes come in bursts */
-	ROUTE_METRIC = 512, /* + number of the interface */
-};
+enum { DRIFT_WAIT_MS = 50 /* changes come in bursts */ };
 
 static void set_state(struct overlay *o, enum overlay_state state)
 {
@@ -39,17 +36,31 @@ static void set_state(struct overlay *o, enum overlay_state state)
 	o->env->event(o->env->arg, o, NULL, text);
 }
 
-struct mesh *overlay_mesh(const struct overlay *o)
+const char *overlay_interface(const struct overlay *o)
 {
-	return o->adapter && o->ops->mesh ? o->ops->mesh(o->adapter) : NULL;
+	return slot_interface(o->slots[0]);
 }
 
-uint32_t overlay_interface_index(const struct overlay *o)
+bool overlay_has_interface(const struct overlay *o, uint32_t index)
 {
-	return netcfg_index(o->netcfg);
+	for (size_t i = 0; i < o->slot_count && index != 0; i++) {
+		if (netcfg_index(slot_netcfg(o->slots[i])) == index)
+			return true;
+	}
+	return false;
 }
 
-/* ---- The backend ---- */
+bool overlay_is_good(const struct overlay *o)
+{
+	for (size_t i = 0; i < o->slot_count; i++) {
+		struct slot *s = o->slots[i];
+		if (slot_has_interface(s) ? !netcfg_good(slot_netcfg(s)) : !slot_is_up(s))
+			return false;
+	}
+	return true;
+}
+
+/* ---- The mesh ---- */
 
 static void on_deliver(void *ctx, struct packet *packet)
 {
@@ -57,127 +68,122 @@ static void on_deliver(void *ctx, struct packet *packet)
 	datapath_deliver(o->port, packet);
 }
 
-static void on_adapter_event(void *ctx, const struct node_key *key, const char *text)
+static void on_event(void *ctx, const struct node_key *key, const char *text)
 {
 	struct overlay *o = ctx;
 	o->env->event(o->env->arg, o, key, text);
 }
 
-static void set_adapter_error(struct overlay *o, const char *what, int result)
-{
-	snprintf(o->adapter_error, sizeof(o->adapter_error), "%s: %s: %s", o->ops->name, what,
-		 error_text(result));
-	log_error("%s: %s", o->id_text, o->adapter_error);
-}
-
 static void drop_netmap(struct overlay *o)
 {
-	if (!o->adapter_has_netmap)
+	if (!o->mesh_has_netmap)
 		netmap_free(o->netmap);
 	o->netmap = NULL;
-	o->adapter_has_netmap = false;
+	o->mesh_has_netmap = false;
 }
 
 /* Endpoints that the configuration knows: the mesh forgets them with their peers. */
 static void add_known_endpoints(const struct overlay *o)
 {
 	const struct dnetd_config *config = o->env->config;
-	struct mesh *mesh = overlay_mesh(o);
-	for (size_t i = 0; mesh && i < config->peer_endpoints.count; i++) {
+	for (size_t i = 0; i < config->peer_endpoints.count; i++) {
 		struct node_key key;
 		struct endpoint endpoint;
 		settings_peer_endpoint(config, i, &key, &endpoint);
-		mesh_add_endpoint(mesh, &key, &endpoint, clock_boottime_ns());
+		mesh_add_endpoint(o->mesh, &key, &endpoint, clock_boottime_ns());
 	}
 }
 
-/* The one before stays in force when the backend cannot take this one. */
-static void take_netmap(struct overlay *o, struct netmap *netmap)
+static void start_mesh(struct overlay *o)
 {
-	if (o->adapter) {
-		int r = o->ops->apply(o->adapter, netmap, clock_boottime_ns());
-		if (r < 0) {
-			set_adapter_error(o, "cannot take the netmap", r);
-			netmap_free(netmap);
-			return;
-		}
-		o->adapter_error[0] = '\0';
-	}
-	if (!o->adapter_has_netmap)
-		netmap_free(o->netmap);
-	o->netmap = netmap;
-	o->adapter_has_netmap = o->adapter != NULL;
-	add_known_endpoints(o);
-	names_set(o->names, overlay_mesh(o), netmap);
-}
-
-static void start_adapter(struct overlay *o, enum tun_offload offload)
-{
-	struct adapter_host host = {.ctx = o,
-				    .engine = o->env->engine,
-				    .engine_io = o->env->engine_io,
-				    .identity = &o->identity,
-				    .dnet = o->id,
-				    .gso_usable = tun_offload_gso(offload),
-				    .deliver = on_deliver,
-				    .event = on_adapter_event};
-	int r = o->ops->start(&host, &o->adapter);
-	if (r < 0) {
-		o->adapter = NULL;
-		set_adapter_error(o, "cannot start", r);
+	struct mesh_io io = {.ctx = o, .deliver = on_deliver, .event = on_event};
+	o->mesh = mesh_new(o->env->engine, o->env->engine_io, &io, &o->id, &o->identity, 0);
+	if (!o->mesh) {
+		log_error("%s: out of memory for the mesh", o->id_text);
 		return;
 	}
-	struct netmap *netmap = o->netmap;
-	o->netmap = NULL;
-	take_netmap(o, netmap);
-	struct mesh *mesh = overlay_mesh(o);
-	if (!mesh)
-		return;
-	mesh_set_local_endpoints(mesh, o->local, o->local_count, clock_boottime_ns());
-	datapath_port_set_mesh(o->port, mesh);
+	mesh_set_local_endpoints(o->mesh, o->local, o->local_count, clock_boottime_ns());
+	datapath_port_set_mesh(o->port, o->mesh);
 }
 
-static void stop_adapter(struct overlay *o)
+static void stop_mesh(struct overlay *o)
 {
-	if (!o->adapter)
+	if (!o->mesh)
 		return;
 	datapath_port_set_mesh(o->port, NULL);
 	names_set(o->names, NULL, NULL);
-	if (o->adapter_has_netmap)
+	if (o->mesh_has_netmap)
 		drop_netmap(o);
 	pings_abort(o->env->pings, o);
-	o->ops->teardown(o->adapter);
+	mesh_free(steal(o->mesh));
 	pings_forget(o->env->pings, o);
-	o->adapter = NULL;
-	o->adapter_error[0] = '\0';
 }
 
-/* ---- The interface ---- */
+/* Takes over. False: the one before stays in force, as the mesh cannot take this one. */
+static bool take_netmap(struct overlay *o, struct netmap *netmap)
+{
+	if (o->mesh) {
+		int r = mesh_set_netmap(o->mesh, netmap, clock_boottime_ns());
+		if (r < 0) {
+			log_error("%s: cannot take the netmap: %s", o->id_text, error_text(r));
+			netmap_free(netmap);
+			return false;
+		}
+	}
+	if (!o->mesh_has_netmap)
+		netmap_free(o->netmap);
+	o->netmap = netmap;
+	o->mesh_has_netmap = o->mesh != NULL;
+	return true;
+}
 
-static void on_tun_opened(void *ctx, int fd, enum tun_offload offload)
+/* ---- Backends ---- */
+
+static void on_slot_tun(void *ctx, int fd, enum tun_offload offload)
 {
 	struct overlay *o = ctx;
 	datapath_port_set_tun(o->port, fd);
-	log_info("%s: interface %s, offload %s", o->id_text, o->interface,
-		 tun_offload_name(offload));
-	if (!o->adapter)
-		start_adapter(o, offload);
+	if (fd >= 0 && o->mesh)
+		mesh_set_gso_usable(o->mesh, tun_offload_gso(offload));
 }
 
-static void on_tun_closed(void *ctx)
+static bool on_slot_carry(void *ctx, enum adapter_backend backend, const struct node_key *key,
+			  const void *bytes, size_t len)
 {
-	struct overlay *o = ctx;
-	datapath_port_set_tun(o->port, -1);
+	(void)ctx;
+	(void)backend;
+	(void)key;
+	(void)bytes;
+	(void)len;
+	return false;
+}
+
+static void on_slot_changed(void *ctx)
+{
+	(void)ctx;
+}
+
+/* Who carries whom. */
+static void apply_plan(struct overlay *o)
+{
+	struct adapter_plan plan = {.netmap = o->netmap,
+				    .self = netmap_find_node(o->netmap, &o->identity.key)};
+	for (size_t i = 0; i < o->slot_count; i++)
+		slot_apply(o->slots[i], &plan, clock_boottime_ns());
 }
 
 static void pass(struct overlay *o)
 {
+	uint64_t wait_ms = UINT64_MAX;
 	o->drifted = false;
-	uint64_t wait_ms = netcfg_pass(o->netcfg, clock_monotonic_ns() / NS_PER_MS);
+	for (size_t i = 0; i < o->slot_count; i++)
+		wait_ms = MIN(wait_ms, netcfg_pass(slot_netcfg(o->slots[i]),
+						   clock_monotonic_ns() / NS_PER_MS));
 	bool active = o->state == OVERLAY_STARTING || o->state == OVERLAY_UP;
 	if (!active)
 		return;
-	set_state(o, o->adapter ? OVERLAY_UP : OVERLAY_STARTING);
+	if (slot_is_up(o->slots[0]))
+		set_state(o, OVERLAY_UP);
 	loop_timer_start(o->timer, wait_ms);
 	datapath_wake(o->env->datapath);
 }
@@ -200,23 +206,32 @@ static void pass_soon(struct overlay *o)
 static void on_look_timer(void *ctx)
 {
 	struct overlay *o = ctx;
-	if (!netcfg_link_good(o->netcfg))
-		pass_soon(o);
+	for (size_t i = 0; i < o->slot_count; i++) {
+		if (!netcfg_link_good(slot_netcfg(o->slots[i])))
+			pass_soon(o);
+	}
 }
 
 static void on_tun_lost(void *ctx)
 {
 	struct overlay *o = ctx;
-	log_limited(LOG_LEVEL_WARN, 60, "%s: the interface %s was deleted from outside", o->id_text,
-		    o->interface);
-	netcfg_device_lost(o->netcfg);
+	for (size_t i = 0; i < o->slot_count; i++) {
+		struct slot *s = o->slots[i];
+		if (slot_ops(s)->backend != BACKEND_NATIVE)
+			continue;
+		log_limited(LOG_LEVEL_WARN, 60, "%s: the interface %s was deleted from outside",
+			    o->id_text, slot_interface(s));
+		netcfg_device_lost(slot_netcfg(s));
+	}
 	pass_soon(o);
 }
 
 void overlay_on_netlink(struct overlay *o, const struct netlink_event *event)
 {
-	if (netcfg_concerns(o->netcfg, event))
-		pass_soon(o);
+	for (size_t i = 0; i < o->slot_count; i++) {
+		if (netcfg_concerns(slot_netcfg(o->slots[i]), event))
+			pass_soon(o);
+	}
 }
 
 static void add_address(struct netcfg_wanted *w, const struct address *address)
@@ -258,7 +273,7 @@ static size_t want_routes(const struct overlay *o, const struct netmap_node *sel
 static void set_ipv4_error(struct overlay *o, const char *error)
 {
 	if (*error && strcmp(o->ipv4_error, error) != 0)
-		log_warn("%s: ipv4: %s", o->interface, error);
+		log_warn("%s: ipv4: %s", overlay_interface(o), error);
 	snprintf(o->ipv4_error, sizeof(o->ipv4_error), "%s", error);
 }
 
@@ -294,27 +309,28 @@ static bool ipv4_is_free(struct overlay *o)
 	return false;
 }
 
-static void want_interface(struct overlay *o, const struct netmap_node *self)
+/* The first backend's interface has the addresses and prefixes. */
+static void want_interfaces(struct overlay *o, const struct netmap_node *self)
 {
 	bool bound = has_ipv4(o, self), ipv4 = bound && ipv4_is_free(o);
+	uint32_t table_base = (uint32_t)o->env->config->table_base;
 	struct netcfg_route *routes = xcalloc(NETCFG_ROUTES_MAX, sizeof(*routes));
 	struct netcfg_wanted w;
 	memset(&w, 0, sizeof(w));
-	memcpy(w.name, o->interface, strlen(o->interface) + 1);
 	w.offload = settings_offload(o->env->config);
 	w.mtu = (uint32_t)o->env->config->mtu;
 	w.txqlen = (uint32_t)o->env->config->txqueuelen;
-	w.metric = ROUTE_METRIC + o->number;
-	w.table = (uint32_t)o->env->config->table_base + o->number;
 	if (bound)
 		w.ipv4 = o->netmap->ipv4_prefix;
+	w.routes = routes;
+	for (size_t i = 1; i < o->slot_count; i++)
+		slot_set_wanted(o->slots[i], &w, table_base);
 	add_address(&w, &self->ipv6);
 	if (ipv4)
 		add_address(&w, &self->ipv4);
 	add_address(&w, &self->extra_ipv6);
 	w.route_count = want_routes(o, self, ipv4, routes);
-	w.routes = routes;
-	netcfg_set_wanted(o->netcfg, &w);
+	slot_set_wanted(o->slots[0], &w, table_base);
 	free(routes);
 }
 
@@ -331,13 +347,22 @@ static bool is_closed(const struct overlay *o)
 	return false;
 }
 
-/* Nothing of it is left on the machine. The backend first: its peers hear that we go. */
+/* Nothing of it is left on the machine. The mesh first: peers hear that we go. */
 static void stop(struct overlay *o)
 {
-	stop_adapter(o);
-	netcfg_set_wanted(o->netcfg, NULL);
+	stop_mesh(o);
+	for (size_t i = 0; i < o->slot_count; i++)
+		slot_stop(o->slots[i]);
 	o->drifted = false;
 	loop_timer_stop(o->timer);
+}
+
+static void start(struct overlay *o)
+{
+	if (!o->mesh)
+		start_mesh(o);
+	for (size_t i = 0; i < o->slot_count && o->mesh; i++)
+		slot_start(o->slots[i], o->mesh);
 }
 
 void overlay_refresh(struct overlay *o)
@@ -360,12 +385,19 @@ void overlay_refresh(struct overlay *o)
 	}
 	if (!netmap->exists || !netmap_find_node(netmap, &o->identity.key)) {
 		stop(o);
-		take_netmap(o, netmap);
+		(void)take_netmap(o, netmap);
 		set_state(o, is_closed(o) ? OVERLAY_CLOSED : OVERLAY_WAITING);
 		return;
 	}
-	take_netmap(o, netmap);
-	want_interface(o, netmap_find_node(o->netmap, &o->identity.key));
+	start(o);
+	if (!take_netmap(o, netmap))
+		return;
+	if (o->mesh) {
+		add_known_endpoints(o);
+		names_set(o->names, o->mesh, o->netmap);
+	}
+	apply_plan(o);
+	want_interfaces(o, netmap_find_node(o->netmap, &o->identity.key));
 	if (o->state != OVERLAY_UP)
 		set_state(o, OVERLAY_STARTING);
 	pass(o);
@@ -380,17 +412,16 @@ void overlay_set_local(struct overlay *o, const struct endpoint *endpoints, size
 	const struct netmap_node *self =
 		o->netmap ? netmap_find_node(o->netmap, &o->identity.key) : NULL;
 	if (changed && self && (o->state == OVERLAY_UP || o->state == OVERLAY_STARTING)) {
-		want_interface(o, self);
+		want_interfaces(o, self);
 		pass(o);
 	}
-	struct mesh *mesh = overlay_mesh(o);
-	if (!mesh)
+	if (!o->mesh)
 		return;
 	uint64_t now = clock_boottime_ns();
-	mesh_set_local_endpoints(mesh, endpoints, count, now);
+	mesh_set_local_endpoints(o->mesh, endpoints, count, now);
 	if (!changed)
 		return;
-	mesh_network_changed(mesh, now);
+	mesh_network_changed(o->mesh, now);
 	names_refresh(o->names);
 }
 
@@ -434,27 +465,49 @@ const char *overlay_state_text(const struct overlay *o, char text[static OVERLAY
 
 /* ---- Life ---- */
 
+static void make_slots(struct overlay *o)
+{
+	const struct overlay_env *env = o->env;
+	const struct adapter_ops *backends[SETTINGS_BACKENDS_MAX];
+	struct slot_io io = {.ctx = o,
+			     .tun = on_slot_tun,
+			     .event = on_event,
+			     .carry = on_slot_carry,
+			     .changed = on_slot_changed};
+	struct slot_env slot = {.loop = env->loop,
+				.priv = env->priv,
+				.nl = env->nl,
+				.spawn = env->spawn,
+				.state_folder = state_folder(env->state),
+				.mtu = (uint16_t)env->config->mtu,
+				.identity = &o->identity,
+				.dnet = o->id};
+	for (size_t i = 0; i < PROGRAM_COUNT; i++)
+		slot.programs[i] = env->config->programs[i];
+	static_assert((int)SETTINGS_BACKENDS_MAX <= (int)SLOTS_MAX, "a slot for each");
+	o->slot_count = settings_backends(env->config, &o->id, backends);
+	for (size_t i = 0; i < o->slot_count; i++)
+		o->slots[i] = slot_new(&slot, &io, backends[i], env->config->interface_prefix,
+				       o->number + (uint32_t)i * SLOT_NUMBER_STEP);
+}
+
 struct overlay *overlay_new(const struct overlay_env *env, const struct object_id *id,
 			    uint32_t number)
 {
 	struct overlay *o = xcalloc(1, sizeof(*o));
-	struct netcfg_io io = {.ctx = o, .opened = on_tun_opened, .closed = on_tun_closed};
 	o->env = env;
 	o->id = *id;
 	o->number = number;
 	o->state = OVERLAY_WAITING;
 	object_id_format(OBJECT_DNET, id, o->id_text);
-	snprintf(o->interface, sizeof(o->interface), "%s%u", env->config->interface_prefix, number);
 	id_node_identity(env->id, state_master(env->state), id, &o->identity);
-	o->ops = adapter_find(settings_backend(env->config, id));
-	assert(o->ops); /* settings_check() */
 	lastgood_init(&o->lastgood, id, state_folder(env->state));
-	o->netcfg = netcfg_new(env->priv, env->nl, &io);
 	o->port = datapath_port_new(env->datapath, on_tun_lost, o);
 	o->names = names_new(env->loop);
 	o->timer = loop_timer_new(env->loop, on_pass_timer, o);
 	o->look_timer = loop_timer_new(env->loop, on_look_timer, o);
 	loop_timer_every(o->look_timer, NETCFG_LOOK_MS);
+	make_slots(o);
 	return o;
 }
 
@@ -462,9 +515,10 @@ void overlay_free(struct overlay *o)
 {
 	if (!o)
 		return;
-	stop_adapter(o);
+	stop_mesh(o);
+	for (size_t i = 0; i < o->slot_count; i++)
+		slot_free(o->slots[i]);
 	drop_netmap(o);
-	netcfg_free(o->netcfg);
 	datapath_port_free(o->port);
 	names_free(o->names);
 	loop_timer_free(o->timer);

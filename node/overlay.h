@@ -1,13 +1,13 @@
 #ifndef NODE_OVERLAY_H
 #define NODE_OVERLAY_H
 
-/* One joined dnet: its netmap, its interface, its backend.
+/* One joined dnet: its netmap, its mesh, its backends with their interfaces.
  *
  *	DOWN      the user took it down
  *	WAITING   nothing is known of the dnet yet, or this node's key is not in it
  *	CLOSED    the owner has closed it
  *	STARTING  a member; the interface is not there yet
- *	UP        a member, the backend carries packets
+ *	UP        a member, the first backend carries packets
  *
  * overlay_refresh() is the only place that moves between them: after each change on the chain, of
  * the interface, or by the user. */
@@ -15,6 +15,7 @@
 #include "core/engine.h"
 #include "core/id.h"
 #include "core/netmap.h"
+#include "node/slot.h"
 #include "service/lastgood.h"
 #include "wire/bech32.h"
 
@@ -23,8 +24,6 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-struct adapter;
-struct adapter_ops;
 struct chain;
 struct datapath;
 struct datapath_port;
@@ -32,12 +31,12 @@ struct dnetd_config;
 struct loop;
 struct mesh;
 struct names;
-struct netcfg;
 struct netlink;
 struct netlink_event;
 struct overlay;
 struct pings;
 struct priv;
+struct spawn;
 struct state;
 
 /* What all overlays of a node share; borrowed. */
@@ -45,6 +44,7 @@ struct overlay_env {
 	const struct dnetd_config *config;
 	struct loop *loop;
 	struct priv *priv;
+	struct spawn *spawn; /* NULL: none */
 	struct netlink *nl;
 	struct state *state;
 	struct chain *chain;
@@ -68,19 +68,17 @@ struct overlay {
 	const struct overlay_env *env; /* borrowed */
 	struct object_id id;
 	char id_text[OBJECT_ID_TEXT_SIZE];
-	char interface[IF_NAMESIZE];
 	uint32_t number;
 	struct identity identity;
 	enum overlay_state state;
 	struct lastgood lastgood;
-	/* Newest, NULL: none; the adapter's when adapter_has_netmap, else owned. */
+	/* Newest, NULL: none; the mesh's when mesh_has_netmap, else owned. */
 	struct netmap *netmap;
-	bool adapter_has_netmap;
-	char ipv4_error[256]; /* why the dnet's IPv4 is left out; "": it is not */
-	const struct adapter_ops *ops;
-	struct adapter *adapter; /* owned; NULL: not running */
-	char adapter_error[256];
-	struct netcfg *netcfg;	       /* owned */
+	bool mesh_has_netmap;
+	char ipv4_error[256];	       /* why the dnet's IPv4 is left out; "": it is not */
+	struct mesh *mesh;	       /* owned; NULL: this node is no member */
+	struct slot *slots[SLOTS_MAX]; /* owned; in the order of the configuration */
+	size_t slot_count;
 	struct datapath_port *port;    /* owned */
 	struct names *names;	       /* owned; resolves helpers' host names */
 	struct loop_timer *timer;      /* owned; next pass of netcfg */
@@ -100,10 +98,12 @@ void overlay_on_netlink(struct overlay *o, const struct netlink_event *event);
 void overlay_set_local(struct overlay *o, const struct endpoint *endpoints, size_t count,
 		       bool changed);
 
-/* NULL while not up, or when the backend has none. */
-struct mesh *overlay_mesh(const struct overlay *o);
-/* 0: none. */
-uint32_t overlay_interface_index(const struct overlay *o);
+/* Of the first backend: the one that people know it by. */
+const char *overlay_interface(const struct overlay *o);
+/* Whether this is one of its interfaces. */
+bool overlay_has_interface(const struct overlay *o, uint32_t index);
+/* The parts of its interfaces are all as wanted. */
+bool overlay_is_good(const struct overlay *o);
 /* Text of the state for people, with the next step. */
 const char *overlay_state_text(const struct overlay *o, char text[static OVERLAY_TEXT_MAX]);
 

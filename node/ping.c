@@ -77,7 +77,7 @@ static void on_pong(void *ctx, const struct mesh_pong *pong)
 void pings_begin(struct pings *p, struct overlay *o, const struct netmap_node *node,
 		 uint64_t timeout_ms, struct ctl_request *request)
 {
-	struct mesh *mesh = overlay_mesh(o);
+	struct mesh *mesh = o->mesh;
 	if (!mesh) {
 		ctl_reply_error(request, CTL_ECONFLICT, "dnet status says why",
 				"this dnet is not up");

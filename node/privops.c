@@ -23,6 +23,8 @@
 /* The closed list. Numbers are between two processes of one build. */
 enum priv_op {
 	PRIV_TUN_OPEN = 1,
+	PRIV_TUN_OPEN_PLAIN,
+	PRIV_LINK_ADOPT,
 	PRIV_TUN_CLOSE,
 	PRIV_LINK_UP,
 	PRIV_LINK_QUIETEN,
@@ -70,6 +72,7 @@ struct helper {
 	int fd;
 	const char *prefix; /* borrowed */
 	uint32_t table_base;
+	bool adopt;
 	struct netlink *nl; /* owned */
 	struct interface interfaces[PRIV_INTERFACES_MAX];
 };
@@ -266,6 +269,30 @@ static void quieten(const char *name)
 	write_sysctl(name, "router_solicitations", "0");
 }
 
+/* Makes the device that was asked for; -1: it is another process's. */
+static int make_device(struct helper *h, const struct priv_request *request,
+		       struct priv_reply *reply, int *ret_fd)
+{
+	enum tun_offload offload = (enum tun_offload)request->number;
+	if (request->op == PRIV_LINK_ADOPT) {
+		struct netlink_link link;
+		if (!h->adopt)
+			return refuse(reply, "no program makes interfaces here");
+		int r = kernel_result(h, reply, netlink_link_find(h->nl, request->name, &link));
+		if (r == 0 && (strcmp(link.kind, "tun") != 0 || find_interface(h, link.index)))
+			r = refuse(reply, "%s is no TUN of a program", request->name);
+		return r;
+	}
+	int fd = request->op == PRIV_TUN_OPEN_PLAIN
+			 ? tun_open_plain(request->name, reply->error)
+			 : tun_open(request->name, &offload, reply->error);
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	reply->offload = offload;
+	return 0;
+}
+
 static int do_open(struct helper *h, const struct priv_request *request, struct priv_reply *reply,
 		   int *ret_fd)
 {
@@ -283,24 +310,22 @@ static int do_open(struct helper *h, const struct priv_request *request, struct 
 		slot = h->interfaces[i].index == 0 ? &h->interfaces[i] : NULL;
 	if (!slot)
 		return refuse(reply, "at most %d interfaces", PRIV_INTERFACES_MAX);
-	enum tun_offload offload = (enum tun_offload)request->number;
-	int fd = tun_open(request->name, &offload, reply->error);
-	if (fd < 0)
-		return fd;
-	struct netlink_link link;
-	int r = kernel_result(h, reply, netlink_link_find(h->nl, request->name, &link));
-	if (r < 0) {
-		close(fd);
+	_cleanup_(closep) int fd = -1;
+	int r = make_device(h, request, reply, &fd);
+	if (r < 0)
 		return r;
-	}
+	struct netlink_link link;
+	r = kernel_result(h, reply, netlink_link_find(h->nl, request->name, &link));
+	if (r < 0)
+		return r;
 	quieten(request->name);
 	uint32_t number = (uint32_t)strtoul(request->name + strlen(h->prefix), NULL, 10);
 	*slot = (struct interface){
 		.index = link.index, .ipv4 = request->prefix, .table = h->table_base + number};
 	memcpy(slot->name, request->name, strlen(request->name) + 1);
 	reply->index = link.index;
-	reply->offload = offload;
 	*ret_fd = fd;
+	fd = -1;
 	return 0;
 }
 
@@ -412,6 +437,8 @@ static int serve_interface(struct helper *h, const struct priv_request *request,
 		return refuse(reply, "interface number %u was not made here", request->index);
 	switch ((enum priv_op)request->op) {
 	case PRIV_TUN_OPEN:
+	case PRIV_TUN_OPEN_PLAIN:
+	case PRIV_LINK_ADOPT:
 	case PRIV_RULES_SWEEP:
 		break;
 	case PRIV_TUN_CLOSE:
@@ -442,7 +469,8 @@ static int serve_interface(struct helper *h, const struct priv_request *request,
 static int serve(struct helper *h, const struct priv_request *request, struct priv_reply *reply,
 		 int *ret_fd)
 {
-	if (request->op == PRIV_TUN_OPEN)
+	if (request->op == PRIV_TUN_OPEN || request->op == PRIV_TUN_OPEN_PLAIN ||
+	    request->op == PRIV_LINK_ADOPT)
 		return do_open(h, request, reply, ret_fd);
 	if (request->op == PRIV_RULES_SWEEP)
 		return do_sweep(h, reply);
@@ -470,16 +498,13 @@ static bool serve_one(struct helper *h)
 	return r == 0;
 }
 
-struct helper_arg {
-	const char *prefix;
-	uint32_t table_base;
-	bool sandbox;
-};
-
 static int helper_main(int fd, void *arg)
 {
-	const struct helper_arg *want = arg;
-	struct helper h = {.fd = fd, .prefix = want->prefix, .table_base = want->table_base};
+	const struct priv_config *config = arg;
+	struct helper h = {.fd = fd,
+			   .prefix = config->prefix,
+			   .table_base = config->table_base,
+			   .adopt = config->adopt};
 	log_set_prefix("dnetd[root]: ");
 	/* Not killed with the engine: the closed socket says the same, and there are rules to take
 	 * back. */
@@ -500,7 +525,7 @@ static int helper_main(int fd, void *arg)
 		.capabilities = capabilities,
 		.capabilities_count = ARRAY_SIZE(capabilities),
 		.syscalls = syscalls,
-		.no_seccomp = !want->sandbox,
+		.no_seccomp = !config->sandbox,
 	};
 	if (sandbox_enter(&sandbox) < 0)
 		return 1;
@@ -522,13 +547,12 @@ struct priv {
 	char error[PRIV_ERROR_MAX];
 };
 
-int priv_start(const char *prefix, uint32_t table_base, bool sandbox, struct priv **ret_priv)
+int priv_start(const struct priv_config *config, struct priv **ret_priv)
 {
-	assert(strlen(prefix) >= 1 && strlen(prefix) <= PREFIX_MAX);
-	assert(table_base >= PRIV_TABLE_MIN && table_base <= PRIV_TABLE_MAX);
-	struct helper_arg arg = {.prefix = prefix, .table_base = table_base, .sandbox = sandbox};
+	assert(strlen(config->prefix) >= 1 && strlen(config->prefix) <= PREFIX_MAX);
+	assert(config->table_base >= PRIV_TABLE_MIN && config->table_base <= PRIV_TABLE_MAX);
 	struct priv *priv = xcalloc(1, sizeof(*priv));
-	int r = proc_fork("dnetd-root", helper_main, &arg, NULL, &priv->child);
+	int r = proc_fork("dnetd-root", helper_main, (void *)config, NULL, &priv->child);
 	if (r < 0) {
 		log_error("cannot start the root helper: %s", strerror(-r));
 		free(priv);
@@ -602,21 +626,46 @@ static int call_simple(struct priv *priv, const struct priv_request *request)
 	return call(priv, request, &reply, NULL);
 }
 
+static int call_open(struct priv *priv, enum priv_op op, const char *name,
+		     const struct prefix *ipv4, enum tun_offload offload,
+		     struct priv_reply *ret_reply, int *ret_fd)
+{
+	struct priv_request request = {.op = op, .number = offload, .prefix = *ipv4};
+	snprintf(request.name, sizeof(request.name), "%s", name);
+	return call(priv, &request, ret_reply, ret_fd);
+}
+
 int priv_tun_open(struct priv *priv, const char *name, const struct prefix *ipv4,
 		  enum tun_offload offload, int *ret_fd, uint32_t *ret_index,
 		  enum tun_offload *ret_offload)
 {
-	struct priv_request request = {.op = PRIV_TUN_OPEN, .number = offload, .prefix = *ipv4};
-	snprintf(request.name, sizeof(request.name), "%s", name);
 	struct priv_reply reply;
-	int fd = -1;
-	int r = call(priv, &request, &reply, &fd);
+	int r = call_open(priv, PRIV_TUN_OPEN, name, ipv4, offload, &reply, ret_fd);
 	if (r < 0)
 		return r;
-	*ret_fd = fd;
 	*ret_index = reply.index;
 	*ret_offload = (enum tun_offload)reply.offload;
 	return 0;
+}
+
+int priv_tun_open_plain(struct priv *priv, const char *name, const struct prefix *ipv4, int *ret_fd,
+			uint32_t *ret_index)
+{
+	struct priv_reply reply;
+	int r = call_open(priv, PRIV_TUN_OPEN_PLAIN, name, ipv4, TUN_OFFLOAD_NONE, &reply, ret_fd);
+	if (r == 0)
+		*ret_index = reply.index;
+	return r;
+}
+
+int priv_link_adopt(struct priv *priv, const char *name, const struct prefix *ipv4,
+		    uint32_t *ret_index)
+{
+	struct priv_reply reply;
+	int r = call_open(priv, PRIV_LINK_ADOPT, name, ipv4, TUN_OFFLOAD_NONE, &reply, NULL);
+	if (r == 0)
+		*ret_index = reply.index;
+	return r;
 }
 
 int priv_tun_close(struct priv *priv, uint32_t index)

@@ -31,10 +31,17 @@ enum {
 
 struct priv;
 
-/* Forks the helper: before the first thread and loop. prefix: beginning of the interfaces' names, 1
- * to 10 characters of a-z 0-9 -; a number follows. table_base: the interface with number N has the
- * routing table table_base + N. sandbox: seccomp. 0 or -errno, logged. */
-int priv_start(const char *prefix, uint32_t table_base, bool sandbox, struct priv **ret_priv);
+/* prefix: beginning of the interfaces' names, 1 to 10 characters of a-z 0-9 -; a number follows.
+ * Borrowed until priv_start() returns. */
+struct priv_config {
+	const char *prefix;
+	uint32_t table_base; /* the interface with number N has the table table_base + N */
+	bool adopt;	     /* programs of backends make interfaces too */
+	bool sandbox;	     /* seccomp */
+};
+
+/* Forks the helper: before the first thread and loop. 0 or -errno, logged. */
+int priv_start(const struct priv_config *config, struct priv **ret_priv);
 /* Ends the helper, also when the caller dies: it takes the rules back; interfaces and their routes
  * go with the descriptors that the caller has. */
 void priv_stop(struct priv *priv);
@@ -51,6 +58,13 @@ const char *priv_error(const struct priv *priv);
 int priv_tun_open(struct priv *priv, const char *name, const struct prefix *ipv4,
 		  enum tun_offload offload, int *ret_fd, uint32_t *ret_index,
 		  enum tun_offload *ret_offload);
+/* One that another program reads and writes: no virtio header, no offload. */
+int priv_tun_open_plain(struct priv *priv, const char *name, const struct prefix *ipv4, int *ret_fd,
+			uint32_t *ret_index);
+/* One of our names that a backend's program has made: a TUN from now on treated as if it had been
+ * made here. -ENODEV: it is not there. */
+int priv_link_adopt(struct priv *priv, const char *name, const struct prefix *ipv4,
+		    uint32_t *ret_index);
 /* The caller has closed the descriptor, or wants the interface gone anyway. */
 int priv_tun_close(struct priv *priv, uint32_t index);
 

@@ -49,11 +49,13 @@ static const struct conf_option options[] = {
 	 "control socket of chainwatch, which tells of changes; empty: look once a second only"},
 	{"chain", "confirm", CONF_INT, "0", 0, 1000, offsetof(struct dnetd_config, confirm),
 	 "blocks until an addition counts; 0: what the chain's profile says"},
-	{"adapters", "backend", CONF_STRING, "native", 1, 32,
-	 offsetof(struct dnetd_config, backend), "what carries the packets: native"},
-	{"adapters", "dnet-backend", CONF_LIST, NULL, 0, 64,
+	{"adapters", "backend", CONF_STRING, "native", 1, 64,
+	 offsetof(struct dnetd_config, backend),
+	 "what carries the packets: native, or several by blanks, the best one first; two members "
+	 "use the first that both have"},
+	{"adapters", "dnet-backend", CONF_LIST, NULL, 0, 128,
 	 offsetof(struct dnetd_config, backends),
-	 "a dnet's own backend, as 'DNET-ID NAME'; may be repeated"},
+	 "a dnet's own backends, as 'DNET-ID NAME…'; may be repeated"},
 };
 
 const struct conf_program dnetd_program = {
@@ -100,13 +102,40 @@ void settings_peer_endpoint(const struct dnetd_config *config, size_t i, struct 
 	assert(good); /* settings_check() */
 }
 
-static bool check_backend(const char *name, char error[static CONF_ERROR_MAX])
+/* Names by blanks. Returns how many, 0 when error has the text. */
+static size_t parse_backends(const char *text,
+			     const struct adapter_ops *ret_backends[SETTINGS_BACKENDS_MAX],
+			     char error[static CONF_ERROR_MAX])
 {
-	if (adapter_find(name))
-		return true;
-	snprintf(error, CONF_ERROR_MAX, "there is no backend '%s': use one of %s", name,
-		 adapter_names());
-	return false;
+	char words[128];
+	size_t count = 0;
+	char *rest = NULL;
+	snprintf(words, sizeof(words), "%s", text);
+	for (char *name = strtok_r(words, " \t", &rest); name;
+	     name = strtok_r(NULL, " \t", &rest)) {
+		const struct adapter_ops *ops = adapter_find(name);
+		bool twice = false;
+		for (size_t i = 0; i < count; i++)
+			twice = twice || ret_backends[i] == ops;
+		if (!ops || twice || count == SETTINGS_BACKENDS_MAX) {
+			snprintf(error, CONF_ERROR_MAX,
+				 ops ? "backend '%s' is named twice, or there are too many (%s)"
+				     : "there is no backend '%s': use one of %s",
+				 name, adapter_names());
+			return 0;
+		}
+		ret_backends[count++] = ops;
+	}
+	if (count == 0)
+		snprintf(error, CONF_ERROR_MAX, "no backend is named: use one of %s",
+			 adapter_names());
+	return count;
+}
+
+static bool check_backends(const char *text, char error[static CONF_ERROR_MAX])
+{
+	const struct adapter_ops *backends[SETTINGS_BACKENDS_MAX];
+	return parse_backends(text, backends, error) > 0;
 }
 
 static bool check_prefix(const char *prefix, char error[static CONF_ERROR_MAX])
@@ -149,31 +178,56 @@ bool settings_check(const struct dnetd_config *config, char error[static CONF_ER
 		return false;
 	}
 	if (!check_prefix(config->interface_prefix, error) ||
-	    !check_backend(config->backend, error) || !check_peer_endpoints(config, error))
+	    !check_backends(config->backend, error) || !check_peer_endpoints(config, error))
 		return false;
 	for (size_t i = 0; i < config->backends.count; i++) {
 		const char *item = config->backends.items[i];
 		const char *name = split_backend(item, &id);
 		if (!name) {
-			snprintf(error, CONF_ERROR_MAX, "dnet-backend '%s' is not 'DNET-ID NAME'",
+			snprintf(error, CONF_ERROR_MAX, "dnet-backend '%s' is not 'DNET-ID NAME…'",
 				 item);
 			return false;
 		}
-		if (!check_backend(name, error))
+		if (!check_backends(name, error))
 			return false;
 	}
 	return true;
 }
 
-const char *settings_backend(const struct dnetd_config *config, const struct object_id *dnet)
+size_t settings_backends(const struct dnetd_config *config, const struct object_id *dnet,
+			 const struct adapter_ops *ret_backends[SETTINGS_BACKENDS_MAX])
 {
+	char error[CONF_ERROR_MAX];
+	const char *text = config->backend;
 	for (size_t i = 0; i < config->backends.count; i++) {
 		struct object_id id;
-		const char *name = split_backend(config->backends.items[i], &id);
-		if (name && object_id_equal(&id, dnet))
-			return name;
+		const char *names = split_backend(config->backends.items[i], &id);
+		if (names && object_id_equal(&id, dnet)) {
+			text = names;
+			break;
+		}
 	}
-	return config->backend;
+	size_t count = parse_backends(text, ret_backends, error);
+	assert(count > 0); /* settings_check() */
+	return count;
+}
+
+bool settings_use_backend(const struct dnetd_config *config, const struct adapter_ops *ops)
+{
+	struct object_id id;
+	const struct adapter_ops *used[SETTINGS_BACKENDS_MAX];
+	char error[CONF_ERROR_MAX];
+	for (size_t i = 0; i <= config->backends.count; i++) {
+		const char *text = i < config->backends.count
+					   ? split_backend(config->backends.items[i], &id)
+					   : config->backend;
+		size_t count = parse_backends(text, used, error);
+		for (size_t j = 0; j < count; j++) {
+			if (used[j] == ops)
+				return true;
+		}
+	}
+	return false;
 }
 
 enum tun_offload settings_offload(const struct dnetd_config *config)

@@ -3,6 +3,7 @@
 
 /* The configuration of dnetd. */
 
+#include "adapters/adapter.h"
 #include "node/tun.h"
 #include "os/conf.h"
 #include "os/daemon.h"
@@ -31,6 +32,7 @@ struct dnetd_config {
 	int64_t confirm;
 	char *backend;
 	struct conf_list backends;
+	char *programs[PROGRAM_COUNT];
 };
 
 extern const struct conf_program dnetd_program;
@@ -38,8 +40,14 @@ extern const struct conf_program dnetd_program;
 /* What the table cannot say: names of backends and offloads, the form of lists. False: error has
  * the text. */
 bool settings_check(const struct dnetd_config *config, char error[static CONF_ERROR_MAX]);
-/* The backend for this dnet; borrowed. */
-const char *settings_backend(const struct dnetd_config *config, const struct object_id *dnet);
+enum { SETTINGS_BACKENDS_MAX = 4 };
+
+/* The backends for this dnet, the one that it would rather have first. Returns how many, 1 or more.
+ */
+size_t settings_backends(const struct dnetd_config *config, const struct object_id *dnet,
+			 const struct adapter_ops *ret_backends[SETTINGS_BACKENDS_MAX]);
+/* Whether any dnet may have this backend. */
+bool settings_use_backend(const struct dnetd_config *config, const struct adapter_ops *ops);
 /* The i-th peer-endpoint. */
 void settings_peer_endpoint(const struct dnetd_config *config, size_t i, struct node_key *ret_key,
 			    struct endpoint *ret_endpoint);

@@ -60,19 +60,45 @@ static void append_part(json_t *parts, const char *part, bool applied, const cha
 					       (int)applied, "error", text_or_null(error)));
 }
 
+/* Of another backend than the first, its interface stands before the part. */
+static void append_slot(json_t *parts, const struct slot *slot, bool named)
+{
+	char part[64];
+	struct adapter_status status;
+	for (int i = 0; i < NETCFG_PART_COUNT && slot_has_interface(slot); i++) {
+		struct netcfg_status s = netcfg_status(slot_netcfg(slot), (enum netcfg_part)i);
+		snprintf(part, sizeof(part), "%s%s%s", named ? slot_interface(slot) : "",
+			 named ? " " : "", s.part);
+		append_part(parts, part, s.applied, s.error);
+	}
+	slot_status(slot, &status);
+	append_part(parts, slot_ops(slot)->name, status.applied && !status.error, status.error);
+}
+
+static json_t *backends_of(const struct overlay *o)
+{
+	json_t *backends = json_array();
+	for (size_t i = 0; i < o->slot_count; i++) {
+		struct adapter_status s;
+		slot_status(o->slots[i], &s);
+		json_array_append_new(backends,
+				      json_pack("{s:s, s:s, s:b, s:o, s:o, s:o}", "name",
+						slot_ops(o->slots[i])->name, "interface",
+						slot_interface(o->slots[i]), "applied",
+						(int)s.applied, "error", text_or_null(s.error),
+						"limits", text_or_null(s.limits), "program",
+						text_or_null(s.program)));
+	}
+	return backends;
+}
+
 static json_t *parts_of(const struct overlay *o)
 {
 	json_t *parts = json_array();
-	for (int i = 0; i < NETCFG_PART_COUNT; i++) {
-		struct netcfg_status s = netcfg_status(o->netcfg, (enum netcfg_part)i);
-		append_part(parts, s.part, s.applied, s.error);
-	}
+	for (size_t i = 0; i < o->slot_count; i++)
+		append_slot(parts, o->slots[i], i > 0);
 	if (o->ipv4_error[0])
 		append_part(parts, "ipv4", false, o->ipv4_error);
-	struct adapter_status backend = {.error = o->adapter_error};
-	if (o->adapter)
-		o->ops->status(o->adapter, &backend);
-	append_part(parts, o->ops->name, backend.applied, backend.error);
 	return parts;
 }
 
@@ -106,7 +132,7 @@ static void count_connected(void *ctx, const struct mesh_peer_status *s)
 static json_t *show_overlay(const struct overlay *o)
 {
 	char state[OVERLAY_TEXT_MAX], hex[2 * PUBKEY_LEN + 1];
-	struct mesh *mesh = overlay_mesh(o);
+	struct mesh *mesh = o->mesh;
 	const struct netmap *map = o->netmap;
 	const struct netmap_node *self = map ? netmap_find_node(map, &o->identity.key) : NULL;
 	json_t *helpers = mesh ? show_helpers(mesh) : json_array();
@@ -117,11 +143,12 @@ static json_t *show_overlay(const struct overlay *o)
 	hex_format(o->identity.key.bytes, PUBKEY_LEN, hex);
 	json_t *json = json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:o, s:o, s:I, s:I}", "id", o->id_text, "name",
-		map ? map->name : "", "interface", o->interface, "state",
+		map ? map->name : "", "interface", overlay_interface(o), "state",
 		overlay_state_text(o, state), "key", hex, "addresses", show_addresses(self),
 		"height", (json_int_t)(map ? map->height : 0), "parts", parts_of(o), "helpers",
 		helpers, "peers_total", total, "peers_connected", connected);
-	json_object_set_new(json, "backend", json_string(o->ops->name));
+	json_object_set_new(json, "backend", json_string(slot_ops(o->slots[0])->name));
+	json_object_set_new(json, "backends", backends_of(o));
 	json_object_set_new(json, "remark", text_or_null(self ? self->remark : NULL));
 	json_object_set_new(json, "from_copy", json_boolean(o->lastgood.from_copy));
 	if (o->lastgood.behind)
@@ -147,7 +174,7 @@ static const char *node_state(const struct node *n)
 	TAILQ_FOREACH(o, &n->overlays, entry)
 	{
 		bool active = o->state == OVERLAY_UP || o->state == OVERLAY_STARTING;
-		if (active && !netcfg_good(o->netcfg))
+		if (active && !overlay_is_good(o))
 			return "not as wanted: see parts";
 	}
 	return "ok";
@@ -212,7 +239,7 @@ static void visit_peer(void *ctx, const struct mesh_peer_status *s)
 json_t *show_peers(const struct overlay *o)
 {
 	struct peers_arg arg = {o, json_array(), clock_boottime_ns()};
-	struct mesh *mesh = overlay_mesh(o);
+	struct mesh *mesh = o->mesh;
 	if (mesh)
 		mesh_visit_peers(mesh, visit_peer, &arg);
 	return arg.array;
@@ -238,7 +265,7 @@ json_t *show_counters(const struct node *n, const struct overlay *only)
 		    engine_counter(n->engine, (enum engine_counter)i));
 	TAILQ_FOREACH(o, &n->overlays, entry)
 	{
-		struct mesh *mesh = overlay_mesh(o);
+		struct mesh *mesh = o->mesh;
 		if (!mesh || (only && o != only))
 			continue;
 		for (int i = 0; i < MESH_COUNTER_COUNT; i++)

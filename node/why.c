@@ -93,7 +93,7 @@ static json_t *ping_verdict(const struct overlay *o, const struct netmap_node *f
 
 json_t *why_node(const struct overlay *o, const struct netmap_node *node)
 {
-	struct mesh *mesh = overlay_mesh(o);
+	struct mesh *mesh = o->mesh;
 	struct paths_arg arg = {json_array(), clock_boottime_ns()};
 	const struct netmap_node *self = netmap_find_node(o->netmap, &o->identity.key);
 	json_t *row = row_of(o, node);
@@ -140,7 +140,7 @@ json_t *why_flow(const struct overlay *o, const struct why_flow *flow)
 			     .protocol = flow->protocol,
 			     .dst_port = flow->port};
 	struct acl_verdict verdict = {.rule = SIZE_MAX};
-	struct mesh *mesh = overlay_mesh(o);
+	struct mesh *mesh = o->mesh;
 	size_t len = flow->src.family == ADDR_V4 ? 4 : 16;
 	memcpy(ip.src, flow->src.bytes, len);
 	memcpy(ip.dst, flow->dst.bytes, len);

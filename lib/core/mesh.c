@@ -110,6 +110,11 @@ static void peer_cut(struct mesh_peer *p, uint8_t bye, uint64_t now)
 	free(p);
 }
 
+void mesh_set_gso_usable(struct mesh *mesh, unsigned gso_usable)
+{
+	mesh->gso_usable = gso_usable;
+}
+
 void mesh_free(struct mesh *mesh)
 {
 	struct helper *h;

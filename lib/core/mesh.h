@@ -25,6 +25,8 @@ struct mesh_io {
 struct mesh *mesh_new(struct engine *engine, const struct engine_io *engine_io,
 		      const struct mesh_io *io, const struct object_id *dnet,
 		      const struct identity *pair, unsigned gso_usable);
+/* The TUN takes other ones from now on. */
+void mesh_set_gso_usable(struct mesh *mesh, unsigned gso_usable);
 void mesh_free(struct mesh *mesh); /* BYE to all, wipes */
 
 /* Takes over the netmap (owned by the mesh from now on). Removed nodes are cut before it returns;

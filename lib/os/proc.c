@@ -6,12 +6,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -150,7 +152,8 @@ static _noreturn_ void run_child(const char *name, proc_role role, void *arg, co
 				 int fd, pid_t parent)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
+	/* 0: it is in another PID namespace; the closed channel will say it. */
+	if (getppid() != parent && getppid() != 0)
 		_exit(1); /* it died before we asked to be told */
 	reset_signals();
 	close_others(fd, keep_fds);
@@ -158,8 +161,15 @@ static _noreturn_ void run_child(const char *name, proc_role role, void *arg, co
 	_exit(role(fd, arg));
 }
 
-int proc_fork(const char *name, proc_role role, void *arg, const int *keep_fds,
-	      struct proc_child *ret_child)
+/* clone() by hand where fork() cannot: one thread, nothing of libc's is to be told. */
+static pid_t fork_in(int namespaces)
+{
+	return namespaces ? (pid_t)syscall(SYS_clone, namespaces | SIGCHLD, NULL, NULL, NULL, NULL)
+			  : fork();
+}
+
+static int fork_role(int namespaces, const char *name, proc_role role, void *arg,
+		     const int *keep_fds, struct proc_child *ret_child)
 {
 	pid_t parent = getpid(), pid;
 	int fds[2], result = proc_pair(fds);
@@ -167,7 +177,7 @@ int proc_fork(const char *name, proc_role role, void *arg, const int *keep_fds,
 	if (result)
 		return result;
 	fflush(NULL);
-	pid = fork();
+	pid = fork_in(namespaces);
 	if (pid < 0) {
 		result = -errno;
 		close(fds[0]);
@@ -179,6 +189,18 @@ int proc_fork(const char *name, proc_role role, void *arg, const int *keep_fds,
 	close(fds[1]);
 	*ret_child = (struct proc_child){pid, fds[0]};
 	return 0;
+}
+
+int proc_fork(const char *name, proc_role role, void *arg, const int *keep_fds,
+	      struct proc_child *ret_child)
+{
+	return fork_role(0, name, role, arg, keep_fds, ret_child);
+}
+
+int proc_fork_contained(const char *name, proc_role role, void *arg, const int *keep_fds,
+			struct proc_child *ret_child)
+{
+	return fork_role(CLONE_NEWPID, name, role, arg, keep_fds, ret_child);
 }
 
 int proc_wait(pid_t pid, int *ret_status)

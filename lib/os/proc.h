@@ -42,6 +42,11 @@ typedef int (*proc_role)(int fd, void *arg);
 int proc_fork(const char *name, proc_role role, void *arg, const int *keep_fds,
 	      struct proc_child *ret_child);
 
+/* As proc_fork(), in a PID namespace of its own where the machine allows that: whatever it starts
+ * ends with it, also what changed its user or its parent. -EPERM where it is not allowed. */
+int proc_fork_contained(const char *name, proc_role role, void *arg, const int *keep_fds,
+			struct proc_child *ret_child);
+
 /* Waits for its end: *ret_status as waitpid() has it. */
 int proc_wait(pid_t pid, int *ret_status);
 

@@ -338,6 +338,22 @@ static int keep_capabilities(const struct sandbox *s)
 	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
 }
 
+/* Another user's program keeps what is ambient, which has to be inheritable first. */
+static int pass_on_capabilities(const struct sandbox *s)
+{
+	for (size_t i = 0; i < s->capabilities_count; i++) {
+		unsigned capability = (unsigned)s->capabilities[i];
+
+		if (!have_capability(CAPNG_PERMITTED, capability))
+			continue;
+		capng_update(CAPNG_ADD, CAPNG_INHERITABLE, capability);
+		if (capng_apply(CAPNG_SELECT_CAPS) ||
+		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0))
+			return -EPERM;
+	}
+	return 0;
+}
+
 static int allow_call(scmp_filter_ctx filter, const char *name, bool must_exist)
 {
 	int number = seccomp_syscall_resolve_name(name);
@@ -402,6 +418,8 @@ static int enter(const struct sandbox *s, const char **ret_step)
 		return result;
 	*ret_step = "capabilities";
 	result = keep_capabilities(s);
+	if (!result && s->inherited)
+		result = pass_on_capabilities(s);
 	if (result)
 		return result;
 	/* Changing the user made it dumpable as /proc/sys/fs/suid_dumpable says. */

@@ -17,6 +17,7 @@ struct sandbox {
 	/* System calls by name beside the common ones (files, sockets that are open, memory, time,
 	 * polling, threads): "bind", "execve", … NULL-terminated; unknown names are an error. */
 	const char *const *syscalls;
+	bool inherited;	 /* capabilities stay over execve(): for who starts another program */
 	bool no_seccomp; /* for debuggers and sanitizers */
 	bool log_denied; /* the kernel logs what is refused (audit) */
 };

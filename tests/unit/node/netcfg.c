@@ -46,7 +46,9 @@ static int start(void **state)
 	char error[TUN_ERROR_MAX];
 	if (unshare(CLONE_NEWNET) < 0 || tun_check(error) < 0)
 		return 0;
-	int r = priv_start("dtst", TABLE_BASE, true, &f.priv);
+	static const struct priv_config config = {
+		.prefix = "dtst", .table_base = TABLE_BASE, .adopt = true, .sandbox = true};
+	int r = priv_start(&config, &f.priv);
 	return r < 0 ? r : netlink_open(&f.nl);
 }
 

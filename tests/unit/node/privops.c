@@ -4,9 +4,12 @@
 #include "os/netlink.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* A real helper in a network namespace of its own; without the right to make one these are skipped.
@@ -23,7 +26,9 @@ static int start(void **state)
 	char error[TUN_ERROR_MAX];
 	if (unshare(CLONE_NEWNET) < 0 || tun_check(error) < 0)
 		return 0;
-	return priv_start("dtst", TABLE_BASE, true, &priv);
+	static const struct priv_config config = {
+		.prefix = "dtst", .table_base = TABLE_BASE, .adopt = true, .sandbox = true};
+	return priv_start(&config, &priv);
 }
 
 static int stop(void **state)
@@ -107,6 +112,51 @@ static void interfaces_that_were_not_made_here_are_refused(void **state)
 		assert_int_equal(priv_rule_delete(priv, index, &p, 32766), -EPERM);
 		assert_int_equal(priv_tun_close(priv, index), -EPERM);
 	}
+}
+
+static void a_plain_tun_gives_packets_without_a_header(void **state)
+{
+	uint8_t packet[256];
+	struct address a = address_of("fd00::1");
+	uint32_t index;
+	int fd;
+	(void)state;
+	if (!priv)
+		skip();
+	assert_int_equal(priv_tun_open_plain(priv, "dtst3", &no_ipv4, &fd, &index), 0);
+	assert_int_equal(priv_link_up(priv, index), 0);
+	assert_int_equal(priv_address_add(priv, index, &a, 128), 0);
+	struct prefix p = prefix_of("fd00:1::/64");
+	assert_int_equal(priv_route_add(priv, index, NETLINK_TABLE_MAIN, &p, 512, &a), 0);
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = 9};
+	memcpy(&to.sin6_addr, address_of("fd00:1::1").bytes, 16);
+	int s = socket(AF_INET6, SOCK_DGRAM, 0);
+	assert_int_equal(sendto(s, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	assert_int_equal(poll(&ready, 1, 20000), 1);
+	assert_int_equal(read(fd, packet, sizeof(packet)), 40 + 8 + 1);
+	assert_int_equal(packet[0] >> 4, 6);
+	close(s);
+	close(fd);
+	assert_int_equal(priv_tun_close(priv, index), 0);
+}
+
+static void only_a_tun_of_our_names_is_adopted_and_once(void **state)
+{
+	char error[TUN_ERROR_MAX];
+	uint32_t index, again;
+	(void)state;
+	if (!priv)
+		skip();
+	assert_int_equal(priv_link_adopt(priv, "lo", &no_ipv4, &index), -EPERM);
+	assert_int_equal(priv_link_adopt(priv, "dtst4", &no_ipv4, &index), -ENODEV);
+	int fd = tun_open_plain("dtst4", error); /* the program's */
+	assert_true(fd >= 0);
+	assert_int_equal(priv_link_adopt(priv, "dtst4", &no_ipv4, &index), 0);
+	assert_int_equal(priv_link_adopt(priv, "dtst4", &no_ipv4, &again), -EPERM);
+	assert_int_equal(priv_link_up(priv, index), 0);
+	assert_int_equal(priv_tun_close(priv, index), 0);
+	close(fd);
 }
 
 static void routes_in_tables_of_others_are_refused(void **state)
@@ -380,6 +430,8 @@ int main(void)
 		cmocka_unit_test(an_interface_is_made_and_goes_with_its_descriptor),
 		cmocka_unit_test(names_of_others_are_refused),
 		cmocka_unit_test(interfaces_that_were_not_made_here_are_refused),
+		cmocka_unit_test(a_plain_tun_gives_packets_without_a_header),
+		cmocka_unit_test(only_a_tun_of_our_names_is_adopted_and_once),
 		cmocka_unit_test(routes_in_tables_of_others_are_refused),
 		cmocka_unit_test(a_rule_leads_from_an_own_address_to_the_own_table_only),
 		cmocka_unit_test(an_interface_takes_its_rules_along),

@@ -48,13 +48,15 @@ static void an_unknown_backend_is_named_with_those_there_are(void **state)
 static void a_dnet_may_have_its_own_backend(void **state)
 {
 	struct object_id id = {{7}}, other = {{8}};
+	const struct adapter_ops *backends[SETTINGS_BACKENDS_MAX];
 	char line[OBJECT_ID_TEXT_SIZE + 16];
 	(void)state;
 	object_id_format(OBJECT_DNET, &id, line);
 	strcat(line, " native");
 	assert_true(good_with("dnet-backend", line));
-	assert_string_equal(settings_backend(&config, &id), "native");
-	assert_string_equal(settings_backend(&config, &other), "native");
+	assert_int_equal(settings_backends(&config, &id, backends), 1);
+	assert_ptr_equal(backends[0], &adapter_native);
+	assert_int_equal(settings_backends(&config, &other, backends), 1);
 	assert_false(good_with("dnet-backend", "dnet1nonsense native"));
 	assert_non_null(strstr(error, "DNET-ID NAME"));
 }

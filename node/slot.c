@@ -1,0 +1,284 @@
+#include "node/slot.h"
+
+#include "core/error.h"
+#include "node/privops.h"
+#include "node/spawn.h"
+#include "os/base.h"
+#include "os/clock.h"
+#include "os/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { ROUTE_METRIC = 512 /* + number of the interface */ };
+
+struct slot {
+	struct slot_env env;
+	struct slot_io io;
+	const struct adapter_ops *ops;
+	struct adapter *adapter; /* owned; NULL: not running */
+	enum adapter_device device;
+	struct netcfg *netcfg; /* owned */
+	char interface[IF_NAMESIZE];
+	uint32_t number;
+	char folder[256];
+	char error[ADAPTER_ERROR_MAX];
+	struct adapter_os os;
+};
+
+/* ---- What the adapter is given ---- */
+
+static const char *os_error(void *ctx)
+{
+	const struct slot *s = ctx;
+	return spawn_error(s->env.spawn);
+}
+
+static int os_child_start(void *ctx, enum adapter_program program, const int *fds, size_t fds_count,
+			  int *ret_pidfd, int *ret_pid)
+{
+	const struct slot *s = ctx;
+	return spawn_child(s->env.spawn, program, s->interface, fds, fds_count, ret_pidfd, ret_pid);
+}
+
+static int os_child_signal(void *ctx, int pid, int signal)
+{
+	const struct slot *s = ctx;
+	return spawn_signal(s->env.spawn, pid, signal);
+}
+
+static int os_child_reap(void *ctx, int pid, int *ret_status)
+{
+	const struct slot *s = ctx;
+	return spawn_reap(s->env.spawn, pid, ret_status);
+}
+
+static void on_event(void *ctx, const struct node_key *key, const char *text)
+{
+	const struct slot *s = ctx;
+	s->io.event(s->io.ctx, key, text);
+}
+
+static bool on_carry(void *ctx, const struct node_key *key, const void *bytes, size_t len)
+{
+	const struct slot *s = ctx;
+	return s->io.carry(s->io.ctx, s->ops->backend, key, bytes, len);
+}
+
+static void on_changed(void *ctx)
+{
+	const struct slot *s = ctx;
+	s->io.changed(s->io.ctx);
+}
+
+/* ---- The interface ---- */
+
+static void on_opened(void *ctx, int fd, enum tun_offload offload)
+{
+	struct slot *s = ctx;
+	log_info("interface %s, %s, offload %s", s->interface, s->ops->name,
+		 tun_offload_name(offload));
+	if (s->device == ADAPTER_DEVICE_MESH)
+		s->io.tun(s->io.ctx, fd, offload);
+	if (s->adapter && s->ops->device)
+		s->ops->device(s->adapter, netcfg_index(s->netcfg), fd);
+}
+
+static void on_closed(void *ctx)
+{
+	struct slot *s = ctx;
+	if (s->device == ADAPTER_DEVICE_MESH)
+		s->io.tun(s->io.ctx, -1, TUN_OFFLOAD_NONE);
+	if (s->adapter && s->ops->device)
+		s->ops->device(s->adapter, 0, -1);
+}
+
+void slot_set_wanted(struct slot *s, const struct netcfg_wanted *wanted, uint32_t table_base)
+{
+	struct netcfg_wanted w;
+	if (!wanted || !slot_has_interface(s)) {
+		netcfg_set_wanted(s->netcfg, NULL);
+		return;
+	}
+	w = *wanted;
+	memcpy(w.name, s->interface, sizeof(w.name));
+	w.device = s->device == ADAPTER_DEVICE_MESH  ? NETCFG_DEVICE_MESH
+		   : s->device == ADAPTER_DEVICE_TUN ? NETCFG_DEVICE_PLAIN
+						     : NETCFG_DEVICE_PROGRAM;
+	w.metric = ROUTE_METRIC + s->number;
+	w.table = table_base + s->number;
+	netcfg_set_wanted(s->netcfg, &w);
+}
+
+bool slot_has_interface(const struct slot *s)
+{
+	return s->adapter && s->device != ADAPTER_DEVICE_NONE;
+}
+
+/* ---- Life ---- */
+
+struct slot *slot_new(const struct slot_env *env, const struct slot_io *io,
+		      const struct adapter_ops *ops, const char *interface_prefix, uint32_t number)
+{
+	struct slot *s = xcalloc(1, sizeof(*s));
+	struct netcfg_io netcfg_io = {.ctx = s, .opened = on_opened, .closed = on_closed};
+	s->env = *env;
+	s->io = *io;
+	s->ops = ops;
+	s->number = number;
+	snprintf(s->interface, sizeof(s->interface), "%s%u", interface_prefix, number);
+	spawn_folder(env->state_folder, s->interface, s->folder, sizeof(s->folder));
+	s->netcfg = netcfg_new(env->priv, env->nl, &netcfg_io);
+	s->os = (struct adapter_os){.ctx = s,
+				    .error = os_error,
+				    .child_start = os_child_start,
+				    .child_signal = os_child_signal,
+				    .child_reap = os_child_reap};
+	return s;
+}
+
+void slot_free(struct slot *s)
+{
+	if (!s)
+		return;
+	slot_stop(s);
+	netcfg_free(s->netcfg);
+	free(s);
+}
+
+static _printf_(2, 3) void set_error(struct slot *s, const char *format, ...)
+{
+	char text[sizeof(s->error)];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (strcmp(s->error, text) != 0)
+		log_error("%s: %s: %s", s->interface, s->ops->name, text);
+	memcpy(s->error, text, sizeof(text));
+}
+
+/* state/backend/INTERFACE, for nobody but us. */
+static int make_folder(struct slot *s)
+{
+	char parent[sizeof(s->folder)];
+	snprintf(parent, sizeof(parent), "%s/backend", s->env.state_folder);
+	if (mkdir(parent, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	if (mkdir(s->folder, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+void slot_start(struct slot *s, struct mesh *mesh)
+{
+	char error[ADAPTER_ERROR_MAX] = "";
+	if (s->adapter)
+		return;
+	bool program = s->ops->program != PROGRAM_COUNT;
+	int r = program ? make_folder(s) : 0;
+	if (r < 0) {
+		set_error(s, "cannot make the folder %s: %s", s->folder, strerror(-r));
+		return;
+	}
+	r = s->ops->probe(program ? s->env.programs[s->ops->program] : NULL, &s->device, error);
+	if (r < 0) {
+		set_error(s, "%s", error[0] ? error : error_text(r));
+		return;
+	}
+	struct adapter_host host = {.ctx = s,
+				    .loop = s->env.loop,
+				    .os = &s->os,
+				    .identity = s->env.identity,
+				    .dnet = s->env.dnet,
+				    .interface = s->interface,
+				    .folder = s->folder,
+				    .mesh = mesh,
+				    .mtu = s->env.mtu,
+				    .event = on_event,
+				    .carry = on_carry,
+				    .changed = on_changed};
+	r = s->ops->start(&host, &s->adapter);
+	if (r < 0) {
+		s->adapter = NULL;
+		set_error(s, "cannot start: %s", error_text(r));
+		return;
+	}
+	s->error[0] = '\0';
+}
+
+void slot_stop(struct slot *s)
+{
+	netcfg_set_wanted(s->netcfg, NULL);
+	if (s->adapter)
+		s->ops->teardown(steal(s->adapter));
+	s->error[0] = '\0';
+}
+
+void slot_apply(struct slot *s, const struct adapter_plan *plan, uint64_t now)
+{
+	if (!s->adapter)
+		return;
+	int r = s->ops->apply(s->adapter, plan, now);
+	if (r < 0)
+		set_error(s, "cannot apply the netmap: %s", error_text(r));
+	else
+		s->error[0] = '\0';
+}
+
+void slot_carried(struct slot *s, const struct node_key *key, const uint8_t *bytes, size_t len)
+{
+	if (s->adapter && s->ops->carried)
+		s->ops->carried(s->adapter, key, bytes, len);
+}
+
+/* ---- Views ---- */
+
+const struct adapter_ops *slot_ops(const struct slot *s)
+{
+	return s->ops;
+}
+
+struct netcfg *slot_netcfg(const struct slot *s)
+{
+	return s->netcfg;
+}
+
+const char *slot_interface(const struct slot *s)
+{
+	return s->interface;
+}
+
+bool slot_is_up(const struct slot *s)
+{
+	return s->adapter && (s->device == ADAPTER_DEVICE_NONE || netcfg_index(s->netcfg) != 0);
+}
+
+void slot_status(const struct slot *s, struct adapter_status *ret_status)
+{
+	*ret_status = (struct adapter_status){0};
+	if (s->adapter)
+		s->ops->status(s->adapter, ret_status);
+	if (s->error[0])
+		*ret_status = (struct adapter_status){.error = s->error,
+						      .limits = ret_status->limits,
+						      .program = ret_status->program};
+}
+
+bool slot_visit_peers(const struct slot *s, adapter_visit_peer *visit, void *ctx)
+{
+	if (!s->adapter || !s->ops->visit_peers)
+		return false;
+	s->ops->visit_peers(s->adapter, visit, ctx);
+	return true;
+}
+
+void slot_offer(const struct slot *s, struct adapter_offer *ret_offer)
+{
+	*ret_offer = (struct adapter_offer){0};
+	if (s->adapter && s->ops->offer)
+		s->ops->offer(s->adapter, ret_offer);
+}
