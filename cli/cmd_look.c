@@ -22,7 +22,6 @@
 enum {
 	STATUS_MS = 1000,
 	TIME_SIZE = 32,
-	REVOKED_MAX = 1024,
 };
 
 static const struct arg_option list_options[] = {
@@ -278,7 +277,7 @@ struct showing {
 	struct chaindb_object object;
 	uint32_t confirm;
 	struct chaindb_revocation *revoked; /* owned */
-	size_t revoked_count;
+	size_t revoked_count, revoked_size;
 	json_t *nodes, *links, *endpoints, *grants;
 };
 
@@ -286,9 +285,23 @@ static int on_revocation(void *arg, const struct chaindb_revocation *revocation)
 {
 	struct showing *showing = arg;
 
-	if (showing->revoked_count < REVOKED_MAX)
-		showing->revoked[showing->revoked_count++] = *revocation;
+	if (showing->revoked_count == showing->revoked_size) {
+		showing->revoked_size = MAX(2 * showing->revoked_size, 64u);
+		showing->revoked = xrealloc(showing->revoked,
+					    showing->revoked_size * sizeof(*showing->revoked));
+	}
+	showing->revoked[showing->revoked_count++] = *revocation;
 	return 0;
+}
+
+/* A CLOSE that was seen hides the CREATE for ever, and so everything of the object, whatever branch
+ * goes on without it. */
+static bool is_closed(const struct showing *showing)
+{
+	for (size_t i = 0; i < showing->revoked_count; i++)
+		if (showing->revoked[i].type == RECORD_CLOSE)
+			return true;
+	return showing->object.to_height != UINT32_MAX;
 }
 
 /* RECORDS 5.3 */
@@ -304,13 +317,20 @@ static bool is_revoked(const struct showing *showing, const struct record_row *r
 		bool same = r->subject_len == len && !memcmp(r->subject, key, len);
 
 		/* What each revokes: NODE_DEL is NODE_PUT + 1, and so with the other pairs. */
-		if (r->type != RECORD_CLOSE && (!same || revoking.type != row->record.type + 1))
+		if (!same || revoking.type != row->record.type + 1)
 			continue;
 		if (row->sequence < r->sequence ||
 		    (row->sequence == r->sequence && position < r->position))
 			return true;
 	}
-	return false;
+	return is_closed(showing);
+}
+
+/* RECORDS 5.4, the grant is not expired (expiry height 0 or not below the tip height) */
+static bool is_expired(const struct showing *showing, const struct record *record)
+{
+	return record->type == RECORD_GRANT && record->grant.expiry &&
+	       record->grant.expiry < showing->tip.height;
 }
 
 static json_t *array_of(struct showing *showing, uint8_t type)
@@ -346,7 +366,7 @@ static int on_row(void *arg, const struct record_row *row)
 	uint32_t depth = showing->tip.height - row->from_height + 1;
 	char text[ADDRESS_TEXT_MAX];
 	struct address ipv6;
-	bool revoked;
+	bool revoked, expired = is_expired(showing, &row->record);
 
 	if (row->record.type == RECORD_DNET_CREATE)
 		showing->ipv4 = row->record.dnet_create.ipv4;
@@ -358,7 +378,10 @@ static int on_row(void *arg, const struct record_row *row)
 	json_object_set_new(value, "height", json_integer(row->from_height));
 	json_object_set_new(value, "depth", json_integer(depth));
 	json_object_set_new(value, "revoked", json_boolean(revoked));
-	json_object_set_new(value, "in_force", json_boolean(!revoked && depth >= showing->confirm));
+	if (row->record.type == RECORD_GRANT)
+		json_object_set_new(value, "expired", json_boolean(expired));
+	json_object_set_new(value, "in_force",
+			    json_boolean(!revoked && !expired && depth >= showing->confirm));
 	if (row->record.type == RECORD_NODE_PUT) {
 		node_address_derive(&row->object, &row->record.node_put.key, &ipv6);
 		json_object_set_new(value, "address", json_string(address_format(&ipv6, text)));
@@ -393,9 +416,8 @@ static json_t *show_json(struct showing *showing)
 	value = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:I}", "id", id, "kind",
 			  object_kind_name(object->kind), "name", object->name, "key", key,
 			  "sequence", (json_int_t)object->sequence, "height",
-			  (json_int_t)object->from_height, "closed",
-			  object->to_height != UINT32_MAX, "confirm", (json_int_t)showing->confirm,
-			  "tip", (json_int_t)showing->tip.height);
+			  (json_int_t)object->from_height, "closed", is_closed(showing), "confirm",
+			  (json_int_t)showing->confirm, "tip", (json_int_t)showing->tip.height);
 	json_object_set_new(value, "seal", seal_json(showing->cli, &object->id));
 	if (object->kind == OBJECT_DNET) {
 		dnet_prefix_derive(&object->id, &net);
@@ -416,6 +438,8 @@ static const char *state_of(const json_t *row)
 {
 	if (json_is_true(json_object_get(row, "revoked")))
 		return "revoked";
+	if (json_is_true(json_object_get(row, "expired")))
+		return "expired";
 	return json_is_true(json_object_get(row, "in_force")) ? "in force" : "waits for blocks";
 }
 
@@ -522,9 +546,6 @@ static int run_show(struct cli *cli, const struct args *args)
 		r = cli_db(cli);
 	if (r)
 		return r;
-	showing.revoked = calloc(REVOKED_MAX, sizeof(*showing.revoked));
-	if (!showing.revoked)
-		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
 	showing.confirm = cli->conf.confirm ? (uint32_t)cli->conf.confirm : cli->params->confirm;
 	showing.nodes = json_array();
 	showing.links = json_array();

@@ -1,6 +1,7 @@
 """Only the owner decides, from end to end: litecoind, chainwatch, and what dnet shows of it."""
 
 import os
+import sqlite3
 import sys
 
 sys.dont_write_bytecode = True
@@ -48,6 +49,23 @@ def dnet(world, tool, request):
 def branch(dnet, *hexes):
     """A block of exactly these transactions."""
     dnet.node.generateblock(dnet.node.getnewaddress(), list(hexes))
+
+
+def test_however_many_were_removed_none_of_them_is_shown(world, dnet):
+    dnet.owner.send(lib.node_del(1))
+    mine(world)
+    dnet.owner.send(lib.node_put(2, "bob"))
+    mine(world)
+    # The owner removed two thousand more, and alice was put again by a branch that came in between.
+    copy = os.path.join(dnet.tool.folder, "copy.db")
+    with sqlite3.connect(world[2].db) as source, sqlite3.connect(copy) as db:
+        source.backup(db)
+        db.executemany("INSERT INTO revocation SELECT object, type, ?, sequence, txid, vout, pos, seen, height, source,"
+                       " text FROM revocation WHERE object = ? LIMIT 1",
+                       [(n.to_bytes(33, "big"), dnet.id) for n in range(2000)])
+        db.execute("UPDATE node SET to_height = NULL WHERE object = ?", (dnet.id,))
+    shown = {n["name"]: n["revoked"] for n in dnet.tool.ok("--chain-db", copy, "show", dnet.id)["nodes"]}
+    assert shown == {"alice": True, "bob": False}
 
 
 def test_a_forged_update_changes_nothing(world, dnet):
