@@ -5,6 +5,7 @@
 #include "os/log.h"
 #include "os/rand.h"
 #include "service/lastgood.h"
+#include "service/statements.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
 
@@ -295,6 +296,7 @@ int state_remove(struct state *s, const struct object_id *id)
 		return r;
 	}
 	lastgood_remove_copy(s->folder, id);
+	statements_remove(s->folder, id);
 	return 0;
 }
 

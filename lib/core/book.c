@@ -144,14 +144,14 @@ static enum book_verdict judge(const struct book_owner *owner, const struct stat
 	return BOOK_NEW;
 }
 
-static bool is_signed(const struct book *book, const struct statement *s)
+bool book_is_signed(const struct id *id, const struct statement *s)
 {
 	uint8_t xonly[XONLY_LEN];
 	struct hash256 digest;
 
 	id_xonly(&s->signer, xonly);
 	statement_digest(s, &digest);
-	return id_verify(book->id, xonly, digest.bytes, HASH_LEN, s->signature);
+	return id_verify(id, xonly, digest.bytes, HASH_LEN, s->signature);
 }
 
 static enum book_verdict keep(struct book *book, const struct statement *s,
@@ -186,7 +186,7 @@ enum book_verdict book_take(struct book *book, const struct book_owner *owner, c
 		return BOOK_MALFORMED;
 	taken = book_find(book, &s.signer, s.backend);
 	verdict = judge(owner, &s, taken, wall_s);
-	if (verdict == BOOK_NEW && !is_signed(book, &s))
+	if (verdict == BOOK_NEW && !book_is_signed(book->id, &s))
 		verdict = BOOK_SIGNATURE;
 	if (verdict == BOOK_NEW)
 		verdict = keep(book, &s, &taken);

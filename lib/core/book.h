@@ -63,5 +63,7 @@ unsigned book_remove(struct book *book, const struct node_key *signer);
 /* Signs statement, whose signer has to be the identity's key. aux: fresh random bytes or zeros. */
 void book_sign(const struct id *id, const struct identity *identity, const uint8_t aux[static 32],
 	       struct statement *statement);
+/* The signature is the signer's. */
+bool book_is_signed(const struct id *id, const struct statement *statement);
 
 #endif

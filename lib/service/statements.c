@@ -1,0 +1,296 @@
+#include "service/statements.h"
+
+#include "core/book.h"
+#include "core/id.h"
+#include "os/base.h"
+#include "os/file.h"
+#include "os/log.h"
+#include "os/rand.h"
+#include "wire/hex.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* {"format": 1, "dnet": HEX, "statements": [HEX, …]}, each as in PROTOCOL 9.1. */
+
+enum {
+	FORMAT = 1,
+	FILE_MAX = 1 << 26,
+	COUNT_MAX = 1 << 15, /* some four of each of 8,000 nodes */
+	DAY_S = 86400,
+	HEX_SIZE = 2 * STATEMENT_MAX + 1,
+};
+
+struct statements {
+	char *path; /* owned */
+	struct object_id dnet;
+	struct statement *list; /* owned */
+	size_t count, size;
+	bool unwritten; /* the file does not have what the list has */
+};
+
+static char *path_of(const char *folder, const struct object_id *dnet)
+{
+	char id[2 * OBJECT_ID_LEN + 1];
+
+	hex_format(dnet->bytes, OBJECT_ID_LEN, id);
+	return xasprintf("%s/statements-%s.json", folder, id);
+}
+
+static struct statement *find(const struct statements *s, const struct statement *like)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		struct statement *here = &s->list[i];
+
+		if (here->backend == like->backend && here->kind == like->kind &&
+		    node_key_equal(&here->signer, &like->signer) &&
+		    object_id_equal(&here->object, &like->object))
+			return here;
+	}
+	return NULL;
+}
+
+static struct statement *append(struct statements *s)
+{
+	if (s->count == s->size) {
+		s->size = s->size ? 2 * s->size : 16;
+		s->list = xrealloc(s->list, s->size * sizeof(*s->list));
+	}
+	return &s->list[s->count++];
+}
+
+/* ---- The file ---- */
+
+static bool take_text(struct statements *s, const char *text)
+{
+	uint8_t bytes[STATEMENT_MAX];
+	struct statement one;
+	size_t len;
+
+	if (!text || !hex_parse_any(text, bytes, sizeof(bytes), &len) ||
+	    !statement_parse(bytes, len, &one) || find(s, &one))
+		return false;
+	*append(s) = one;
+	return true;
+}
+
+static bool take_json(struct statements *s, const json_t *json)
+{
+	const json_t *list = json_object_get(json, "statements");
+	const char *dnet = json_string_value(json_object_get(json, "dnet"));
+	struct object_id id;
+	bool good = json_integer_value(json_object_get(json, "format")) == FORMAT && dnet &&
+		    hex_parse(dnet, id.bytes, OBJECT_ID_LEN) && object_id_equal(&id, &s->dnet) &&
+		    json_is_array(list) && json_array_size(list) <= COUNT_MAX;
+
+	for (size_t i = 0; good && i < json_array_size(list); i++)
+		good = take_text(s, json_string_value(json_array_get(list, i)));
+	return good;
+}
+
+/* 0, -ENOENT, -EBADMSG, or another -errno. */
+static int load(struct statements *s)
+{
+	_cleanup_(freep) char *text = NULL;
+	json_t *json;
+	size_t len;
+	bool good;
+	int r = file_read(s->path, FILE_MAX, &text, &len);
+
+	if (r == -EFBIG)
+		return -EBADMSG;
+	if (r < 0)
+		return r;
+	json = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	good = json && take_json(s, json);
+	json_decref(json);
+	return good ? 0 : -EBADMSG;
+}
+
+static void put_aside(const struct statements *s, int error)
+{
+	_cleanup_(freep) char *aside = xasprintf("%s.bad", s->path);
+
+	log_error("cannot read %s: %s: it is kept as %s, and the keys of backends are asked of the "
+		  "members anew",
+		  s->path, error == -EBADMSG ? "it is damaged" : strerror(-error), aside);
+	if (rename(s->path, aside) < 0)
+		log_error("cannot rename %s: %s", s->path, strerror(errno));
+}
+
+struct statements *statements_open(const char *folder, const struct object_id *dnet)
+{
+	struct statements *s = xcalloc(1, sizeof(*s));
+	int r;
+
+	s->path = path_of(folder, dnet);
+	s->dnet = *dnet;
+	r = load(s);
+	if (r < 0 && r != -ENOENT) {
+		s->count = 0;
+		put_aside(s, r);
+	}
+	return s;
+}
+
+void statements_close(struct statements *s)
+{
+	if (!s)
+		return;
+	free(s->list);
+	free(s->path);
+	free(s);
+}
+
+void statements_remove(const char *folder, const struct object_id *dnet)
+{
+	_cleanup_(freep) char *path = path_of(folder, dnet);
+
+	if (unlink(path) < 0 && errno != ENOENT)
+		log_error("cannot remove %s: %s", path, strerror(errno));
+}
+
+static json_t *to_json(const struct statements *s)
+{
+	json_t *list = json_array();
+	char dnet[2 * OBJECT_ID_LEN + 1], hex[HEX_SIZE];
+
+	for (size_t i = 0; i < s->count; i++) {
+		uint8_t bytes[STATEMENT_MAX];
+		struct writer w;
+
+		writer_init(&w, bytes, sizeof(bytes));
+		statement_write(&w, &s->list[i]);
+		assert(!w.failed);
+		hex_format(bytes, writer_len(&w), hex);
+		json_array_append_new(list, json_string(hex));
+	}
+	hex_format(s->dnet.bytes, OBJECT_ID_LEN, dnet);
+	return json_pack("{s:i, s:s, s:o}", "format", FORMAT, "dnet", dnet, "statements", list);
+}
+
+int statements_save(struct statements *s)
+{
+	_cleanup_(freep) char *text = NULL;
+	json_t *json;
+	int r;
+
+	if (!s->unwritten)
+		return 0;
+	json = to_json(s);
+	text = json ? json_dumps(json, JSON_INDENT(1)) : NULL;
+	json_decref(json);
+	r = text ? file_replace(s->path, text, strlen(text), 0600) : -ENOMEM;
+	s->unwritten = r < 0;
+	if (r < 0)
+		log_limited(LOG_LEVEL_ERROR, 6, "cannot write %s: %s; it is tried again", s->path,
+			    strerror(-r));
+	return r;
+}
+
+/* ---- What is in it ---- */
+
+void statements_put(struct statements *s, const struct statement *statement)
+{
+	struct statement *here = find(s, statement);
+
+	if (here && here->date >= statement->date)
+		return;
+	if (!here && s->count == COUNT_MAX) {
+		log_limited(LOG_LEVEL_ERROR, 6, "%s is full", s->path);
+		return;
+	}
+	if (!here)
+		here = append(s);
+	*here = *statement;
+	s->unwritten = true;
+}
+
+static bool is_known(const struct netmap *netmap, const struct statement *s)
+{
+	if (s->kind == OBJECT_DNET)
+		return netmap_find_node(netmap, &s->signer) != NULL;
+	for (size_t i = 0; i < netmap->helper_count; i++) {
+		const struct netmap_helper *h = &netmap->helpers[i];
+
+		if (h->kind == s->kind && object_id_equal(&h->id, &s->object) &&
+		    node_key_equal(&h->key, &s->signer))
+			return true;
+	}
+	return false;
+}
+
+void statements_prune(struct statements *s, const struct netmap *netmap)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		if (!is_known(netmap, &s->list[i]))
+			continue;
+		if (kept != i)
+			s->list[kept] = s->list[i];
+		kept++;
+	}
+	s->unwritten |= kept != s->count;
+	s->count = kept;
+}
+
+/* PROTOCOL 9.2: A node keeps the date of its own last statement, and dates the next one later. A
+ * date that everybody would refuse for being too far ahead was made with a wrong clock. */
+static uint64_t next_date(const struct statement *last, uint64_t wall_s)
+{
+	if (!last || last->date < wall_s || last->date - wall_s > DAY_S)
+		return wall_s;
+	return last->date + 1;
+}
+
+int statements_own(struct statements *s, const struct id *curve, const struct identity *identity,
+		   uint8_t backend, const void *key, size_t key_len, uint64_t wall_s,
+		   struct statement *ret_statement)
+{
+	struct statement own = {.backend = backend,
+				.kind = OBJECT_DNET,
+				.object = s->dnet,
+				.signer = identity->key,
+				.key_len = (uint16_t)key_len};
+	struct statement *last = find(s, &own);
+	uint8_t aux[32];
+	int r;
+
+	assert(key_len && key_len <= STATEMENT_KEY_MAX);
+	memcpy(own.key, key, key_len);
+	if (last && last->key_len == key_len && !memcmp(last->key, key, key_len) &&
+	    book_is_signed(curve, last) && (last->date <= wall_s || last->date - wall_s <= DAY_S)) {
+		r = statements_save(s);
+		if (r == 0)
+			*ret_statement = *last;
+		return r;
+	}
+	own.date = next_date(last, wall_s);
+	rand_bytes(aux, sizeof(aux));
+	book_sign(curve, identity, aux, &own);
+	if (!last)
+		last = append(s);
+	*last = own;
+	s->unwritten = true;
+	r = statements_save(s);
+	if (r == 0)
+		*ret_statement = own;
+	return r;
+}
+
+size_t statements_count(const struct statements *s)
+{
+	return s->count;
+}
+
+const struct statement *statements_at(const struct statements *s, size_t i)
+{
+	assert(i < s->count);
+	return &s->list[i];
+}
