@@ -190,23 +190,18 @@ static bool lock_db(const struct chainwatch_config *config, int *ret_fd)
 
 static bool enter_sandbox(const struct chainwatch_config *config)
 {
-	static const char *const syscalls[] = {
-		/* to the chain node, by name or address, again and again */
-		"socket", "connect", "bind", "uname",
-		/* threads of libzmq look at their scheduling */
-		"sched_getparam", "sched_getscheduler", "sched_get_priority_max",
-		"sched_get_priority_min", "sched_setscheduler", NULL};
-	const struct sandbox sandbox = {
-		.role = "chainwatch",
-		.user = config->daemon.user,
-		.syscalls = syscalls,
-		.no_seccomp = !config->daemon.sandbox,
+	_cleanup_(freep) char *db = file_folder_of(config->db);
+	_cleanup_(freep) char *network = file_folder_of(config->rpc_cookie);
+	_cleanup_(freep) char *cookie = file_folder_of(network);
+	const struct sandbox_path more[] = {
+		{db, SANDBOX_READ | SANDBOX_LIST | SANDBOX_WRITE | SANDBOX_MAKE | SANDBOX_REMOVE},
+		/* made anew at each start of the chain node, and so is the folder of its network
+		 * when somebody begins that chain again */
+		{cookie, SANDBOX_READ},
 	};
-	int result = sandbox_enter(&sandbox);
 
-	if (result)
-		log_error("cannot give up rights: %s", strerror(-result));
-	return !result;
+	return !daemon_give_up_rights(&config->daemon, SANDBOX_CHAINWATCH, more,
+				      config->rpc_cookie[0] ? 2 : 1);
 }
 
 static struct source *open_source(const struct chainwatch_config *config, const atomic_bool *stop)

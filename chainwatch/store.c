@@ -345,7 +345,8 @@ static int set_up(struct store *store, const struct store_config *config)
 	if (!result)
 		result = check_pages(store, config);
 	if (!result)
-		result = execute(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+		result = execute(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+					" PRAGMA temp_store = MEMORY");
 	sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &one);
 	if (!result)
 		result = prepare(store);

@@ -8,7 +8,6 @@
 #include "os/daemon.h"
 #include "os/file.h"
 #include "os/log.h"
-#include "os/sandbox.h"
 
 #include <cap-ng.h>
 #include <errno.h>
@@ -36,30 +35,11 @@ static bool check_machine(void)
 	return false;
 }
 
-static bool give_up_rights(const struct node *n, const struct dnetd_config *config)
+static bool give_up_rights(const struct dnetd_config *config)
 {
-	static const char *const syscalls[] = {"connect", "socket", "bind", NULL};
-	const struct sandbox sandbox = {
-		.role = "dnetd engine",
-		.user = config->daemon.user,
-		.syscalls = syscalls,
-		.no_seccomp = !config->daemon.sandbox,
-	};
-	unsigned uid, gid;
-	if (config->daemon.user[0] && sandbox_user_possible(config->daemon.user) == 0) {
-		int r = sandbox_user_find(config->daemon.user, &uid, &gid);
-		if (r == 0)
-			r = file_give_folder(config->daemon.state_folder, uid, gid);
-		if (r < 0) {
-			log_error("cannot give %s to user %s: %s", config->daemon.state_folder,
-				  config->daemon.user, strerror(-r));
-			return false;
-		}
-	}
-	int r = sandbox_enter(&sandbox);
-	if (r < 0)
-		log_error("cannot give up rights: %s", strerror(-r));
-	return r == 0;
+	_cleanup_(freep) char *chain = file_folder_of(config->chain_db);
+	const struct sandbox_path more[] = {{chain, DAEMON_READS_CHAINDB}};
+	return daemon_give_up_rights(&config->daemon, SANDBOX_ENGINE, more, ARRAY_SIZE(more)) == 0;
 }
 
 static void stop_helpers(struct priv *priv, struct spawn *spawn)
@@ -105,7 +85,7 @@ static int run(struct daemon *d, const struct dnetd_config *config)
 		return status;
 	}
 	status = 1;
-	if (node_start(&node, config, d->loop, priv, spawn) == 0 && give_up_rights(&node, config)) {
+	if (node_start(&node, config, d->loop, priv, spawn) == 0 && give_up_rights(config)) {
 		node_run(&node);
 		daemon_run(d);
 		status = node.failed ? 1 : 0;

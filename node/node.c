@@ -15,6 +15,7 @@
 #include "os/loop.h"
 #include "os/netlink.h"
 #include "os/rand.h"
+#include "os/sandbox.h"
 #include "service/chain.h"
 #include "wire/hex.h"
 
@@ -311,7 +312,10 @@ int node_start(struct node *n, const struct dnetd_config *config, struct loop *l
 	*n = (struct node){.config = config, .loop = loop, .priv = priv, .spawn = spawn};
 	n->udp4.fd = n->udp6.fd = -1;
 	TAILQ_INIT(&n->overlays);
-	int r = state_open(config->daemon.state_folder, &n->state, error);
+	int r = sandbox_protect_memory("dnetd engine");
+	if (r < 0)
+		return r;
+	r = state_open(config->daemon.state_folder, &n->state, error);
 	if (r < 0) {
 		log_error("%s", error);
 		return r;

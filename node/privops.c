@@ -10,7 +10,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -249,10 +248,12 @@ static int do_rule_delete(struct helper *h, const struct interface *i,
 
 /* ---- Interfaces, addresses, routes ---- */
 
+#define SYSCTL_FOLDER "/proc/sys/net/ipv6/conf"
+
 static void write_sysctl(const char *name, const char *key, const char *value)
 {
 	char path[96];
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", name, key);
+	snprintf(path, sizeof(path), SYSCTL_FOLDER "/%s/%s", name, key);
 	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, value, strlen(value)) < 0)
 		log_debug("cannot write %s: %s", path, strerror(errno));
@@ -518,14 +519,11 @@ static int helper_main(int fd, void *arg)
 		log_error("cannot open netlink: %s", strerror(-r));
 		return 1;
 	}
-	static const int capabilities[] = {CAP_NET_ADMIN};
-	static const char *const syscalls[] = {"ioctl", "openat", "sendmsg", "recvmsg", NULL};
+	/* Kept open: what the rules of the sandbox are about must stay in the kernel's memory. */
+	_cleanup_(closep) int sysctl = open(SYSCTL_FOLDER, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct sandbox sandbox = {
-		.role = "dnetd root helper",
-		.capabilities = capabilities,
-		.capabilities_count = ARRAY_SIZE(capabilities),
-		.syscalls = syscalls,
-		.no_seccomp = !config->sandbox,
+		.role = &sandbox_roles[SANDBOX_ROOT_HELPER],
+		.no_filters = !config->sandbox,
 	};
 	if (sandbox_enter(&sandbox) < 0)
 		return 1;

@@ -217,15 +217,16 @@ static void fill_arguments(const struct launch *l, char *line, const char *argv[
 
 static int give_up_rights(const struct launch *l)
 {
-	static const int network[] = {CAP_NET_ADMIN};
-	bool keep = programs[l->program].network;
+	const struct sandbox_role role = {
+		.name = "program of a backend",
+		.capabilities = {CAP_NET_ADMIN},
+		.capabilities_count = programs[l->program].network ? 1 : 0,
+	};
 	const struct sandbox sandbox = {
-		.role = "program of a backend",
+		.role = &role,
 		.user = l->spawner->config->user,
-		.capabilities = network,
-		.capabilities_count = keep ? ARRAY_SIZE(network) : 0,
 		.inherited = true,
-		.no_seccomp = true, /* another program: its calls are its own */
+		.no_filters = true, /* another program: what it opens and calls is its own */
 	};
 	return sandbox_enter(&sandbox);
 }

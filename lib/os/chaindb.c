@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -178,6 +179,17 @@ static int check_schema(struct chaindb *db, char error[static CHAINDB_ERROR_MAX]
 	return 0;
 }
 
+/* Landlock knows the folder that was there when rights were given up, whatever has its name now. */
+static const char *folder_hint(const char *path)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 && errno == EACCES && access(path, R_OK) == 0
+		       ? ": its folder is not the one that was there at the start; start this "
+			 "program again"
+		       : "";
+}
+
 static int open_file(struct chaindb *db, char error[static CHAINDB_ERROR_MAX])
 {
 	if (access(db->path, F_OK) != 0 && errno == ENOENT)
@@ -187,8 +199,12 @@ static int open_file(struct chaindb *db, char error[static CHAINDB_ERROR_MAX])
 	if (access(db->path, R_OK) != 0)
 		return refuse(error, -EACCES, "cannot read %s: %s", db->path, strerror(errno));
 	if (sqlite3_open_v2(db->path, &db->db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
-		return refuse(error, -EIO, "cannot open %s: %s", db->path, sqlite3_errmsg(db->db));
+		return refuse(error, -EIO, "cannot open %s: %s%s", db->path, sqlite3_errmsg(db->db),
+			      folder_hint(db->path));
 	sqlite3_busy_timeout(db->db, BUSY_MS);
+	/* Sorting more than the cache holds would need a file in a folder that is not ours. */
+	if (sqlite3_exec(db->db, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL) != SQLITE_OK)
+		return refuse(error, -EIO, "cannot open %s: %s", db->path, sqlite3_errmsg(db->db));
 	return check_schema(db, error);
 }
 

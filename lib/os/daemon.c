@@ -4,13 +4,16 @@
 #include "os/file.h"
 #include "os/log.h"
 #include "os/loop.h"
+#include "os/sandbox.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -182,6 +185,59 @@ int daemon_check_done(struct daemon *d)
 {
 	printf("%s: the configuration is good\n", d->program->name);
 	return 0;
+}
+
+static int give_state_folder(const struct daemon_options *o)
+{
+	unsigned uid, gid;
+	int result;
+
+	if (!o->user[0] || sandbox_user_possible(o->user))
+		return 0;
+	result = sandbox_user_find(o->user, &uid, &gid);
+	if (!result)
+		result = file_give_folder(o->state_folder, uid, gid);
+	if (result)
+		log_error("cannot give %s to user %s: %s", o->state_folder, o->user,
+			  strerror(-result));
+	return result;
+}
+
+/* Where SIGHUP opens it anew, also after it was renamed. A device is not renamed. */
+static char *log_place(const struct daemon_options *o)
+{
+	struct stat st;
+
+	if (!stat(o->log_file, &st) && !S_ISREG(st.st_mode))
+		return xstrdup(o->log_file);
+	return file_folder_of(o->log_file);
+}
+
+int daemon_give_up_rights(const struct daemon_options *o, enum sandbox_role_id role,
+			  const struct sandbox_path *more, size_t more_count)
+{
+	_cleanup_(freep) char *control = file_folder_of(o->control);
+	_cleanup_(freep) char *log = log_place(o);
+	struct sandbox_path paths[3 + DAEMON_PATHS_MAX] = {
+		{o->state_folder,
+		 SANDBOX_READ | SANDBOX_LIST | SANDBOX_WRITE | SANDBOX_MAKE | SANDBOX_REMOVE},
+		{control, SANDBOX_REMOVE}, /* the socket, at the end */
+	};
+	struct sandbox box = {.role = &sandbox_roles[role],
+			      .user = o->user,
+			      .paths = paths,
+			      .paths_count = 2,
+			      .no_filters = !o->sandbox};
+	int result = give_state_folder(o);
+
+	assert(more_count <= DAEMON_PATHS_MAX);
+	if (result)
+		return result;
+	if (o->log_file[0])
+		paths[box.paths_count++] = (struct sandbox_path){log, SANDBOX_WRITE | SANDBOX_MAKE};
+	for (size_t i = 0; i < more_count; i++)
+		paths[box.paths_count++] = more[i];
+	return sandbox_enter(&box);
 }
 
 void daemon_run(struct daemon *d)

@@ -5,6 +5,7 @@
  * signals; then the daemon's own parts; then "ready". */
 
 #include "os/conf.h"
+#include "os/sandbox_roles.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,7 +43,7 @@ struct daemon_options {
 	{"", "user", CONF_STRING, NULL, 0, 0, offsetof(type, member.user), \
 	 "user to become once everything is open; empty: stay"}, \
 	{"", "sandbox", CONF_BOOL, "yes", 0, 0, offsetof(type, member.sandbox), \
-	 "give up system calls that are not needed (seccomp)"}
+	 "give up files and system calls that are not needed (Landlock, seccomp)"}
 /* clang-format on */
 
 struct daemon {
@@ -72,6 +73,16 @@ int daemon_check_done(struct daemon *d);
 int daemon_init_state(struct daemon *d, const struct conf_program *program, int argc, char **argv,
 		      void *config, const struct daemon_options *options);
 int daemon_init_loop(struct daemon *d);
+/* Gives the state folder to the user of the options and becomes that user in this role
+ * (sandbox_enter()), with what the options name: state folder, folders of the log file and of the
+ * control socket. more: what else the configuration names, up to DAEMON_PATHS_MAX. 0 or -errno,
+ * logged; then the process must end. */
+enum { DAEMON_PATHS_MAX = 4 };
+int daemon_give_up_rights(const struct daemon_options *options, enum sandbox_role_id role,
+			  const struct sandbox_path *more, size_t more_count);
+/* For more: the folder of chain.db as who reads it needs it. SQLite makes and writes the index
+ * beside it (-shm, -wal) where the user may; who may not is content with that of chainwatch. */
+enum { DAEMON_READS_CHAINDB = SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE };
 /* Tells the service manager (NOTIFY_SOCKET), then runs the loop until it is stopped; tells it
  * again. */
 void daemon_run(struct daemon *d);

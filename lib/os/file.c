@@ -160,6 +160,15 @@ int file_read(const char *path, size_t max, char **ret_data, size_t *ret_len)
 	return 0;
 }
 
+char *file_folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return xstrdup(".");
+	return xasprintf("%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
 static int make_one_folder(const char *path, mode_t mode)
 {
 	struct stat st;

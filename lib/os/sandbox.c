@@ -2,6 +2,7 @@
 
 #include "os/base.h"
 #include "os/file.h"
+#include "os/landlock.h"
 #include "os/log.h"
 
 #include <assert.h>
@@ -10,157 +11,15 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <pwd.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <termios.h>
+#include <sys/socket.h>
 #include <unistd.h>
-
-/* What every daemon does after its start: its loop, its log, its state folder, its open sockets.
- * Not here: socket, bind, listen, connect, execve, ptrace, mount, setuid and all the rest. */
-static const char *const common_calls[] = {
-	/* memory */
-	"brk",
-	"madvise",
-	"mmap",
-	"mprotect",
-	"mremap",
-	"munmap",
-	"membarrier",
-	/* files */
-	"access",
-	"chmod",
-	"close",
-	"close_range",
-	"dup",
-	"dup2",
-	"dup3",
-	"faccessat",
-	"faccessat2",
-	"fadvise64",
-	"fallocate",
-	"fchmod",
-	"fchmodat",
-	"fchown",
-	"fcntl",
-	"fdatasync",
-	"flock",
-	"fstat",
-	"fstatfs",
-	"fsync",
-	"ftruncate",
-	"getcwd",
-	"getdents64",
-	"lseek",
-	"lstat",
-	"mkdir",
-	"mkdirat",
-	"newfstatat",
-	"open",
-	"openat",
-	"pipe",
-	"pipe2",
-	"pread64",
-	"preadv",
-	"pwrite64",
-	"pwritev",
-	"read",
-	"readlink",
-	"readlinkat",
-	"readv",
-	"rename",
-	"renameat",
-	"renameat2",
-	"rmdir",
-	"stat",
-	"statfs",
-	"statx",
-	"umask",
-	"unlink",
-	"unlinkat",
-	"utimensat",
-	"write",
-	"writev",
-	/* sockets that are open */
-	"accept",
-	"accept4",
-	"getpeername",
-	"getsockname",
-	"getsockopt",
-	"recvfrom",
-	"recvmmsg",
-	"recvmsg",
-	"sendmmsg",
-	"sendmsg",
-	"sendto",
-	"setsockopt",
-	"shutdown",
-	"socketpair",
-	/* waiting and time */
-	"clock_getres",
-	"clock_gettime",
-	"clock_nanosleep",
-	"epoll_create1",
-	"epoll_ctl",
-	"epoll_pwait",
-	"epoll_pwait2",
-	"epoll_wait",
-	"eventfd2",
-	"gettimeofday",
-	"nanosleep",
-	"poll",
-	"ppoll",
-	"pselect6",
-	"select",
-	"time",
-	"timerfd_create",
-	"timerfd_settime",
-	/* threads, signals, self */
-	"clone",
-	"clone3",
-	"exit",
-	"exit_group",
-	"futex",
-	"get_robust_list",
-	"getcpu",
-	"getegid",
-	"geteuid",
-	"getgid",
-	"getgroups",
-	"getpid",
-	"getppid",
-	"getrandom",
-	"getrlimit",
-	"getrusage",
-	"gettid",
-	"getuid",
-	"prctl",
-	"prlimit64",
-	"restart_syscall",
-	"rseq",
-	"rt_sigaction",
-	"rt_sigpending",
-	"rt_sigprocmask",
-	"rt_sigreturn",
-	"rt_sigtimedwait",
-	"sched_getaffinity",
-	"sched_yield",
-	"set_robust_list",
-	"set_tid_address",
-	"sigaltstack",
-	"sysinfo",
-	"tgkill",
-	"uname",
-	"wait4",
-	"waitid",
-	NULL,
-};
-
-/* The requests of ioctl that libuv and libc make; a daemon that needs more names "ioctl". */
-static const unsigned long common_ioctls[] = {FIONBIO, FIOCLEX, FIONCLEX, FIONREAD, TCGETS};
 
 static bool parse_id(const char *text, unsigned *ret_id)
 {
@@ -256,8 +115,8 @@ static int set_limits(void)
 
 static bool wanted(const struct sandbox *s, int capability)
 {
-	for (size_t i = 0; i < s->capabilities_count; i++) {
-		if (s->capabilities[i] == capability)
+	for (size_t i = 0; i < s->role->capabilities_count; i++) {
+		if (s->role->capabilities[i] == capability)
 			return true;
 	}
 	return false;
@@ -300,7 +159,7 @@ static int change_user(const struct sandbox *s)
 	if (result == -EPERM) {
 		log_notice("%s stays user %u: '%s' cannot be had here (not root, or not mapped in "
 			   "this user namespace)",
-			   s->role, (unsigned)geteuid(), s->user);
+			   s->role->name, (unsigned)geteuid(), s->user);
 		return 0;
 	}
 	if (result)
@@ -317,22 +176,22 @@ static int change_user(const struct sandbox *s)
 	return result;
 }
 
-static int keep_capabilities(const struct sandbox *s)
+static int keep_capabilities(const struct sandbox_role *role)
 {
-	bool permitted[64] = {0};
+	bool permitted[SANDBOX_LIST_MAX] = {0};
 
-	assert(s->capabilities_count <= ARRAY_SIZE(permitted));
+	assert(role->capabilities_count <= ARRAY_SIZE(permitted));
 	capng_get_caps_process();
-	for (size_t i = 0; i < s->capabilities_count; i++)
-		permitted[i] = have_capability(CAPNG_PERMITTED, (unsigned)s->capabilities[i]);
+	for (size_t i = 0; i < role->capabilities_count; i++)
+		permitted[i] = have_capability(CAPNG_PERMITTED, (unsigned)role->capabilities[i]);
 	capng_clear(CAPNG_SELECT_CAPS);
-	for (size_t i = 0; i < s->capabilities_count; i++) {
-		unsigned capability = (unsigned)s->capabilities[i];
+	for (size_t i = 0; i < role->capabilities_count; i++) {
+		unsigned capability = (unsigned)role->capabilities[i];
 
 		if (permitted[i])
 			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, capability);
 		else
-			log_notice("%s does not have the capability %s", s->role,
+			log_notice("%s does not have the capability %s", role->name,
 				   capng_capability_to_name(capability));
 	}
 	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
@@ -341,8 +200,8 @@ static int keep_capabilities(const struct sandbox *s)
 /* Another user's program keeps what is ambient, which has to be inheritable first. */
 static int pass_on_capabilities(const struct sandbox *s)
 {
-	for (size_t i = 0; i < s->capabilities_count; i++) {
-		unsigned capability = (unsigned)s->capabilities[i];
+	for (size_t i = 0; i < s->role->capabilities_count; i++) {
+		unsigned capability = (unsigned)s->role->capabilities[i];
 
 		if (!have_capability(CAPNG_PERMITTED, capability))
 			continue;
@@ -353,6 +212,13 @@ static int pass_on_capabilities(const struct sandbox *s)
 	}
 	return 0;
 }
+
+/* ---- System calls ---- */
+
+#define WHEN(argument, value)	     SCMP_CMP64(argument, SCMP_CMP_EQ, (scmp_datum_t)(value))
+#define WHEN_BITS(argument, mask, v) SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, mask, v)
+/* The upper half of a register says nothing about an int. */
+#define WHEN_INT(argument, value) WHEN_BITS(argument, UINT32_MAX, (uint32_t)(value))
 
 static int allow_call(scmp_filter_ctx filter, const char *name, bool must_exist)
 {
@@ -370,38 +236,110 @@ static int allow_call(scmp_filter_ctx filter, const char *name, bool must_exist)
 	return result == -EDOM || result == -EEXIST ? 0 : result;
 }
 
-static int fill_filter(scmp_filter_ctx filter, const struct sandbox *s)
+static int allow_calls(scmp_filter_ctx filter, const char *const *names, bool must_exist)
 {
 	int result = 0;
 
-	for (size_t i = 0; common_calls[i] && !result; i++)
-		result = allow_call(filter, common_calls[i], false);
-	for (size_t i = 0; i < ARRAY_SIZE(common_ioctls) && !result; i++)
-		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-					  SCMP_A1_32(SCMP_CMP_EQ, (uint32_t)common_ioctls[i]));
-	for (size_t i = 0; s->syscalls && s->syscalls[i] && !result; i++)
-		result = allow_call(filter, s->syscalls[i], true);
+	for (; *names && !result; names++)
+		result = allow_call(filter, *names, must_exist);
 	return result;
 }
 
-static int load_filter(const struct sandbox *s)
+static int allow_ioctls(scmp_filter_ctx filter, const unsigned long *ioctls)
+{
+	int result = 0;
+
+	for (; *ioctls && !result; ioctls++)
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+					  WHEN_INT(1, *ioctls));
+	return result;
+}
+
+/* New sockets: no raw ones, and of netlink what getaddrinfo() asks. */
+static int allow_family(scmp_filter_ctx filter, int family)
+{
+	static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
+	int result = 0;
+
+	if (family == AF_NETLINK)
+		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+					WHEN_INT(0, family), WHEN_INT(2, 0));
+	for (size_t i = 0; i < ARRAY_SIZE(types) && !result; i++)
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+					  WHEN_INT(0, family), WHEN_BITS(1, 0xf, types[i]));
+	return result;
+}
+
+/* Threads, but no processes. What clone3() is asked for is behind a pointer that a filter cannot
+ * follow: libc takes clone() when there is none. */
+static int allow_threads(scmp_filter_ctx filter)
+{
+	int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+				      WHEN_BITS(0, CLONE_THREAD, CLONE_THREAD));
+
+	if (!result)
+		result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	/* pthread_kill(), raise(), abort() */
+	if (!result)
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+					  WHEN_INT(0, getpid()));
+	return result;
+}
+
+/* Of this process, and to look at only. */
+static int allow_self(scmp_filter_ctx filter)
+{
+	int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2,
+				      WHEN_INT(0, 0), WHEN(2, 0));
+
+	for (const int *p = sandbox_common_prctls; *p && !result; p++)
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+					  WHEN_INT(0, *p));
+	if (!result)
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
+					  WHEN_INT(0, AF_UNIX));
+	return result;
+}
+
+static int fill_filter(scmp_filter_ctx filter, const struct sandbox_role *role)
+{
+	int result = allow_threads(filter);
+
+	if (!result)
+		result = allow_self(filter);
+	if (!result)
+		result = allow_ioctls(filter, sandbox_common_ioctls);
+	if (!result)
+		result = allow_ioctls(filter, role->ioctls);
+	for (size_t i = 0; role->families[i] && !result; i++)
+		result = allow_family(filter, role->families[i]);
+	if (!result)
+		result = allow_calls(filter, sandbox_common_calls, false);
+	if (!result && role->has_state)
+		result = allow_calls(filter, sandbox_state_calls, false);
+	if (!result)
+		result = allow_calls(filter, role->calls, true);
+	return result;
+}
+
+static int load_filter(const struct sandbox_role *role)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int result;
 
 	if (!filter)
 		return -ENOMEM;
-	if (s->log_denied)
-		seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
 	/* Threads that a library has started are not left out. */
 	result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (!result)
-		result = fill_filter(filter, s);
+		result = fill_filter(filter, role);
 	if (!result)
 		result = seccomp_load(filter);
 	seccomp_release(filter);
 	return result;
 }
+
+/* ---- All of it ---- */
 
 static int enter(const struct sandbox *s, const char **ret_step)
 {
@@ -417,7 +355,7 @@ static int enter(const struct sandbox *s, const char **ret_step)
 	if (result)
 		return result;
 	*ret_step = "capabilities";
-	result = keep_capabilities(s);
+	result = keep_capabilities(s->role);
 	if (!result && s->inherited)
 		result = pass_on_capabilities(s);
 	if (result)
@@ -426,8 +364,15 @@ static int enter(const struct sandbox *s, const char **ret_step)
 	*ret_step = "no_new_privs";
 	if (prctl(PR_SET_DUMPABLE, 0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
+	if (s->no_filters)
+		return 0;
+	*ret_step = "Landlock";
+	result = landlock_enter(s->role->name, s->role->tcp, s->role->paths, s->paths,
+				s->paths_count);
+	if (result)
+		return result;
 	*ret_step = "seccomp";
-	return s->no_seccomp ? 0 : load_filter(s);
+	return load_filter(s->role);
 }
 
 int sandbox_enter(const struct sandbox *s)
@@ -436,10 +381,39 @@ int sandbox_enter(const struct sandbox *s)
 	int result = enter(s, &step);
 
 	if (result == -ENOENT && !strcmp(step, "user"))
-		log_error("%s: there is no user '%s'; adduser --system %s makes it", s->role,
+		log_error("%s: there is no user '%s'; adduser --system %s makes it", s->role->name,
 			  s->user, s->user);
 	else if (result)
-		log_error("%s: cannot give up privileges (%s): %s", s->role, step,
+		log_error("%s: cannot give up privileges (%s): %s", s->role->name, step,
 			  strerror(-result));
 	return result;
+}
+
+/* Raised as far as we may: root to infinity, others to their hard limit. */
+static bool memory_may_be_locked(struct rlimit *ret_limit)
+{
+	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+
+	if (setrlimit(RLIMIT_MEMLOCK, &all) && !getrlimit(RLIMIT_MEMLOCK, ret_limit)) {
+		ret_limit->rlim_cur = ret_limit->rlim_max;
+		setrlimit(RLIMIT_MEMLOCK, ret_limit);
+	}
+	return !getrlimit(RLIMIT_MEMLOCK, ret_limit) && ret_limit->rlim_cur == RLIM_INFINITY;
+}
+
+int sandbox_protect_memory(const char *role)
+{
+	struct rlimit limit = {0};
+	int result = set_limits();
+
+	if (result)
+		return result;
+	/* Under a finite limit all later memory would come off it, and be refused one day. */
+	if (!memory_may_be_locked(&limit))
+		log_notice("%s: session keys may be swapped out: only %llu KiB may be locked "
+			   "(RLIMIT_MEMLOCK; LimitMEMLOCK=infinity in a unit)",
+			   role, (unsigned long long)limit.rlim_cur / 1024);
+	else if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+		log_notice("%s: session keys may be swapped out: %s", role, strerror(errno));
+	return 0;
 }

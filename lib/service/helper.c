@@ -351,8 +351,10 @@ static void open_engine(struct helper *h)
 
 static int start(struct helper *h)
 {
-	int r;
+	int r = sandbox_protect_memory(h->kind->program.name);
 
+	if (r < 0)
+		return r;
 	h->curve = open_curve();
 	if (mlock(&h->identity, sizeof(h->identity)) < 0)
 		log_debug("cannot lock the service key in memory: %s", strerror(errno));
@@ -368,25 +370,10 @@ static int start(struct helper *h)
 
 static int give_up_rights(const struct helper *h)
 {
-	static const char *const syscalls[] = {"connect", "socket", NULL};
-	const struct daemon_options *o = &h->config->daemon;
-	const struct sandbox sandbox = {.role = h->kind->program.name,
-					.user = o->user,
-					.syscalls = syscalls,
-					.no_seccomp = !o->sandbox};
-	unsigned uid, gid;
-	int r = 0;
+	_cleanup_(freep) char *chain = file_folder_of(h->config->chain_db);
+	const struct sandbox_path more[] = {{chain, DAEMON_READS_CHAINDB}};
 
-	if (o->user[0] && sandbox_user_possible(o->user) == 0) {
-		r = sandbox_user_find(o->user, &uid, &gid);
-		if (r == 0)
-			r = file_give_folder(o->state_folder, uid, gid);
-	}
-	if (r == 0)
-		r = sandbox_enter(&sandbox);
-	if (r < 0)
-		log_error("cannot give up rights: %s", strerror(-r));
-	return r;
+	return daemon_give_up_rights(&h->config->daemon, SANDBOX_SERVICE, more, ARRAY_SIZE(more));
 }
 
 /* What was revoked is in the copies (RECORDS 5.2), whatever chain.db says after a restart. */

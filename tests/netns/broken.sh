@@ -126,7 +126,8 @@ sqlite3 "$dir/chain/chain.db" 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null
 rm -rf "$dir/good" && cp -r "$dir/chain" "$dir/good"
 put()
 {
-	mkdir "$dir/next" && cat >"$dir/next/chain.db" && rm -rf "$dir/was" && mv "$dir/chain" "$dir/was" && mv "$dir/next" "$dir/chain"
+	# In the same folder: dnetd may read no other one that takes its place.
+	cat >"$dir/next.db" && rm -f "$dir"/chain/chain.db* && mv "$dir/next.db" "$dir/chain/chain.db"
 }
 restore()
 {

@@ -107,11 +107,11 @@ ok "ovcd, ovrd and the engine of dnetd: user nobody, no capability, no new privi
 root=$(child_of "$pid_dnetd")
 root=${root// /}
 left_with "$root" "dnetd root helper" 0 0000000000001000
-# Its end of the pair, its netlink socket, its log; no UDP, no TUN, no file.
+# Its end of the pair, its netlink socket, its log, the folder of its sysctls; no UDP, no TUN, no other file.
 for fd in /proc/"$root"/fd/*; do
 	to=$(readlink "$fd")
 	case $to in
-	/dev/null | pipe:* | socket:* | "$dir/a.log" | anon_inode:*) ;;
+	/dev/null | pipe:* | socket:* | "$dir/a.log" | anon_inode:* | /proc/sys/net/ipv6/conf) ;;
 	*) die "the root helper holds $to" ;;
 	esac
 done
