@@ -52,12 +52,13 @@ static enum cli_exit exit_of(int code)
 
 static int call_failed(struct cli *cli, const struct ctl_error *error)
 {
-	const char *next = error->next;
+	char next[sizeof(error->next)];
 
-	if (error->code == CTL_ECONNECT)
-		next = "start dnetd, or name its socket with --socket";
-	return cli_error(cli, exit_of(error->code), next && *next ? next : NULL, "%s",
-			 error->message);
+	snprintf(next, sizeof(next), "%s",
+		 error->code == CTL_ECONNECT ? "start dnetd, or name its socket with --socket"
+					     : error->next);
+	out_clean_text(next);
+	return cli_error(cli, exit_of(error->code), *next ? next : NULL, "%s", error->message);
 }
 
 /* params is taken. */
@@ -67,14 +68,23 @@ static int call(struct cli *cli, const char *method, json_t *params, json_t **re
 	int r = ctl_client_call(cli->conf.socket, method, params, CALL_MS, ret_result, &error);
 
 	json_decref(params);
-	return r ? call_failed(cli, &error) : 0;
+	if (r)
+		return call_failed(cli, &error);
+	if (!cli->json)
+		*ret_result = out_clean(*ret_result);
+	return 0;
+}
+
+static const char *string_of(const json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	return text ? text : "";
 }
 
 static const char *text_of(const json_t *object, const char *name)
 {
-	const char *text = json_string_value(json_object_get(object, name));
-
-	return text ? text : "";
+	return string_of(json_object_get(object, name));
 }
 
 static const char *number_of(const json_t *object, const char *name, const char *unit,
@@ -204,7 +214,7 @@ static void print_dnet(const struct cli *cli, const json_t *dnet)
 	printf("  state      %s\n  interface  %s\n  key        %s\n", text_of(dnet, "state"),
 	       text_of(dnet, "interface"), text_of(dnet, "key"));
 	json_array_foreach(json_object_get(dnet, "addresses"), i, value)
-		printf("  address    %s\n", json_string_value(value));
+		printf("  address    %s\n", string_of(value));
 	printf("  height     %s\n", number_of(dnet, "height", "", height));
 	printf("  peers      %s of %s connected\n",
 	       number_of(dnet, "peers_connected", "", connected),
@@ -337,6 +347,8 @@ static int ping_once(struct cli *cli, struct ping_run *run, json_t *params)
 		cli_note(cli, "%s: %s", run->node, error.message);
 		return 0;
 	}
+	if (!cli->json)
+		reply = out_clean(reply);
 	run->direct = !strcmp(text_of(reply, "path"), "direct");
 	if (!cli->json)
 		printf("answer from %s in %s, %s via %s\n", text_of(reply, "node"),
@@ -457,7 +469,7 @@ static void print_why(const struct cli *cli, const json_t *result)
 	print_candidates(cli, json_object_get(result, "candidates"));
 	printf("told to peers as ours:");
 	json_array_foreach(json_object_get(result, "own"), i, value)
-		printf(" %s", json_string_value(value));
+		printf(" %s", string_of(value));
 	puts(json_array_size(json_object_get(result, "own")) ? "" : " nothing");
 	puts(json_array_size(json_object_get(result, "helpers"))
 		     ? "helpers:"

@@ -24,6 +24,20 @@
  * Reading order: cli.h (what commands share), help.c (the tables as help), args in this file, then
  * a command: cmd_owner.c and what it calls, publish.c. */
 
+/* A text with bytes that are no UTF-8 is no JSON string. */
+static json_t *error_json(enum cli_exit code, char *message, const char *next)
+{
+	json_t *error = json_pack("{s:{s:i, s:s, s:s*}}", "error", "code", (int)code, "message",
+				  message, "next", next);
+
+	if (error)
+		return error;
+	for (char *c = message; *c; c++)
+		if ((uint8_t)*c >= 0x80)
+			*c = '?';
+	return json_pack("{s:{s:i, s:s}}", "error", "code", (int)code, "message", message);
+}
+
 int cli_error(struct cli *cli, enum cli_exit code, const char *next, const char *format, ...)
 {
 	char message[1024];
@@ -33,10 +47,10 @@ int cli_error(struct cli *cli, enum cli_exit code, const char *next, const char 
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
 	if (cli->json) {
-		out_json(json_pack("{s:{s:i, s:s, s:s*}}", "error", "code", (int)code, "message",
-				   message, "next", next));
+		out_json(error_json(code, message, next));
 		return code;
 	}
+	out_clean_text(message);
 	fprintf(stderr, "%sdnet: %s%s\n", cli->color_err ? "\033[31m" : "", message,
 		cli->color_err ? "\033[0m" : "");
 	if (next)
@@ -46,14 +60,16 @@ int cli_error(struct cli *cli, enum cli_exit code, const char *next, const char 
 
 void cli_note(struct cli *cli, const char *format, ...)
 {
+	char message[1024];
 	va_list args;
 
 	if (cli->json)
 		return;
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	out_clean_text(message);
+	fprintf(stderr, "%s\n", message);
 }
 
 int cli_params(struct cli *cli)

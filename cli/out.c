@@ -12,6 +12,65 @@ void out_json(json_t *value)
 	json_decref(value);
 }
 
+void out_clean_text(char *text)
+{
+	for (uint8_t *c = (uint8_t *)text; *c; c++) {
+		/* U+0080 to U+009F: as ESC and one more */
+		bool c1 = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
+
+		if (c1)
+			c[1] = '?';
+		if (c1 || *c < ' ' || *c == 0x7f)
+			*c = '?';
+	}
+}
+
+static char *clean_copy(const char *text)
+{
+	char *copy = xstrdup(text);
+
+	out_clean_text(copy);
+	return copy;
+}
+
+static json_t *clean_value(const json_t *value)
+{
+	_cleanup_(freep) char *text = NULL;
+	const char *name;
+	json_t *result, *each;
+	size_t i;
+
+	if (json_is_string(value)) {
+		text = clean_copy(json_string_value(value));
+		return json_string(text);
+	}
+	if (json_is_array(value)) {
+		result = json_array();
+		json_array_foreach(value, i, each) json_array_append_new(result, clean_value(each));
+		return result;
+	}
+	if (!json_is_object(value))
+		return json_copy((json_t *)value);
+	result = json_object();
+	for (void *at = json_object_iter((json_t *)value); at;
+	     at = json_object_iter_next((json_t *)value, at)) {
+		_cleanup_(freep) char *key = NULL;
+
+		name = json_object_iter_key(at);
+		key = clean_copy(name);
+		json_object_set_new(result, key, clean_value(json_object_iter_value(at)));
+	}
+	return result;
+}
+
+json_t *out_clean(json_t *value)
+{
+	json_t *result = clean_value(value);
+
+	json_decref(value);
+	return result;
+}
+
 static const char *const codes[] = {
 	[OUT_PLAIN] = "",	[OUT_BOLD] = "\033[1m",	  [OUT_DIM] = "\033[2m",
 	[OUT_RED] = "\033[31m", [OUT_GREEN] = "\033[32m", [OUT_YELLOW] = "\033[33m",

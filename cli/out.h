@@ -15,6 +15,11 @@ enum out_color { OUT_PLAIN, OUT_BOLD, OUT_DIM, OUT_RED, OUT_GREEN, OUT_YELLOW };
 
 /* Prints and releases value. */
 void out_json(json_t *value);
+/* Text of others for the terminal: control characters, which it would obey, become '?'. In place.
+ */
+void out_clean_text(char *text);
+/* A value with all its texts and names cleaned; value is released, the result is the caller's. */
+json_t *out_clean(json_t *value);
 /* "\033[1m" or "". */
 const char *out_on(const struct cli *cli, enum out_color color);
 const char *out_off(const struct cli *cli);

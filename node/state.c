@@ -83,6 +83,24 @@ static int load_master(struct state *s, char error[static STATE_ERROR_MAX])
 	return -EBADMSG;
 }
 
+static struct state_dnet *find(const struct state *s, const struct object_id *id)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (object_id_equal(&s->dnets[i].id, id))
+			return (struct state_dnet *)&s->dnets[i];
+	}
+	return NULL;
+}
+
+static bool number_is_used(const struct state *s, uint32_t number)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->dnets[i].number == number)
+			return true;
+	}
+	return false;
+}
+
 static bool parse_dnet(const json_t *json, struct state_dnet *ret)
 {
 	const char *text = json_string_value(json_object_get(json, "id"));
@@ -111,9 +129,12 @@ static bool parse_node(struct state *s, const json_t *json)
 	s->port = (uint16_t)port;
 	s->time_s = (uint64_t)time;
 	for (size_t i = 0; i < json_array_size(dnets); i++) {
-		if (!parse_dnet(json_array_get(dnets, i), &s->dnets[s->count]))
+		struct state_dnet d;
+		/* Two of one number would be two of one interface. */
+		if (!parse_dnet(json_array_get(dnets, i), &d) || find(s, &d.id) ||
+		    number_is_used(s, d.number))
 			return false;
-		s->count++;
+		s->dnets[s->count++] = d;
 	}
 	return true;
 }
@@ -240,27 +261,9 @@ const struct state_dnet *state_dnet_at(const struct state *s, size_t i)
 	return &s->dnets[i];
 }
 
-static struct state_dnet *find(const struct state *s, const struct object_id *id)
-{
-	for (size_t i = 0; i < s->count; i++) {
-		if (object_id_equal(&s->dnets[i].id, id))
-			return (struct state_dnet *)&s->dnets[i];
-	}
-	return NULL;
-}
-
 const struct state_dnet *state_find(const struct state *s, const struct object_id *id)
 {
 	return find(s, id);
-}
-
-static bool number_is_used(const struct state *s, uint32_t number)
-{
-	for (size_t i = 0; i < s->count; i++) {
-		if (s->dnets[i].number == number)
-			return true;
-	}
-	return false;
 }
 
 int state_add(struct state *s, const struct object_id *id)

@@ -65,10 +65,11 @@ int ctl_stream_fill(struct ctl_stream *s)
 
 const char *ctl_stream_line(struct ctl_stream *s, size_t *ret_len)
 {
-	const char *line = s->in + s->in_start, *newline;
+	const char *line, *newline;
 
 	if (s->in_scanned == s->in_end)
 		return NULL;
+	line = s->in + s->in_start;
 	newline = memchr(s->in + s->in_scanned, '\n', s->in_end - s->in_scanned);
 	if (!newline) {
 		s->in_scanned = s->in_end;

@@ -99,7 +99,7 @@ void usage_save(struct usage *usage)
 
 		if (!object_id_parse(id, &kind, &dnet))
 			continue;
-		bytes = (json_int_t)usage->get(usage->arg, &dnet);
+		bytes = (json_int_t)MIN(usage->get(usage->arg, &dnet), (uint64_t)INT64_MAX);
 		if (bytes == json_integer_value(json_object_get(usage->stored, id)))
 			continue;
 		json_object_set_new(usage->stored, id, json_integer(bytes));
