@@ -114,6 +114,38 @@ static void a_seal_at_another_input_is_lost_and_the_create_counts(void **state)
 	assert_string_equal(w->trace, "+other seal0:1 spent0 end lost revoke:CLOSE@1.0 ");
 }
 
+static void a_seal_is_lost_at_whatever_other_input_it_is(void **state)
+{
+	struct world *w = *state;
+	struct outpoint inputs[4] = {coin(w), make_dnet(w, 5, "office"), coin(w),
+				     make_dnet(w, 5, "lab")};
+	struct made m;
+
+	begin_tx(&m, inputs, 4);
+	add_output(&m, owner_script, sizeof(owner_script));
+	end_tx(&m);
+	w->trace[0] = '\0';
+	assert_int_equal(apply(w, 6, &m), 0);
+	assert_string_equal(w->trace, "spent0 end lost revoke:CLOSE@1.0 "
+				      "spent0 end lost revoke:CLOSE@1.0 ");
+	assert_int_equal(counts(w).seals, 0);
+}
+
+static void an_output_whose_number_ends_like_the_seals_is_none(void **state)
+{
+	struct record put = node_record(1, "mallory");
+	struct world *w = *state;
+	struct outpoint seal = make_dnet(w, 5, "office"), other = seal;
+
+	for (int bit = 8; bit < 32; bit += 8) {
+		other.vout = seal.vout + ((uint32_t)1 << bit);
+		write_records(w, 6, other, &put, NULL);
+		assert_string_equal(w->trace, "refused32 ");
+	}
+	write_records(w, 6, seal, &put, NULL);
+	assert_string_equal(w->trace, "spent0 put:NODE_PUT seal1:1 ");
+}
+
 static void an_update_without_a_seal_output_ends_the_object(void **state)
 {
 	struct record put = node_record(1, "a"), create = dnet_record("x");
@@ -379,6 +411,8 @@ int main(void)
 		TEST(a_second_owner_gets_an_object_of_his_own),
 		TEST(a_seal_spent_without_a_record_ends_the_object),
 		TEST(a_seal_at_another_input_is_lost_and_the_create_counts),
+		TEST(a_seal_is_lost_at_whatever_other_input_it_is),
+		TEST(an_output_whose_number_ends_like_the_seals_is_none),
 		TEST(an_update_without_a_seal_output_ends_the_object),
 		TEST(unknown_versions_and_types_move_the_seal_and_say_nothing),
 		TEST(a_close_ends_everything_after_it),
