@@ -17,7 +17,7 @@ const struct adapter_ops *adapter_find(const char *name)
 	return NULL;
 }
 
-const struct adapter_ops *adapter_find_backend(enum adapter_backend backend)
+const struct adapter_ops *adapter_find_backend(enum backend backend)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
 		if (backends[i]->backend == backend)

@@ -8,6 +8,7 @@
  * backend, or its status says which do not. */
 
 #include "core/netmap.h"
+#include "wire/statement.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,15 +20,6 @@ struct conf_list;
 struct identity;
 struct loop;
 struct mesh;
-
-/* As key statements and offers have it (PROTOCOL 10). */
-enum adapter_backend {
-	BACKEND_NATIVE = 1,
-	BACKEND_WIREGUARD = 2,
-	BACKEND_TINC = 3,
-	BACKEND_EXEC = 4,
-	BACKEND_COUNT
-};
 
 enum {
 	ADAPTER_ERROR_MAX = 256,
@@ -150,7 +142,7 @@ typedef void adapter_visit_peer(void *ctx, const struct adapter_peer_status *sta
 struct adapter_ops {
 	const char *name; /* as in the configuration */
 	const char *summary;
-	enum adapter_backend backend;
+	enum backend backend;
 	enum adapter_program program; /* PROGRAM_COUNT: none */
 	/* Whether this machine can run it, and with which device: 0, or -errno and a text that
 	 * names the next step. program: path of its program. */
@@ -182,7 +174,7 @@ extern const struct adapter_ops adapter_native;
 /* NULL: no such backend. */
 const struct adapter_ops *adapter_find(const char *name);
 /* NULL: no such number. */
-const struct adapter_ops *adapter_find_backend(enum adapter_backend backend);
+const struct adapter_ops *adapter_find_backend(enum backend backend);
 /* "native, …": for errors and help. Static. */
 const char *adapter_names(void);
 

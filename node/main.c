@@ -58,7 +58,7 @@ static bool start_helpers(const struct dnetd_config *config, struct priv **ret_p
 				   .table_base = (uint32_t)config->table_base,
 				   .sandbox = config->daemon.sandbox};
 	for (int i = 0; i < BACKEND_COUNT; i++) {
-		const struct adapter_ops *ops = adapter_find_backend((enum adapter_backend)i);
+		const struct adapter_ops *ops = adapter_find_backend((enum backend)i);
 		if (!ops || ops->program == PROGRAM_COUNT || !settings_use_backend(config, ops))
 			continue;
 		programs.programs[ops->program] = config->programs[ops->program];

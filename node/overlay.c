@@ -147,7 +147,7 @@ static void on_slot_tun(void *ctx, int fd, enum tun_offload offload)
 		mesh_set_gso_usable(o->mesh, tun_offload_gso(offload));
 }
 
-static bool on_slot_carry(void *ctx, enum adapter_backend backend, const struct node_key *key,
+static bool on_slot_carry(void *ctx, enum backend backend, const struct node_key *key,
 			  const void *bytes, size_t len)
 {
 	(void)ctx;

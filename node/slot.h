@@ -41,7 +41,7 @@ struct slot_io {
 	/* ADAPTER_DEVICE_MESH: the TUN of the data path is there; fd -1: it is going. */
 	void (*tun)(void *ctx, int fd, enum tun_offload offload);
 	void (*event)(void *ctx, const struct node_key *key, const char *text);
-	bool (*carry)(void *ctx, enum adapter_backend backend, const struct node_key *key,
+	bool (*carry)(void *ctx, enum backend backend, const struct node_key *key,
 		      const void *bytes, size_t len);
 	void (*changed)(void *ctx); /* the slot's offer */
 };

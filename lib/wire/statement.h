@@ -14,6 +14,7 @@ enum backend {
 	BACKEND_WIREGUARD = 2,
 	BACKEND_TINC = 3,
 	BACKEND_EXEC = 4,
+	BACKEND_COUNT, /* those that this version knows are below it */
 };
 
 enum {
