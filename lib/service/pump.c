@@ -89,11 +89,12 @@ static void send_datagrams(void *ctx, const struct endpoint *dst, const uint8_t 
 
 static void take_message(struct pump *pump, struct udp_message *m, uint64_t now)
 {
-	size_t segment = m->segment_size ? m->segment_size : m->len, at = 0;
+	/* An empty datagram is one too. */
+	size_t segment = MAX(m->segment_size ? m->segment_size : m->len, 1), at = 0;
 	const struct via via = {.endpoint = m->source};
 
 	pump->counters[PUMP_udp_read_bytes] += m->len;
-	while (at < m->len) {
+	do {
 		size_t n = 0;
 
 		if (pump->intercept)
@@ -103,9 +104,10 @@ static void take_message(struct pump *pump, struct udp_message *m, uint64_t now)
 			n = MIN(segment, m->len - at);
 			engine_input(pump->engine, &via, m->data + at, n, now);
 		}
+		n = MAX(n, 1);
 		pump->counters[PUMP_udp_read_datagrams] += (n + segment - 1) / segment;
 		at += n;
-	}
+	} while (at < m->len);
 }
 
 static void on_udp(void *arg, int fd, unsigned events)
