@@ -3,14 +3,17 @@
 #include "chainwatch/store.h"
 #include "fixture/temp.h"
 #include "os/chaindb.h"
+#include "wire/bech32.h"
+#include "wire/hex.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The random histories of tests/unit/core/registry_random.c through chain.db: what os/chaindb reads
- * of what the store wrote gives the map that the model gives. DNET_HISTORIES and DNET_TEST_SEED as
- * there. */
+ * of what the store wrote gives the map that the model gives, and so do its views. DNET_HISTORIES
+ * and DNET_TEST_SEED as there. */
 
 enum { HISTORIES = 100, KEEP = BLOCKS + 1 };
 
@@ -19,6 +22,7 @@ struct bench {
 	struct temp folder;
 	struct store *store;
 	struct chaindb *db;
+	sqlite3 *views;
 	struct record_row rows[ROWS];
 	size_t row_count;
 };
@@ -52,13 +56,16 @@ static void begin(struct bench *b)
 	assert_int_equal(store_open(&config, &b->store, error), 0);
 	assert_int_equal(store_set_base(b->store, &base), 0);
 	assert_int_equal(chaindb_open(path, &b->db, db_error), 0);
+	assert_int_equal(sqlite3_open_v2(path, &b->views, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
 	new_registry(b);
 }
 
 static void end(struct bench *b)
 {
 	registry_free(b->w.registry);
+	b->w.registry = NULL;
 	chaindb_close(b->db);
+	sqlite3_close(b->views);
 	store_close(b->store);
 	temp_remove(&b->folder);
 }
@@ -140,6 +147,26 @@ static void restart(struct bench *b)
 	assert_int_equal(store_load(b->store, b->w.registry), 0);
 }
 
+/* chain.db is made anew: what was seen in the mempool or in other branches only is forgotten. */
+static void rebuild(struct bench *b)
+{
+	struct world *w = &b->w;
+
+	end(b);
+	begin(b);
+	for (uint32_t at = 0; at < w->height; at++) {
+		struct store_tip block = block_at(at + 1);
+
+		assert_int_equal(store_begin(b->store), 0);
+		assert_int_equal(store_add_block(b->store, &block), 0);
+		for (size_t i = 0; i < w->blocks[at].count; i++)
+			apply(b, at + 1, (uint32_t)i, w->blocks[at].tx[i]);
+		assert_int_equal(store_commit(b->store), 0);
+	}
+	w->seen_count = 0;
+	world_remember(w, &w->model);
+}
+
 static int take_row(void *arg, const struct record_row *row)
 {
 	struct bench *b = arg;
@@ -165,6 +192,92 @@ static int take_revocation(void *arg, const struct chaindb_revocation *r)
 	return 0;
 }
 
+/* ---- The views, at depth 1 ---- */
+
+/* Rows of a view of this object, with that text in the other column; "": all. */
+static int64_t count_view(struct bench *b, const char *view, const char *owner,
+			  const struct object_id *id, enum object_kind kind, const char *column,
+			  const char *text)
+{
+	char sql[256], owner_text[OBJECT_ID_TEXT_SIZE];
+	sqlite3_stmt *statement;
+	int64_t count;
+
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s WHERE %s = ?1 AND ?2 IN ('', %s)", view,
+		 owner, column);
+	object_id_format(kind, id, owner_text);
+	assert_int_equal(sqlite3_prepare_v2(b->views, sql, -1, &statement, NULL), SQLITE_OK);
+	sqlite3_bind_text(statement, 1, owner_text, -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 2, text, -1, SQLITE_STATIC);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	count = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	return count;
+}
+
+static void same_count(struct bench *b, const char *view, int64_t have, size_t want)
+{
+	if (have == (int64_t)want)
+		return;
+	printf("# DNET_TEST_SEED=%llu DNET_HISTORIES=1\n", (unsigned long long)b->w.seed);
+	fail_msg("%s at height %u: %lld rows, the model has %zu", view, b->w.height,
+		 (long long)have, want);
+}
+
+static void compare_helper(struct bench *b, const struct object_id *dnet,
+			   const struct model_helper *h)
+{
+	char text[OBJECT_ID_TEXT_SIZE];
+	struct object_id id;
+
+	memcpy(id.bytes, h->link->body + 1, OBJECT_ID_LEN);
+	object_id_format(h->link->body[0], &id, text);
+	same_count(b, "helper_in_use",
+		   count_view(b, "helper_in_use", "dnet", dnet, OBJECT_DNET, "helper", text), 1);
+	same_count(b, "endpoint_in_force",
+		   count_view(b, "endpoint_in_force", "helper", &id, h->link->body[0], "''", ""),
+		   h->endpoint_count);
+}
+
+static void compare_views(struct bench *b, const struct model_object *o)
+{
+	struct world *w = &b->w;
+	const struct model_view view = {.chain = &w->model,
+					.seen = w->seen,
+					.seen_count = w->seen_count,
+					.tip = w->height,
+					.confirm = 1};
+	const struct model_row *create, *transfer;
+	char key[2 * PUBKEY_LEN + 1] = "";
+	struct object_id id;
+
+	memcpy(id.bytes, o->id, OBJECT_ID_LEN);
+	model_read_map(&view, o->id, &w->map);
+	create = w->map.create;
+	transfer = create ? w->map.transfer : NULL;
+	if (create)
+		hex_format(transfer ? transfer->body : create->body, XONLY_LEN, key);
+	same_count(b, "dnet_in_force",
+		   count_view(b, "dnet_in_force", "id", &id, OBJECT_DNET, "admin_key", key),
+		   create != NULL);
+	same_count(b, "node_in_force",
+		   count_view(b, "node_in_force", "dnet", &id, OBJECT_DNET, "''", ""),
+		   w->map.node_count);
+	for (size_t i = 0; i < w->map.node_count; i++) {
+		hex_format(w->map.nodes[i].put->body, PUBKEY_LEN, key);
+		same_count(b, "node_in_force",
+			   count_view(b, "node_in_force", "dnet", &id, OBJECT_DNET, "key", key), 1);
+	}
+	same_count(b, "roster_in_force",
+		   count_view(b, "roster_in_force", "dnet", &id, OBJECT_DNET, "''", ""),
+		   create && w->map.roster);
+	same_count(b, "helper_in_use",
+		   count_view(b, "helper_in_use", "dnet", &id, OBJECT_DNET, "''", ""),
+		   w->map.helper_count);
+	for (size_t i = 0; i < w->map.helper_count; i++)
+		compare_helper(b, &id, &w->map.helpers[i]);
+}
+
 static void compare(struct bench *b)
 {
 	struct world *w = &b->w;
@@ -180,6 +293,7 @@ static void compare(struct bench *b)
 		assert_int_equal(chaindb_visit_revocations(b->db, &id, take_revocation, b), 0);
 		world_compare_map(w, &w->model.objects[i], confirm, b->rows, b->row_count,
 				  w->revocations);
+		compare_views(b, &w->model.objects[i]);
 	}
 }
 
@@ -199,6 +313,8 @@ static void one_history(struct bench *b, uint64_t seed)
 			look_at_mempool(b);
 		else if (world_chance(&b->w, 6))
 			restart(b);
+		else if (world_chance(&b->w, 2))
+			rebuild(b);
 		else
 			mine(b);
 		compare(b);
