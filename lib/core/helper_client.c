@@ -324,11 +324,11 @@ struct helper *helper_new(struct mesh *mesh, const struct netmap_helper *row)
 	return h;
 }
 
-void helper_free(struct helper *h)
+void helper_free(struct helper *h, uint64_t now)
 {
 	if (!h)
 		return;
-	drop_lanes(h, engine_now(h->mesh->engine));
+	drop_lanes(h, now);
 	h->up = false; /* it says nothing about itself any more */
 	realm_remove(h->realm);
 	free(h);

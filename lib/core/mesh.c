@@ -124,7 +124,7 @@ void mesh_free(struct mesh *mesh)
 	end_pings_of(mesh, NULL, "the dnet is being left");
 	while ((h = LIST_FIRST(&mesh->helpers))) {
 		LIST_REMOVE(h, entry);
-		helper_free(h);
+		helper_free(h, engine_now(mesh->engine));
 	}
 	for (size_t i = 0; i < mesh->peer_count; i++)
 		if (mesh->peers[i])
@@ -264,7 +264,7 @@ static bool is_old(const struct mesh *mesh, const struct mesh_peer *p)
 	return p->node != NULL;
 }
 
-static void abandon(struct mesh *mesh, struct change *c)
+static void abandon(struct mesh *mesh, struct change *c, uint64_t now)
 {
 	for (size_t i = 0; c->peers && i < c->peer_count; i++) {
 		if (!c->peers[i] || is_old(mesh, c->peers[i]))
@@ -273,7 +273,7 @@ static void abandon(struct mesh *mesh, struct change *c)
 		free(c->peers[i]);
 	}
 	for (size_t i = 0; c->helpers && i < c->helper_count; i++)
-		helper_free(c->helpers[i]);
+		helper_free(c->helpers[i], now);
 	free(c->peers);
 	free(c->helpers);
 	route_table_free(c->routes);
@@ -314,7 +314,7 @@ static void swap_helpers(struct mesh *mesh, struct change *c, uint64_t now)
 		if (helper_stays(h, c))
 			continue;
 		LIST_REMOVE(h, entry);
-		helper_free(h);
+		helper_free(h, now);
 	}
 	for (size_t i = 0; i < c->helper_count; i++) {
 		const struct netmap_helper *row = &c->netmap->helpers[i];
@@ -361,7 +361,7 @@ int mesh_set_netmap(struct mesh *mesh, struct netmap *netmap, uint64_t now)
 		c.self = netmap_find_node(netmap, &mesh->pair->key);
 	err = prepare(mesh, &c);
 	if (err)
-		abandon(mesh, &c);
+		abandon(mesh, &c, now);
 	else
 		put_in_force(mesh, &c, now);
 	mesh_wake(mesh, now);

@@ -200,8 +200,8 @@ const char *mesh_peer_waiting_reason(const struct mesh_peer *p);
 /* helper_client.c */
 /* NULL: out of memory. */
 struct helper *helper_new(struct mesh *mesh, const struct netmap_helper *row);
-/* Not from inside a callback of the engine. */
-void helper_free(struct helper *helper);
+/* Not from inside a callback of the engine; engine_now() is over by then. */
+void helper_free(struct helper *helper, uint64_t now);
 /* The row changed; it keeps its key. */
 void helper_update(struct helper *helper, const struct netmap_helper *row, uint64_t now);
 struct helper *helper_find(const struct mesh *mesh, uint8_t kind, const struct object_id *id);

@@ -152,11 +152,13 @@ void flow_arrived(struct member *m, const uint8_t *b, size_t len)
 	assert(f->to == m && len == f->len);
 	/* Whose removal this member has heard of is not heard any more. */
 	assert(!f->from->revoked_since || m->revision < f->from->revoked_since);
+	assert(!m->revoked_since || m->revision < m->revoked_since);
 	assert(!f->from->stranger && !m->stranger);
 	assert(sequence < f->sequence && !(f->seen[sequence / 8] & 1 << sequence % 8));
 	f->seen[sequence / 8] |= (uint8_t)(1 << sequence % 8);
 	for (size_t i = headers + FLOW_HEADER; i < len; i++)
 		assert(b[i] == (uint8_t)(sequence + i));
+	m->delivered++;
 	f->arrived += sequence >= f->mark;
 	if (f->first == UINT64_MAX)
 		f->first = now - f->began;

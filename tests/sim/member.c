@@ -11,16 +11,18 @@ enum { INSTANT_TURNS = 1000 };
 
 /* ---- Its clock ---- */
 
-static uint64_t drifted(const struct machine *mc, uint64_t elapsed)
+/* By how much it is ahead after so long; the clock itself never goes back. */
+static int64_t drift(const struct machine *mc, uint64_t elapsed)
 {
-	return elapsed + (uint64_t)((int64_t)(elapsed / 1000000) * mc->ppm);
+	return (int64_t)(elapsed / 1000000) * mc->ppm +
+	       (int64_t)(elapsed % 1000000) * mc->ppm / 1000000;
 }
 
 static uint64_t clock_of(const struct machine *mc)
 {
 	uint64_t now = sim_now(mc->w->net);
 
-	return mc->offset + mc->set_at + drifted(mc, now - mc->set_at);
+	return mc->offset + mc->set_at + now - mc->set_at + (uint64_t)drift(mc, now - mc->set_at);
 }
 
 /* When its clock shows that. */
@@ -30,8 +32,8 @@ static uint64_t time_of(const struct machine *mc, uint64_t deadline)
 
 	if (deadline == UINT64_MAX || deadline <= base)
 		return deadline == UINT64_MAX ? UINT64_MAX : 0;
-	elapsed = deadline - base - (uint64_t)((int64_t)((deadline - base) / 1000000) * mc->ppm);
-	while ((shown = base + drifted(mc, elapsed)) < deadline)
+	elapsed = deadline - base - (uint64_t)drift(mc, deadline - base);
+	while ((shown = base + elapsed + (uint64_t)drift(mc, elapsed)) < deadline)
 		elapsed += deadline - shown;
 	return mc->set_at + elapsed;
 }
@@ -190,6 +192,7 @@ static void start_mesh(struct member *m)
 	struct mesh_io out = {.ctx = m, .deliver = io_deliver};
 	struct endpoint local = sim_host_endpoint(mc->host);
 
+	m->delivered = 0;
 	m->mesh = mesh_new(mc->engine, &io, &out, &m->dnet->id, &m->identity, 0);
 	assert(m->mesh);
 	mesh_set_local_endpoints(m->mesh, &local, 1, clock_of(mc));
@@ -394,6 +397,11 @@ void member_clear_load(struct member *m)
 
 	mc->load = (struct member_load){0};
 	mc->heap.peak = mc->heap.bytes;
+}
+
+uint64_t member_delivered(const struct member *m)
+{
+	return m->delivered;
 }
 
 void member_network_changed(struct member *m)

@@ -55,7 +55,8 @@ struct member {
 	struct identity identity;
 	struct mesh *mesh; /* owned */
 	struct record_row row;
-	unsigned revision;	/* of the dnet, that it knows */
+	unsigned revision; /* of the dnet, that it knows */
+	uint64_t delivered;
 	unsigned revoked_since; /* revision; 0: it is not */
 	bool stranger;		/* only he himself thinks that he is a member */
 };

@@ -35,6 +35,33 @@ static void a_blocked_direct_path_gives_way_to_the_relay_and_comes_back(void **s
 	}
 }
 
+/* At a moment when the last thing that both did was to send. */
+static void a_path_is_watched_on_when_a_helper_goes(void **state)
+{
+	struct flow *there, *back;
+	struct server *other;
+	struct pair p;
+
+	pair_make(&p, 511, NAT_PORT_RESTRICTED, NAT_PORT_RESTRICTED);
+	other = world_add_server(p.w, REALM_OVR);
+	world_publish(p.w);
+	world_run(p.w, 2 * SIM_SECOND);
+	pair_flows(&p, &there, &back);
+	world_run(p.w, 20 * SIM_SECOND + 5 * SIM_MS);
+	assert_true(pair_is_direct(p.w, &p));
+	world_unlink(world_first_dnet(p.w), other);
+	world_publish(p.w);
+	world_run(p.w, 5 * SIM_SECOND);
+	flow_mark(there);
+	flow_mark(back);
+	sim_block(world_net(p.w), member_host(p.alice), member_host(p.bob), true);
+	world_run(p.w, 20 * SIM_SECOND);
+	assert_true(pair_is_relayed(p.w, &p));
+	assert_true(flow_stats(there).longest_gap < 4 * SIM_SECOND);
+	assert_true(flow_stats(back).longest_gap < 4 * SIM_SECOND);
+	world_free(p.w);
+}
+
 static void a_long_block_is_left_within_seconds_too(void **state)
 {
 	struct flow *there, *back;
@@ -300,6 +327,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_blocked_direct_path_gives_way_to_the_relay_and_comes_back),
+		cmocka_unit_test(a_path_is_watched_on_when_a_helper_goes),
 		cmocka_unit_test(a_long_block_is_left_within_seconds_too),
 		cmocka_unit_test(a_restarted_ovr_gets_its_lanes_again),
 		cmocka_unit_test(a_restarted_ovc_introduces_again),

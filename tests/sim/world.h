@@ -102,6 +102,8 @@ struct member_load {
 };
 struct member_load member_load(const struct member *m);
 void member_clear_load(struct member *m);
+/* Packets out of its TUN since its start, ICMP errors of its own left out. */
+uint64_t member_delivered(const struct member *m);
 /* mesh_set_policy() and mesh_ping(); patience: ns. */
 int member_set_policy(struct member *m, const struct acl_rule *rules, size_t count);
 int member_ping(struct member *m, const struct node_key *key, uint64_t patience,
