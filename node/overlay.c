@@ -3,6 +3,7 @@
 #include "adapters/adapter.h"
 #include "core/error.h"
 #include "core/mesh.h"
+#include "core/secret.h"
 #include "node/datapath.h"
 #include "node/local.h"
 #include "node/names.h"
@@ -500,6 +501,7 @@ struct overlay *overlay_new(const struct overlay_env *env, const struct object_i
 	o->number = number;
 	o->state = OVERLAY_WAITING;
 	object_id_format(OBJECT_DNET, id, o->id_text);
+	secret_lock(&o->identity, sizeof(o->identity));
 	id_node_identity(env->id, state_master(env->state), id, &o->identity);
 	lastgood_init(&o->lastgood, id, state_folder(env->state));
 	o->port = datapath_port_new(env->datapath, on_tun_lost, o);

@@ -1,5 +1,6 @@
 #include "node/state.h"
 
+#include "core/secret.h"
 #include "os/base.h"
 #include "os/file.h"
 #include "os/log.h"
@@ -57,20 +58,19 @@ static int load_master(struct state *s, char error[static STATE_ERROR_MAX])
 		snprintf(error, STATE_ERROR_MAX, "out of memory");
 		return -ENOMEM;
 	}
-	if (mlock(s->master, sizeof(*s->master)) < 0)
-		log_debug("cannot lock the master secret in memory: %s", strerror(errno));
-	(void)madvise(s->master, sizeof(*s->master), MADV_DONTDUMP);
+	secret_lock(s->master, sizeof(*s->master));
 	_cleanup_(freep) char *path = path_of(s, "master.key");
 	_cleanup_(freep) char *data = NULL;
 	size_t len;
 	int r = file_read(path, SECRET_LEN, &data, &len);
 	if (r == -ENOENT)
 		return make_master(s, path, error);
-	if (r == 0 && len == SECRET_LEN) {
+	if (r == 0 && len == SECRET_LEN)
 		memcpy(s->master->bytes, data, SECRET_LEN);
+	if (r == 0)
 		secret_wipe(data, len);
+	if (r == 0 && len == SECRET_LEN)
 		return 0;
-	}
 	if (r < 0 && r != -EFBIG) {
 		snprintf(error, STATE_ERROR_MAX, "cannot read %s: %s", path, strerror(-r));
 		return r;

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "core/aead_ops.h"
+#include "core/secret.h"
 #include "wire/key.h"
 
 #include <stdlib.h>
@@ -62,7 +63,11 @@ static bool usable(enum aead_kind kind)
 
 static void *new_aligned(size_t size)
 {
-	return aligned_alloc(64, (size + 63) / 64 * 64);
+	void *p = aligned_alloc(64, (size + 63) / 64 * 64);
+
+	if (p)
+		secret_lock(p, size);
+	return p;
 }
 
 static struct aead_key *key_new(enum aead_kind kind, const uint8_t key[static AEAD_KEY_LEN])

@@ -1,4 +1,5 @@
 #include "core/aead_ops.h"
+#include "core/secret.h"
 #include "wire/key.h"
 
 #include <sodium.h>
@@ -25,6 +26,7 @@ static struct aead_key *key_new(enum aead_kind kind, const uint8_t key[static AE
 
 	if (!sodium)
 		return NULL;
+	secret_lock(sodium, sizeof(*sodium));
 	if (kind == AEAD_AES256_GCM)
 		crypto_aead_aes256gcm_beforenm(&sodium->u.gcm, key);
 	else

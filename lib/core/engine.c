@@ -4,6 +4,7 @@
 #include "core/handshake.h"
 #include "core/id.h"
 #include "core/peer.h"
+#include "core/secret.h"
 #include "wire/buf.h"
 #include "wire/frame.h"
 #include "wire/message.h"
@@ -25,6 +26,7 @@ struct engine *engine_new(const struct engine_io *io, const struct id *id, uint8
 	assert(aead_mask & AEAD_CHACHA20_POLY1305);
 	if (!engine)
 		return NULL;
+	secret_lock(engine, sizeof(*engine));
 	engine->io = *io;
 	engine->dh = noise_dh_secp256k1(id);
 	engine->aead_mask = aead_mask;
@@ -99,6 +101,7 @@ struct realm *engine_add_realm(struct engine *engine, enum realm_kind kind,
 
 	if (!realm)
 		return NULL;
+	secret_lock(realm, sizeof(*realm));
 	realm->engine = engine;
 	realm->kind = kind;
 	realm->id = *id;

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/handshake.h"
 #include "core/replay.h"
+#include "core/secret.h"
 #include "wire/buf.h"
 #include "wire/frame.h"
 
@@ -304,6 +305,7 @@ struct peer *realm_add_peer(struct realm *realm, const struct node_key *key,
 	peer = calloc(1, sizeof(*peer));
 	if (!peer)
 		return NULL;
+	secret_lock(peer, sizeof(*peer));
 	peer->realm = realm;
 	peer->id = id;
 	HASH_ADD_BYHASHVALUE(hh, realm->peers, id, sizeof(id), hash_peer(engine, &id), peer);

@@ -410,10 +410,11 @@ int sandbox_protect_memory(const char *role)
 		return result;
 	/* Under a finite limit all later memory would come off it, and be refused one day. */
 	if (!memory_may_be_locked(&limit))
-		log_notice("%s: session keys may be swapped out: only %llu KiB may be locked "
-			   "(RLIMIT_MEMLOCK; LimitMEMLOCK=infinity in a unit)",
-			   role, (unsigned long long)limit.rlim_cur / 1024);
+		log_info("%s: of its memory only keys are kept from being swapped out, and of "
+			 "these up "
+			 "to %llu KiB (RLIMIT_MEMLOCK; LimitMEMLOCK=infinity in a unit: all)",
+			 role, (unsigned long long)limit.rlim_cur / 1024);
 	else if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
-		log_notice("%s: session keys may be swapped out: %s", role, strerror(errno));
+		log_notice("%s: its memory may be swapped out: %s", role, strerror(errno));
 	return 0;
 }

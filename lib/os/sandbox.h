@@ -35,8 +35,9 @@ int sandbox_user_possible(const char *user);
 int sandbox_user_find(const char *user, unsigned *ret_uid, unsigned *ret_gid);
 
 /* No core dump, nobody of the same user reads this process's memory, and none of it is swapped out
- * where RLIMIT_MEMLOCK is, or can be made, infinite: before a key is read. A lower limit is a
- * notice in the log: memory that comes later would be refused. 0 or -errno. */
+ * where RLIMIT_MEMLOCK is, or can be made, infinite: before a key is read. Under a lower limit,
+ * which the log names, memory that comes later would be refused; then the keys alone are locked
+ * (secret_lock()). 0 or -errno. */
 int sandbox_protect_memory(const char *role);
 
 #endif

@@ -4,6 +4,7 @@
 #include "core/aead.h"
 #include "core/id.h"
 #include "core/netmap.h"
+#include "core/secret.h"
 #include "os/base.h"
 #include "os/clock.h"
 #include "os/ctl.h"
@@ -24,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -356,8 +356,7 @@ static int start(struct helper *h)
 	if (r < 0)
 		return r;
 	h->curve = open_curve();
-	if (mlock(&h->identity, sizeof(h->identity)) < 0)
-		log_debug("cannot lock the service key in memory: %s", strerror(errno));
+	secret_lock(&h->identity, sizeof(h->identity));
 	r = h->curve ? load_key(h->config, h->curve, &h->identity) : -ENOMEM;
 	if (r == 0)
 		r = udp_open_pair((uint16_t)h->config->port, NULL, &h->v4, &h->v6);
