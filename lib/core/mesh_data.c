@@ -13,6 +13,7 @@
  * peer and path, which goes out when it is full or the burst is over. In: is it the peer's, is it
  * for us, is it allowed, then joined with its neighbours towards the TUN. */
 
+enum { IPV4_FRAGMENT_BITS = 0x3fff }; /* more fragments, and the offset */
 enum { ICMP_BURST = 50, ICMP_PER_SECOND = 50, IPV6_MTU_MIN = 1280 };
 
 static bool via_equal(const struct via *a, const struct via *b)
@@ -158,12 +159,14 @@ static bool addresses_of(const uint8_t *bytes, size_t len, uint8_t *ret_version,
 	return *ret_version == 6 && len >= IPV6_HEADER_LEN;
 }
 
-/* Options, extension headers and ICMP are looked at even where the policy allows all: source
- * routes, endless chains and errors about packets of others are refused. */
+/* Options, extension headers, fragments and ICMP are looked at even where the policy allows all:
+ * source routes, endless chains, fragments that hide a header, and errors about packets of others
+ * are refused. */
 static bool is_plain(const uint8_t *bytes)
 {
 	if (bytes[0] >> 4 == 4)
-		return (bytes[0] & 15) == IPV4_HEADER_MIN / 4 && bytes[9] != IP_PROTO_ICMP;
+		return (bytes[0] & 15) == IPV4_HEADER_MIN / 4 && bytes[9] != IP_PROTO_ICMP &&
+		       !(load_u16be(bytes + 6) & IPV4_FRAGMENT_BITS);
 	return bytes[6] == IP_PROTO_TCP || bytes[6] == IP_PROTO_UDP;
 }
 
