@@ -525,6 +525,7 @@ static int helper_main(int fd, void *arg)
 		.role = &sandbox_roles[SANDBOX_ROOT_HELPER],
 		.no_filters = !config->sandbox,
 	};
+	(void)sysctl;
 	if (sandbox_enter(&sandbox) < 0)
 		return 1;
 	while (serve_one(&h))
