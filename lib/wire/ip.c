@@ -209,8 +209,10 @@ static enum ip_reason step_header(const uint8_t *packet, struct ip_view *v, unsi
 	v->protocol = h[0];
 	v->upper = (uint16_t)(v->upper + len);
 	if (type == IP_PROTO_FRAGMENT) {
-		if (v->fragment)
+		/* One, also when it says that this is no fragment (RFC 6946). */
+		if (v->fragment_header)
 			return IP_CHAIN;
+		v->fragment_header = true;
 		*ret_stop = load_u16be(h + 2) >> 3;
 		return set_fragment(v, load_u16be(h + 2) >> 3, h[3] & 1, left - len);
 	}

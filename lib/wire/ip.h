@@ -56,15 +56,16 @@ enum ip_fragment {
 struct ip_view {
 	const uint8_t *src; /* addr_len bytes, borrowed from the packet */
 	const uint8_t *dst;
-	uint32_t total_len; /* as the IP header says; not more than what is there */
-	uint16_t upper;	    /* offset of the upper header */
-	uint16_t payload;   /* offset past it, of TCP, UDP and ICMP; upper for the others */
-	uint8_t version;    /* 4 or 6 */
-	uint8_t addr_len;   /* 4 or 16 */
-	uint8_t protocol;   /* upper protocol, behind all extension headers */
-	uint8_t fragment;   /* enum ip_fragment */
-	bool routed;	    /* a routing header: the pseudo header has another destination */
-	bool has_ports;	    /* TCP or UDP, not a later fragment */
+	uint32_t total_len;   /* as the IP header says; not more than what is there */
+	uint16_t upper;	      /* offset of the upper header */
+	uint16_t payload;     /* offset past it, of TCP, UDP and ICMP; upper for the others */
+	uint8_t version;      /* 4 or 6 */
+	uint8_t addr_len;     /* 4 or 16 */
+	uint8_t protocol;     /* upper protocol, behind all extension headers */
+	uint8_t fragment;     /* enum ip_fragment */
+	bool routed;	      /* a routing header: the pseudo header has another destination */
+	bool fragment_header; /* of IPv6, also an atomic one */
+	bool has_ports;	      /* TCP or UDP, not a later fragment */
 	uint8_t tcp_flags;
 	uint8_t icmp_type; /* ICMP and ICMPv6, not a later fragment */
 	uint8_t icmp_code;

@@ -217,12 +217,14 @@ static void chains_end_at_their_limit(void **state)
 	extension(&p, IP_PROTO_TCP);
 	tcp(&p);
 	assert_int_equal(parse(&p, &v), IP_CHAIN);
-	/* one fragment header */
-	begin_ipv6(&p, IP_PROTO_FRAGMENT);
-	fragment_header(&p, IP_PROTO_FRAGMENT, 0, true);
-	fragment_header(&p, IP_PROTO_TCP, 0, true);
-	tcp(&p);
-	assert_int_equal(parse(&p, &v), IP_CHAIN);
+	/* one fragment header, also if the first one is atomic (RFC 6946) */
+	for (int more = 0; more < 2; more++) {
+		begin_ipv6(&p, IP_PROTO_FRAGMENT);
+		fragment_header(&p, IP_PROTO_FRAGMENT, 0, more);
+		fragment_header(&p, IP_PROTO_TCP, 0, true);
+		tcp(&p);
+		assert_int_equal(parse(&p, &v), IP_CHAIN);
+	}
 	/* a routing header of type 0 */
 	begin_ipv6(&p, IP_PROTO_ROUTING);
 	extension(&p, IP_PROTO_TCP);
