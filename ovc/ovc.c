@@ -6,7 +6,9 @@
 #include "wire/units.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 
 /* Out of memory refuses one member. */
@@ -21,9 +23,24 @@ enum {
 	LIFETIME_S = 40,     /* PROTOCOL 8.1: A registration lives 40 s. */
 	INTRODUCE_RATE = 10, /* PROTOCOL 8.2: At most 10 a second per member, burst 20. */
 	INTRODUCE_BURST = 20,
+	KEPT_MAX = 4, /* PROTOCOL 9.7: an OVC keeps one for each backend, 4 at most */
 	STUN_SOURCES = 4096,
 	STUN_RATE = 5,
 	STUN_BURST = 10,
+};
+
+/* A key statement, as it came. */
+struct kept {
+	uint8_t backend;
+	size_t len;
+	uint8_t bytes[]; /* len */
+};
+
+/* A hub of ours in one dnet. */
+struct hub_statement {
+	struct object_id dnet;
+	uint16_t port;
+	struct kept *kept; /* owned */
 };
 
 /* A dnet with members here. */
@@ -45,6 +62,7 @@ struct member {
 	struct frame_endpoints endpoints; /* as it said, then as we saw it */
 	uint64_t tokens;		  /* of INTRODUCE, in ns of waiting */
 	uint64_t tokens_at;
+	struct kept *kept[KEPT_MAX]; /* owned; NULL: free */
 };
 
 struct ovc {
@@ -55,6 +73,8 @@ struct ovc {
 	struct ratelimit *stun;	     /* owned */
 	struct tenant *tenants;	     /* owned; those with members */
 	LIST_HEAD(, member) members; /* owned */
+	struct hub_statement *hubs;  /* owned array */
+	size_t hub_count;
 	uint64_t counters[OVC_COUNTER_COUNT];
 };
 
@@ -135,10 +155,57 @@ static void unregister(struct member *member)
 static void member_free(struct ovc *ovc, struct member *member)
 {
 	unregister(member);
+	for (unsigned i = 0; i < KEPT_MAX; i++)
+		free(member->kept[i]);
 	LIST_REMOVE(member, entry);
 	member->tenant->members--;
 	drop_empty_tenant(ovc, member->tenant);
 	free(member);
+}
+
+/* NULL: out of memory. */
+static struct kept *kept_new(uint8_t backend, const void *bytes, size_t len)
+{
+	struct kept *kept = malloc(sizeof(*kept) + len);
+
+	if (!kept)
+		return NULL;
+	kept->backend = backend;
+	kept->len = len;
+	memcpy(kept->bytes, bytes, len);
+	return kept;
+}
+
+void ovc_clear_hubs(struct ovc *ovc)
+{
+	for (size_t i = 0; i < ovc->hub_count; i++)
+		free(ovc->hubs[i].kept);
+	free(ovc->hubs);
+	ovc->hubs = NULL;
+	ovc->hub_count = 0;
+}
+
+int ovc_add_hub(struct ovc *ovc, const struct object_id *dnet, uint16_t port,
+		const struct statement *statement)
+{
+	uint8_t bytes[STATEMENT_MAX];
+	struct hub_statement *more;
+	struct kept *kept;
+	struct writer w;
+
+	writer_init(&w, bytes, sizeof(bytes));
+	statement_write(&w, statement);
+	if (w.failed || ovc->hub_count == OVC_HUBS_MAX)
+		return -EINVAL;
+	more = reallocarray(ovc->hubs, ovc->hub_count + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	ovc->hubs = more;
+	kept = kept_new(statement->backend, bytes, writer_len(&w));
+	if (!kept)
+		return -ENOMEM;
+	more[ovc->hub_count++] = (struct hub_statement){*dnet, port, kept};
+	return 0;
 }
 
 void ovc_free(struct ovc *ovc)
@@ -147,6 +214,7 @@ void ovc_free(struct ovc *ovc)
 		return;
 	while (!LIST_EMPTY(&ovc->members))
 		member_free(ovc, LIST_FIRST(&ovc->members));
+	ovc_clear_hubs(ovc);
 	ratelimit_free(ovc->stun);
 	free(ovc);
 }
@@ -227,13 +295,33 @@ size_t ovc_registered(const struct ovc *ovc, const struct object_id *dnet, uint6
 
 static void send_frame(struct ovc *ovc, struct peer *peer, const struct ovc_frame *frame)
 {
-	uint8_t bytes[FRAME_MAX];
+	uint8_t bytes[FRAME_STATEMENT_MAX];
 	struct writer w;
 
 	writer_init(&w, bytes, sizeof(bytes));
 	ovc_frame_write(&w, frame);
 	assert(!w.failed);
 	peer_send_frame(peer, peer_via(peer), bytes, writer_len(&w), engine_now(ovc->engine));
+}
+
+static void send_statement(struct ovc *ovc, struct peer *peer, const struct node_key *whose,
+			   uint16_t port, const struct kept *kept)
+{
+	struct ovc_frame frame = {.type = FRAME_STATEMENT};
+
+	frame.statement.key = *whose;
+	frame.statement.port = port;
+	frame.statement.statement = (struct span){kept->bytes, kept->len};
+	send_frame(ovc, peer, &frame);
+	count(ovc, OVC_statement_out);
+}
+
+static void send_hubs(struct ovc *ovc, const struct member *to)
+{
+	for (size_t i = 0; i < ovc->hub_count; i++)
+		if (object_id_equal(&ovc->hubs[i].dnet, &to->tenant->dnet))
+			send_statement(ovc, to->peer, realm_key(ovc->realm), ovc->hubs[i].port,
+				       ovc->hubs[i].kept);
 }
 
 static void answer_not_here(struct ovc *ovc, struct peer *peer, const struct node_key *key,
@@ -273,6 +361,40 @@ static void register_member(struct ovc *ovc, struct member *member, const struct
 	frame.registered.observed = via->endpoint;
 	frame.registered.members = members < UINT16_MAX ? (uint16_t)members : UINT16_MAX;
 	send_frame(ovc, member->peer, &frame);
+	send_hubs(ovc, member);
+}
+
+/* PROTOCOL 9.7: only if the signer in it is the member and the object the dnet. That it is signed
+ * at all is looked at by those who get it. */
+static void publish(struct ovc *ovc, struct member *member, const struct span *bytes)
+{
+	struct kept **place = NULL, *kept;
+	struct statement s;
+
+	count(ovc, OVC_publish_in);
+	if (!statement_parse(bytes->data, bytes->len, &s) || s.kind != OBJECT_DNET ||
+	    !node_key_equal(&s.signer, peer_key(member->peer)) ||
+	    !object_id_equal(&s.object, peer_dnet(member->peer))) {
+		count(ovc, OVC_publish_refused);
+		return;
+	}
+	for (unsigned i = 0; i < KEPT_MAX; i++) {
+		struct kept **here = &member->kept[i];
+
+		if (*here && (*here)->backend == s.backend) {
+			place = here;
+			break;
+		}
+		if (!*here && !place)
+			place = here;
+	}
+	kept = place ? kept_new(s.backend, bytes->data, bytes->len) : NULL;
+	if (!kept) {
+		count(ovc, OVC_publish_refused);
+		return;
+	}
+	free(*place);
+	*place = kept;
 }
 
 static bool take_token(struct member *member, uint64_t now)
@@ -297,6 +419,9 @@ static void send_introduction(struct ovc *ovc, struct member *to, const struct m
 	frame.introduction.role = (uint8_t)role;
 	frame.introduction.endpoints = other->endpoints;
 	send_frame(ovc, to->peer, &frame);
+	for (unsigned i = 0; i < KEPT_MAX; i++)
+		if (other->kept[i])
+			send_statement(ovc, to->peer, peer_key(other->peer), 0, other->kept[i]);
 }
 
 static void introduce(struct ovc *ovc, struct member *member, const struct node_key *key)
@@ -341,7 +466,8 @@ static void take_frame(void *ctx, struct peer *peer, const struct via *via, cons
 
 	if (!member || bytes[0] == FRAME_PING || bytes[0] == FRAME_PONG || bytes[0] == FRAME_BYE)
 		return;
-	if (bytes[0] != FRAME_REGISTER && bytes[0] != FRAME_INTRODUCE) {
+	if (bytes[0] != FRAME_REGISTER && bytes[0] != FRAME_INTRODUCE &&
+	    bytes[0] != FRAME_PUBLISH) {
 		count(ovc, OVC_frame_unexpected);
 		return;
 	}
@@ -351,6 +477,8 @@ static void take_frame(void *ctx, struct peer *peer, const struct via *via, cons
 	}
 	if (frame.type == FRAME_REGISTER)
 		register_member(ovc, member, via, &frame.local);
+	else if (frame.type == FRAME_PUBLISH)
+		publish(ovc, member, &frame.publish);
 	else
 		introduce(ovc, member, &frame.introduce);
 }

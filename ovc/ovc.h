@@ -6,6 +6,7 @@
 
 #include "core/engine.h"
 #include "core/hub.h"
+#include "wire/statement.h"
 
 struct ovc;
 
@@ -25,6 +26,14 @@ void ovc_member_removed(void *ovc, const struct object_id *dnet, const struct no
 bool ovc_input_stun(struct ovc *ovc, const struct endpoint *source, const uint8_t *bytes,
 		    size_t len, uint64_t now);
 
+/* Statements of our own, told to the members of that dnet with each REGISTERED: a hub of that
+ * backend listens on that port of ours. 0, -ENOMEM, or -EINVAL: a statement that cannot be written,
+ * or too many. */
+enum { OVC_HUBS_MAX = 4096 };
+int ovc_add_hub(struct ovc *ovc, const struct object_id *dnet, uint16_t port,
+		const struct statement *statement);
+void ovc_clear_hubs(struct ovc *ovc);
+
 /* Members of that dnet that are registered now. */
 size_t ovc_registered(const struct ovc *ovc, const struct object_id *dnet, uint64_t now);
 
@@ -35,6 +44,9 @@ size_t ovc_registered(const struct ovc *ovc, const struct object_id *dnet, uint6
 	X(introduce_not_member)                                                                    \
 	X(introduce_not_registered)                                                                \
 	X(introduce_too_often)                                                                     \
+	X(publish_in)                                                                              \
+	X(publish_refused)                                                                         \
+	X(statement_out)                                                                           \
 	X(stun_answered)                                                                           \
 	X(stun_refused)                                                                            \
 	X(frame_malformed)                                                                         \

@@ -28,6 +28,7 @@ struct engine *engine_new(const struct engine_io *io, const struct id *id, uint8
 		return NULL;
 	secret_lock(engine, sizeof(*engine));
 	engine->io = *io;
+	engine->curve = id;
 	engine->dh = noise_dh_secp256k1(id);
 	engine->aead_mask = aead_mask;
 	engine->now = now;
@@ -86,6 +87,11 @@ void realm_set_epoch(struct realm *realm, uint32_t epoch, const struct secret *p
 		realm->psk = *psk;
 	else
 		secret_wipe(&realm->psk, sizeof(realm->psk));
+}
+
+const struct node_key *realm_key(const struct realm *realm)
+{
+	return &realm->pair->key;
 }
 
 void realm_set_mtu(struct realm *realm, uint16_t mtu)
@@ -347,6 +353,11 @@ uint64_t engine_deadline(const struct engine *engine)
 	const struct timer *timer = timer_heap_first(&engine->heap);
 
 	return timer ? timer->deadline : TIMERS_NEVER;
+}
+
+const struct id *engine_curve(const struct engine *engine)
+{
+	return engine->curve;
 }
 
 uint64_t engine_now(const struct engine *engine)

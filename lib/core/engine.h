@@ -77,6 +77,8 @@ void engine_input(struct engine *engine, const struct via *via, uint8_t *bytes, 
 uint64_t engine_tick(struct engine *engine, uint64_t now);
 /* The next deadline without running anything. */
 uint64_t engine_deadline(const struct engine *engine);
+/* What engine_new() was given. */
+const struct id *engine_curve(const struct engine *engine);
 /* The time of the call under way, for what is called back from it. */
 uint64_t engine_now(const struct engine *engine);
 
@@ -85,6 +87,8 @@ uint64_t engine_now(const struct engine *engine);
 struct realm *engine_add_realm(struct engine *engine, enum realm_kind kind,
 			       const struct object_id *id, const struct identity *pair,
 			       const struct realm_ops *ops, void *ctx);
+/* The public key of its pair. */
+const struct node_key *realm_key(const struct realm *realm);
 /* And all of its peers; BYE 1 is sent to those with a session. Not from inside an operation of the
  * realm. */
 void realm_remove(struct realm *realm);

@@ -75,15 +75,36 @@ static void send_ping(struct helper *h, uint64_t now)
 		h->ping_sent = now;
 }
 
+/* PROTOCOL 9.7: A member sends PUBLISH with each of its statements after each REGISTER */
+static void publish(struct helper *h, uint64_t now)
+{
+	const struct own_offer *own = &h->mesh->own;
+
+	for (size_t i = 0; i < own->count; i++) {
+		struct ovc_frame frame = {.type = FRAME_PUBLISH};
+		uint8_t bytes[FRAME_STATEMENT_MAX];
+		struct writer w;
+
+		frame.publish = own->frames[i].statement;
+		if (!frame.publish.len)
+			continue;
+		writer_init(&w, bytes, sizeof(bytes));
+		ovc_frame_write(&w, &frame);
+		send_frame(h, &w, false, now);
+	}
+}
+
 static void keep_alive(struct helper *h, uint64_t now)
 {
 	h->wake |= h->refresh;
 	h->refresh = false;
 	h->next_at = now + HELPER_KEEPALIVE;
-	if (is_ovc(h))
+	if (is_ovc(h)) {
 		send_register(h, now);
-	else
+		publish(h, now);
+	} else {
 		send_ping(h, now);
+	}
 }
 
 static bool ask(struct helper *h, const struct node_key *key, uint64_t now)
@@ -158,6 +179,10 @@ static void take_ovc_frame(struct helper *h, const struct ovc_frame *f, uint64_t
 			mesh_peer_punch(p, &f->introduction.endpoints, now);
 		else if (!p->up && mesh_peer_is_awaited(p))
 			peer_reconnect(p->peer, now);
+		return;
+	case FRAME_STATEMENT:
+		offer_on_statement(h, &f->statement.key, f->statement.port, &f->statement.statement,
+				   now);
 		return;
 	case FRAME_NOT_HERE:
 		p = mesh_peer_find(mesh, &f->not_here.key);
@@ -329,6 +354,7 @@ void helper_free(struct helper *h, uint64_t now)
 	if (!h)
 		return;
 	drop_lanes(h, now);
+	book_remove(h->mesh->book, &h->row.key);
 	h->up = false; /* it says nothing about itself any more */
 	realm_remove(h->realm);
 	free(h);
@@ -387,4 +413,13 @@ void helpers_refresh(struct mesh *mesh, uint64_t now)
 	LIST_FOREACH(h, &mesh->helpers, entry)
 	h->refresh = true;
 	mesh_wake(mesh, now);
+}
+
+void helpers_publish(struct mesh *mesh, uint64_t now)
+{
+	struct helper *h;
+
+	LIST_FOREACH(h, &mesh->helpers, entry)
+	if (is_ovc(h) && h->registered)
+		publish(h, now);
 }

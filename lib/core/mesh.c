@@ -36,7 +36,9 @@ static bool take_memory(struct mesh *mesh)
 	mesh->unproven =
 		ratelimit_new(UNPROVEN_ADDRESSES, UNPROVEN_RATE, UNPROVEN_BURST, limit_seed);
 	err = acl_new(NULL, 0, &(struct netmap){0}, &mesh->acl);
-	if (!mesh->buffer || !mesh->pool || !mesh->flows || !mesh->routes || !mesh->unproven || err)
+	mesh->book = book_new(engine_curve(mesh->engine));
+	if (!mesh->book || !mesh->buffer || !mesh->pool || !mesh->flows || !mesh->routes ||
+	    !mesh->unproven || err)
 		return false;
 	for (unsigned i = 0; i < MESH_BOXES; i++)
 		mesh->boxes[i].box.bytes = mesh->buffer + i * (size_t)OUTBOX_SIZE;
@@ -106,6 +108,7 @@ static void peer_cut(struct mesh_peer *p, uint8_t bye, uint64_t now)
 		if (p->lanes[i].id)
 			mesh_peer_drop_lane(p, &p->lanes[i], now);
 	peer_remove(p->peer, bye);
+	offer_forget(p);
 	end_pings_of(mesh, p, "the node was removed from the dnet");
 	free(p);
 }
@@ -138,6 +141,7 @@ void mesh_free(struct mesh *mesh)
 	free(mesh->rules);
 	flow_table_free(mesh->flows);
 	stage_pool_free(mesh->pool);
+	book_free(mesh->book);
 	ratelimit_free(mesh->unproven);
 	free(mesh->buffer);
 	free(mesh);
@@ -171,6 +175,8 @@ static struct mesh_peer *peer_new(struct mesh *mesh, const struct node_key *key)
 	path_set_init(&p->paths);
 	p->punch_round = PUNCH_ROUNDS;
 	p->deadline = UINT64_MAX;
+	p->offer_at = p->unsaid_at = UINT64_MAX;
+	path_keep(&p->paths, mesh->persistent);
 	return p;
 }
 
@@ -345,6 +351,7 @@ static void put_in_force(struct mesh *mesh, struct change *c, uint64_t now)
 	mesh->routes = c->routes;
 	acl_free(mesh->acl);
 	mesh->acl = c->acl;
+	mesh->seek_at = now;
 	data_filter_flows(mesh);
 	swap_helpers(mesh, c, now);
 	free(c->helpers);
@@ -505,6 +512,7 @@ uint64_t mesh_tick(struct mesh *mesh, uint64_t now)
 		if (p)
 			mesh_wake(mesh, p->deadline);
 	}
+	offer_seek(mesh, now);
 	tick_pings(mesh, now);
 	mesh_flush(mesh, now);
 	return mesh->deadline;

@@ -9,6 +9,7 @@
 #include "core/engine.h"
 #include "core/netmap.h"
 #include "core/session.h"
+#include "wire/statement.h"
 
 struct mesh;
 
@@ -18,6 +19,15 @@ struct mesh_io {
 	void (*deliver)(void *ctx, struct packet *packet);
 	/* A peer's or helper's state or path changed, for log and subscribers. text is borrowed. */
 	void (*event)(void *ctx, const struct node_key *key, const char *text);
+	/* The offer of a member, or a statement of a member or of an OVC (then its service key),
+	 * is another one now: mesh_peer_offer(), mesh_visit_helpers(). NULL op: not told. From
+	 * inside mesh and engine calls: note it, and act when the call is over. */
+	void (*offer_changed)(void *ctx, const struct node_key *key);
+	/* A verified statement that was not known: to be stored before it is used. As above. */
+	void (*statement)(void *ctx, const struct statement *statement);
+	/* One datagram that mesh_carry() of a member sent. NULL op: dropped. */
+	void (*carried)(void *ctx, const struct node_key *key, uint8_t backend,
+			const uint8_t *bytes, size_t len);
 };
 
 /* engine and pair are borrowed until mesh_free(). gso_usable: kinds the TUN takes (bit per enum
@@ -73,6 +83,48 @@ uint64_t mesh_deadline(const struct mesh *mesh);
 /* The host changed networks (address, route, wake-up): all paths are doubted and tried at once. */
 void mesh_network_changed(struct mesh *mesh, uint64_t now);
 
+/* ---- Other backends than native (PROTOCOL 9) ---- */
+
+enum { MESH_BACKENDS = 4, MESH_BACKEND_ENDPOINTS = 8, MESH_CARRY_MAX = 1500 };
+
+struct mesh_backend {
+	uint8_t backend; /* enum backend, or one of a newer version; none twice */
+	uint16_t port;	 /* of its own, UDP or TCP; 0: none */
+	struct endpoint endpoints[MESH_BACKEND_ENDPOINTS]; /* its own, whose port is not 0 */
+	size_t endpoint_count;
+	const struct statement *statement; /* verified; NULL: none */
+};
+
+/* In the order of preference. */
+struct mesh_offer {
+	struct mesh_backend list[MESH_BACKENDS];
+	size_t count;
+};
+
+/* What this node offers, told to every member and, as far as statements go, to every OVC. Copied.
+ * None before the first call. */
+void mesh_set_offer(struct mesh *mesh, const struct mesh_offer *offer, uint64_t now);
+/* What a member offers; one that said nothing offers native (PROTOCOL 9.4). Statements are borrowed
+ * until the next mesh or engine call. False: no such member. */
+bool mesh_peer_offer(const struct mesh *mesh, const struct node_key *key,
+		     struct mesh_offer *ret_offer);
+/* What a pair takes (PROTOCOL 9.5), by key and offer of both; 0: they have none in common. */
+uint8_t mesh_choose_backend(const struct node_key *a, const struct mesh_offer *of_a,
+			    const struct node_key *b, const struct mesh_offer *of_b);
+/* A statement of a former run, for the refusal of older ones: verified like any other. To be called
+ * after the first mesh_set_netmap(). False: it does not count (any more). */
+bool mesh_load_statement(struct mesh *mesh, const struct statement *statement);
+/* Whether a session with every member that is online is kept without traffic: for backends that
+ * need its news. At most 5 members a second are looked for. */
+void mesh_set_control_persistent(struct mesh *mesh, bool on, uint64_t now);
+/* One datagram of a backend to a member, 1 to MESH_CARRY_MAX bytes. False: there is no session or
+ * path now (it is looked for). */
+bool mesh_carry(struct mesh *mesh, const struct node_key *key, uint8_t backend, const void *bytes,
+		size_t len, uint64_t now);
+/* Whether IP packets of the pair travel natively (until said otherwise they do); when not, those
+ * that come are refused, and those for it too. Kept as long as the member stays. */
+void mesh_set_carrier(struct mesh *mesh, const struct node_key *key, bool native);
+
 /* Overlay ping: connects if need be; done is called once, also with found = false at deadline_ns or
  * when the node is unknown. */
 struct mesh_pong {
@@ -97,6 +149,9 @@ struct mesh_peer_status {
 	uint64_t rtt_ns;    /* 0: unknown */
 	const char *state;  /* "idle", "connecting", "connected", static */
 	const char *reason; /* why the path is what it is; static text; never NULL */
+	bool native;	    /* mesh_set_carrier() */
+	/* Why its last statement was refused that it gave itself; static; NULL: none was. */
+	const char *refused;
 };
 typedef void mesh_visit_peer(void *ctx, const struct mesh_peer_status *status);
 void mesh_visit_peers(const struct mesh *mesh, mesh_visit_peer *visit, void *ctx);
@@ -127,6 +182,12 @@ struct mesh_helper_status {
 	bool up;
 	uint64_t rtt_ns;
 	const char *state; /* "registered", "connecting", "no endpoint", "refused", static */
+	/* Its own statement of a backend (a hub) that came last, with the port that it has for
+	 * this dnet; NULL: none. Borrowed as in mesh_peer_offer(). */
+	const struct statement *hub;
+	uint16_t hub_port;
+	/* The last statement that it gave and that was refused: whose, and why; "": none was. */
+	const char *refused;
 };
 typedef void mesh_visit_helper(void *ctx, const struct mesh_helper_status *status);
 void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void *ctx);
@@ -152,11 +213,16 @@ void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void 
 	X(in_policy)                                                                               \
 	X(in_fragment_policy)                                                                      \
 	X(in_icmp_foreign)                                                                         \
+	X(in_other_backend)                                                                        \
+	X(out_other_backend)                                                                       \
 	X(icmp_sent)                                                                               \
 	X(icmp_limited)                                                                            \
 	X(flow_evicted)                                                                            \
 	X(path_changed)                                                                            \
 	X(path_limited)                                                                            \
+	X(statement_refused)                                                                       \
+	X(carry_in)                                                                                \
+	X(carry_out)                                                                               \
 	X(frame_malformed)                                                                         \
 	X(frame_unexpected)                                                                        \
 	X(frame_too_often)

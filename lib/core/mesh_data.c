@@ -231,7 +231,7 @@ static bool seal(struct mesh_peer *p, const struct packet *packet, uint64_t now)
 	return true;
 }
 
-static void note_flow(struct mesh_peer *p, uint64_t now)
+void data_note_flow(struct mesh_peer *p, uint64_t now)
 {
 	bool flowed = path_flows(&p->paths, now);
 
@@ -245,7 +245,7 @@ static void send_or_stage(struct mesh_peer *p, const struct packet *packet, uint
 {
 	struct mesh *mesh = p->mesh;
 
-	note_flow(p, now);
+	data_note_flow(p, now);
 	if (p->up && p->mtu && segment_len(packet) > p->mtu) {
 		mesh_count(mesh, MESH_out_too_big);
 		say_icmp(mesh, ICMP_TOO_BIG,
@@ -282,6 +282,13 @@ static struct mesh_peer *check_out(struct mesh *mesh, const struct packet *packe
 	}
 	if (route_lookup(mesh->routes, version, src) != &mesh->self) {
 		mesh_count(mesh, MESH_out_source_not_ours);
+		return NULL;
+	}
+	/* PROTOCOL 9.5: IP packets in the session of a pair that takes another backend than native
+	 * are refused. */
+	if (p->foreign) {
+		mesh_count(mesh, MESH_out_other_backend);
+		say_icmp(mesh, ICMP_UNREACHABLE, 0, packet, now);
 		return NULL;
 	}
 	parse = !acl_allows_all(mesh->acl);
@@ -397,6 +404,10 @@ static bool check_in(struct mesh_peer *p, const uint8_t *bytes, size_t len, uint
 	}
 	if (!addresses_are_right(p, version, src, dst))
 		return false;
+	if (p->foreign) {
+		mesh_count(mesh, MESH_in_other_backend);
+		return false;
+	}
 	if (!parse && is_plain(bytes))
 		return true;
 	if (ip_parse(bytes, len, &ip) != IP_OK) {
@@ -434,7 +445,7 @@ void data_on_packet(void *ctx, struct peer *peer, const struct via *via, uint8_t
 		mesh_count(mesh, MESH_in_malformed);
 		return;
 	}
-	note_flow(p, now);
+	data_note_flow(p, now);
 	mesh_count(mesh, MESH_in_packets);
 	mesh->counters[MESH_in_bytes] += len;
 	p->rx_packets++;

@@ -6,6 +6,7 @@
 
 #include <sys/queue.h>
 
+#include "core/book.h"
 #include "core/coalesce.h"
 #include "core/flow.h"
 #include "core/id.h"
@@ -31,6 +32,30 @@ enum {
 
 /* PROTOCOL 7.5 */
 enum { UNPROVEN_ADDRESSES = 1024, UNPROVEN_RATE = 20, UNPROVEN_BURST = 100 };
+
+/* An offer as its frames come in (PROTOCOL 9.3). */
+struct peer_offer {
+	uint8_t digest[FRAME_DIGEST_LEN];
+	uint8_t count;
+	uint8_t have; /* bits of those that are here */
+	struct hash256 hashes[FRAME_OFFERS];
+	struct {
+		uint8_t backend;
+		uint16_t port;
+		struct frame_endpoints endpoints;
+	} parts[FRAME_OFFERS];
+};
+
+/* Our own, as it is sent. */
+struct own_offer {
+	uint8_t digest[FRAME_DIGEST_LEN];
+	size_t count;
+	struct {
+		uint8_t bytes[FRAME_OFFER_MAX];
+		size_t len;
+		struct span statement; /* in bytes; len 0: none */
+	} frames[FRAME_OFFERS];
+};
 
 /* A lane that an OVR opened to a peer. */
 struct mesh_lane {
@@ -69,6 +94,19 @@ struct mesh_peer {
 	uint8_t in_version; /* 0: none */
 	uint8_t in_addresses[32];
 	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets; /* IP */
+	/* mesh_offer.c */
+	bool foreign;		     /* its packets take another backend than native */
+	struct peer_offer *theirs;   /* owned; NULL: it said none */
+	struct peer_offer *pending;  /* owned; not all of it is here; NULL: none */
+	uint64_t pending_at;	     /* when it began, 0: never */
+	uint64_t unsaid_at;	     /* when theirs is no longer believed, UINT64_MAX: never */
+	uint64_t offer_at;	     /* when ours is sent next, UINT64_MAX: it need not be */
+	unsigned offer_tries;	     /* in this session */
+	uint64_t offered_handshake;  /* of the session that it was sent in last */
+	const char *refused;	     /* of the last statement that it gave; NULL: none was */
+	uint64_t wanted_until;	     /* somebody had a datagram to carry to it; 0: nobody */
+	uint64_t seek_until;	     /* it is looked for; 0: it is not */
+	uint64_t seek_at, seek_wait; /* the next time, and how long it waits after that */
 };
 
 struct mesh_box {
@@ -87,7 +125,7 @@ struct ping {
 	void *ctx;
 };
 
-enum { HELPER_ENDPOINTS = 8 };
+enum { HELPER_ENDPOINTS = 8, HELPER_REFUSED_MAX = 160 };
 
 /* An OVC or OVR that we are a client of. */
 struct helper {
@@ -109,6 +147,12 @@ struct helper {
 	uint64_t rtt_ns;
 	struct endpoint observed; /* ADDR_NONE: not told */
 	uint16_t members;
+	/* mesh_offer.c */
+	uint8_t hub_backend; /* of its own statement that came last; 0: none */
+	uint16_t hub_port;
+	uint64_t full_at; /* when as many statements may be looked at as at the start */
+	char refused[HELPER_REFUSED_MAX];
+	uint64_t refused_at; /* when that was told last */
 };
 
 struct mesh {
@@ -143,6 +187,11 @@ struct mesh {
 	uint8_t *unstaged;
 	uint64_t deadline;
 	uint64_t icmp_tokens, icmp_at;
+	struct book *book; /* owned */
+	struct own_offer own;
+	bool persistent;	     /* sessions with all members */
+	size_t seek_next;	     /* index of the member to look at next */
+	uint64_t seek_at, sought_at; /* the next time, the last time */
 	uint64_t counters[MESH_COUNTER_COUNT];
 };
 
@@ -167,6 +216,8 @@ void data_unstage(struct mesh_peer *p, uint64_t now);
 void data_drop_staged(struct mesh_peer *p, uint64_t now);
 void data_on_packet(void *ctx, struct peer *peer, const struct via *via, uint8_t flags,
 		    uint8_t *bytes, size_t len);
+/* A packet goes to or comes from it, on whatever backend: its paths are watched. */
+void data_note_flow(struct mesh_peer *p, uint64_t now);
 /* Flows that the policy no longer allows. */
 void data_filter_flows(struct mesh *mesh);
 
@@ -197,7 +248,26 @@ void mesh_peer_tell_candidates(struct mesh_peer *p, uint64_t now);
 /* Why there is no session. */
 const char *mesh_peer_waiting_reason(const struct mesh_peer *p);
 
+/* mesh_offer.c */
+void offer_on_session(struct mesh_peer *p, bool up, uint64_t now);
+/* OFFER, OFFER_ACK or CARRY; bytes: the frame itself. */
+void offer_on_frame(struct mesh_peer *p, const struct frame *frame, const uint8_t *bytes,
+		    size_t len, uint64_t now);
+/* A STATEMENT of an OVC. */
+void offer_on_statement(struct helper *h, const struct node_key *key, uint16_t port,
+			const struct span *bytes, uint64_t now);
+void offer_tick(struct mesh_peer *p, uint64_t now);
+uint64_t offer_deadline(const struct mesh_peer *p);
+/* The peer goes, and what it said. */
+void offer_forget(struct mesh_peer *p);
+/* Looks for the next member when its time has come (mesh_set_control_persistent()). */
+void offer_seek(struct mesh *mesh, uint64_t now);
+/* It may be looked for at once: it is new, or a helper came that may know it. */
+void offer_seek_soon(struct mesh_peer *p);
+
 /* helper_client.c */
+/* Our statements changed. */
+void helpers_publish(struct mesh *mesh, uint64_t now);
 /* NULL: out of memory. */
 struct helper *helper_new(struct mesh *mesh, const struct netmap_helper *row);
 /* Not from inside a callback of the engine; engine_now() is over by then. */

@@ -37,17 +37,23 @@ struct mesh_peer *mesh_peer_find(const struct mesh *mesh, const struct node_key 
 	return node ? mesh->peers[node - mesh->netmap->nodes] : NULL;
 }
 
+/* Something waits that is to be sent to it. */
+static bool waits(const struct mesh_peer *p)
+{
+	return p->stage.packets || p->pings || p->wanted_until;
+}
+
 bool mesh_peer_is_awaited(const struct mesh_peer *p)
 {
-	return p->stage.packets || p->pings;
+	return waits(p) || p->seek_until;
 }
 
 /* It is to be reached, or to be reached better. */
 static bool in_need(const struct mesh_peer *p, uint64_t now)
 {
 	if (!p->up)
-		return mesh_peer_is_awaited(p);
-	return path_wanting(&p->paths) && (mesh_peer_is_awaited(p) || path_flows(&p->paths, now));
+		return waits(p);
+	return path_wanting(&p->paths) && (waits(p) || path_flows(&p->paths, now));
 }
 
 void mesh_peer_schedule(struct mesh_peer *p, uint64_t now)
@@ -58,6 +64,8 @@ void mesh_peer_schedule(struct mesh_peer *p, uint64_t now)
 		deadline = p->next_ask;
 	if (p->punch_round < PUNCH_ROUNDS && p->punch_at < deadline)
 		deadline = p->punch_at;
+	if (offer_deadline(p) < deadline)
+		deadline = offer_deadline(p);
 	p->deadline = deadline;
 	mesh_wake(p->mesh, deadline);
 }
@@ -84,6 +92,7 @@ void mesh_peer_want(struct mesh_peer *p, uint64_t now)
 void mesh_peer_on_helper(struct mesh_peer *p, uint64_t now)
 {
 	p->next_ask = 0;
+	offer_seek_soon(p);
 	if (in_need(p, now))
 		mesh_peer_want(p, now);
 }
@@ -303,6 +312,7 @@ void mesh_peer_tick(struct mesh_peer *p, uint64_t now)
 	punch(p, now);
 	probe(p, now);
 	tell_change(p, now);
+	offer_tick(p, now);
 	ask_helpers(p, now);
 	/* What a newly doubted path asks for may be due already. */
 	probe(p, now);
@@ -330,6 +340,7 @@ static void on_session_changed(void *ctx, struct peer *peer, bool up)
 	} else {
 		data_drop_staged(p, now);
 	}
+	offer_on_session(p, up, now);
 	if (up != was_up)
 		mesh_tell(p->mesh, &p->node->key, up ? "connected" : "disconnected");
 	mesh_peer_schedule(p, now);
@@ -421,6 +432,11 @@ static void on_frame(void *ctx, struct peer *peer, const struct via *via, const 
 		}
 		p->candidates_at = now;
 		mesh_peer_add_candidates(p, &frame.candidates, now);
+		return;
+	case FRAME_OFFER:
+	case FRAME_OFFER_ACK:
+	case FRAME_CARRY:
+		offer_on_frame(p, &frame, bytes, len, now);
 		return;
 	}
 }

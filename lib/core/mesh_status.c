@@ -36,6 +36,8 @@ void mesh_visit_peers(const struct mesh *mesh, mesh_visit_peer *visit, void *ctx
 		if (!p->up && (p->stage.packets || p->pings))
 			s.state = "connecting";
 		s.reason = p->up ? path_reason(&p->paths) : mesh_peer_waiting_reason(p);
+		s.native = !p->foreign;
+		s.refused = p->refused;
 		visit(ctx, &s);
 	}
 }
@@ -105,8 +107,12 @@ void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void 
 					       .observed = h->observed,
 					       .up = h->up,
 					       .rtt_ns = h->rtt_ns,
-					       .state = helper_state(h)};
+					       .state = helper_state(h),
+					       .hub_port = h->hub_port,
+					       .refused = h->refused};
 
+		if (h->hub_backend)
+			s.hub = book_find(mesh->book, &h->row.key, h->hub_backend);
 		if (h->up)
 			s.endpoint = peer_via(h->peer)->endpoint;
 		else if (helper_endpoints(h, list))

@@ -19,10 +19,12 @@
 #define PROBE_ACTIVE (1 * NS_PER_S)
 #define PROBE_IDLE   (10 * NS_PER_S)
 #define PROBE_END    (300 * NS_PER_S) /* without flow for this long nothing is probed any more */
+#define PROBE_KEPT   (25 * NS_PER_S)
 #define FLOW_LASTS   (5 * NS_PER_S)
 #define LOST_AFTER   (2500 * NS_PER_MS)
 #define BELIEVED_FOR (5 * NS_PER_S)  /* PROTOCOL 7.5 */
 #define EAGER_FOR    (30 * NS_PER_S) /* PROTOCOL 7.4 */
+#define KEPT_AFTER   (60 * NS_PER_S)
 #define EAGER_AFTER  (5 * NS_PER_S)
 #define SPACING	     (200 * NS_PER_MS) /* between PINGs on one path, whatever asks for them */
 
@@ -143,6 +145,11 @@ void path_set_up(struct path_set *set, bool up, uint64_t now)
 		set->list[i].wanted = up && set->list[i].used;
 	}
 	choose(set, now);
+}
+
+void path_keep(struct path_set *set, bool on)
+{
+	set->kept = on;
 }
 
 bool path_is_proven(const struct path *p, uint64_t now)
@@ -340,6 +347,14 @@ void path_doubt(struct path_set *set, uint64_t now)
 	set->relayed_since = now;
 }
 
+/* PROTOCOL 6, PROBE_KEPT: the path alone, or every way when there is none. */
+static uint64_t interval_kept(const struct path *current, const struct path *p)
+{
+	if (p->unanswered && p->confirmed)
+		return PROBE_ACTIVE;
+	return !current || p == current ? PROBE_KEPT : 0;
+}
+
 /* PROTOCOL 6: PROBE_ACTIVE on the current path and on each better candidate while packets flow,
  * PROBE_IDLE while a session lives without flow. PROTOCOL 7.4: while the path is a lane and packets
  * flow, every direct candidate gets a PING every second for 30 s, then every 5 s. */
@@ -349,6 +364,8 @@ static uint64_t interval_of(const struct path_set *set, const struct path *p, ui
 	bool flows = path_flows(set, now), in_need = !current || is_doubted(current);
 	uint64_t quiet_since = set->last_flow > set->up_since ? set->last_flow : set->up_since;
 
+	if (!flows && set->kept && now - quiet_since >= KEPT_AFTER)
+		return interval_kept(current, p);
 	if (!flows && now - quiet_since >= PROBE_END)
 		return 0;
 	/* Whether it is there still is asked quickly, also when nothing flows. */

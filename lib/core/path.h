@@ -54,11 +54,14 @@ struct path_set {
 	uint64_t last_flow;	 /* a packet of data went either way */
 	uint64_t relayed_since;	 /* the path is a lane (or none) since then while packets flow */
 	uint64_t changes;	 /* of the path in use */
+	bool kept;		 /* path_keep() */
 };
 
 void path_set_init(struct path_set *set);
 /* A session came or went. */
 void path_set_up(struct path_set *set, bool up, uint64_t now);
+/* The session is kept for ever: its path is looked after also when nothing flows. */
+void path_keep(struct path_set *set, bool on);
 /* A candidate; at the limit the one least worth goes. Nothing happens for family ADDR_NONE, port 0,
  * or when all others are better. */
 void path_add_endpoint(struct path_set *set, const struct endpoint *endpoint,

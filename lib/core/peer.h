@@ -87,6 +87,7 @@ struct index_table {
 
 struct engine {
 	struct engine_io io;
+	const struct id *curve; /* borrowed */
 	struct noise_dh dh;
 	uint8_t aead_mask;
 	uint64_t now;
