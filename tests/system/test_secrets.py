@@ -111,3 +111,7 @@ def test_the_secret_of_a_dnet_is_gone_when_it_is_left(world):
     world.dnetd.call("leave", id=world.id)
     lib.wait_for(lambda: not world.memory().find(secret), "no secret of the node in that dnet")
     protected(world.memory(), "the master secret", world.master())
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([os.path.abspath(__file__), "-q", "-p", "no:cacheprovider"] + sys.argv[1:]))
