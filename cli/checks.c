@@ -152,15 +152,15 @@ static int check_there(struct checks *c, const struct record *record, const char
 static int check_open(struct checks *c, const struct object_id *id)
 {
 	struct chaindb_object object;
-	char text[OBJECT_ID_TEXT_SIZE];
+	char text[OBJECT_ID_TEXT_SIZE], since[32] = "";
 
-	if (!c->cli->db || chaindb_find_object(c->cli->db, id, &object) ||
-	    object.to_height == UINT32_MAX)
+	if (!c->cli->db || chaindb_find_object(c->cli->db, id, &object) || !object.closed)
 		return 0;
 	object_id_format(object.kind, id, text);
+	if (object.to_height != UINT32_MAX)
+		snprintf(since, sizeof(since), ", since height %u", object.to_height);
 	return cli_error(c->cli, CLI_FAILED, "nothing can be done with it any more: name another",
-			 "%s %s is closed, since height %u", names_kind(object.kind), text,
-			 object.to_height);
+			 "%s %s is closed%s", names_kind(object.kind), text, since);
 }
 
 static int check_grant(struct checks *c, const struct record *record)

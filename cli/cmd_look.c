@@ -125,14 +125,13 @@ static int on_object(void *arg, const struct chaindb_object *object)
 	char id[OBJECT_ID_TEXT_SIZE];
 	json_t *value;
 
-	if ((listing->own_only && !own) ||
-	    (!listing->closed_too && object->to_height != UINT32_MAX))
+	if ((listing->own_only && !own) || (!listing->closed_too && object->closed))
 		return 0;
 	object_id_format(object->kind, &object->id, id);
 	value = json_pack("{s:s, s:s, s:s, s:I, s:I, s:b, s:b}", "id", id, "kind",
 			  object_kind_name(object->kind), "name", object->name, "sequence",
 			  (json_int_t)object->sequence, "height", (json_int_t)object->from_height,
-			  "closed", object->to_height != UINT32_MAX, "own", (int)own);
+			  "closed", (int)object->closed, "own", (int)own);
 	json_array_append_new(listing->objects, value);
 	return 0;
 }
@@ -294,16 +293,6 @@ static int on_revocation(void *arg, const struct chaindb_revocation *revocation)
 	return 0;
 }
 
-/* A CLOSE that was seen hides the CREATE for ever, and so everything of the object, whatever branch
- * goes on without it. */
-static bool is_closed(const struct showing *showing)
-{
-	for (size_t i = 0; i < showing->revoked_count; i++)
-		if (showing->revoked[i].type == RECORD_CLOSE)
-			return true;
-	return showing->object.to_height != UINT32_MAX;
-}
-
 /* RECORDS 5.3 */
 static bool is_revoked(const struct showing *showing, const struct record_row *row)
 {
@@ -323,7 +312,9 @@ static bool is_revoked(const struct showing *showing, const struct record_row *r
 		    (row->sequence == r->sequence && position < r->position))
 			return true;
 	}
-	return is_closed(showing);
+	/* A CLOSE that was seen hides the CREATE for ever, and so everything of the object,
+	 * whatever branch goes on without it. */
+	return showing->object.closed;
 }
 
 /* RECORDS 5.4, the grant is not expired (expiry height 0 or not below the tip height) */
@@ -416,7 +407,7 @@ static json_t *show_json(struct showing *showing)
 	value = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:I}", "id", id, "kind",
 			  object_kind_name(object->kind), "name", object->name, "key", key,
 			  "sequence", (json_int_t)object->sequence, "height",
-			  (json_int_t)object->from_height, "closed", is_closed(showing), "confirm",
+			  (json_int_t)object->from_height, "closed", (int)object->closed, "confirm",
 			  (json_int_t)showing->confirm, "tip", (json_int_t)showing->tip.height);
 	json_object_set_new(value, "seal", seal_json(showing->cli, &object->id));
 	if (object->kind == OBJECT_DNET) {

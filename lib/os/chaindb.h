@@ -66,6 +66,7 @@ struct chaindb_object {
 	uint32_t sequence;    /* of its newest confirmed transaction */
 	uint32_t from_height; /* 0: its CREATE is in the mempool only */
 	uint32_t to_height;   /* closed there; UINT32_MAX: open */
+	bool closed;	      /* there, or by a CLOSE that was seen, whatever became of it */
 };
 
 /* -ENOENT. Also an object whose CREATE is still in the mempool. */

@@ -20,8 +20,10 @@ enum {
 	"SELECT id, name, record, coalesce((SELECT max(sequence) FROM seal s WHERE s.object = "    \
 	"o.id), 0)"                                                                                \
 	", from_height, to_height, (SELECT admin_key FROM transfer t WHERE t.object = o.id"        \
-	" ORDER BY sequence DESC, vout DESC, pos DESC LIMIT 1) FROM object o WHERE %s"             \
-	" UNION ALL SELECT object, name, record, 0, 0, NULL, NULL FROM pending p"                  \
+	" ORDER BY sequence DESC, vout DESC, pos DESC LIMIT 1), to_height IS NOT NULL OR"          \
+	" EXISTS (SELECT 1 FROM revocation r WHERE r.object = o.id AND r.type = 'CLOSE')"          \
+	" FROM object o WHERE %s"                                                                  \
+	" UNION ALL SELECT object, name, record, 0, 0, NULL, NULL, 0 FROM pending p"               \
 	" WHERE record IS NOT NULL AND NOT EXISTS (SELECT 1 FROM object x WHERE x.id = p.object)"  \
 	" AND %s"
 
@@ -42,6 +44,7 @@ static bool read_object(sqlite3_stmt *statement, struct chaindb_object *ret)
 	    (sqlite3_column_type(statement, 5) != SQLITE_NULL &&
 	     !chaindb_read_u32(statement, 5, &object.to_height)))
 		return false;
+	object.closed = sqlite3_column_int(statement, 7) != 0;
 	chaindb_read_text(statement, 1, object.name, sizeof(object.name));
 	if (object.kind == OBJECT_DNET) {
 		object.key_len = XONLY_LEN;
