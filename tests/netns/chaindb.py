@@ -7,7 +7,7 @@ chaindb.py FILE ovc NAME KEY | ovr NAME KEY   prints its id
 chaindb.py FILE node DNET KEY NAME [IPV4]     adds or changes a node
 chaindb.py FILE del DNET KEY                  revokes it, as seen in the mempool
 chaindb.py FILE grant HELPER DNET [EXPIRY [KBIT/S [MIB]]]
-chaindb.py FILE link DNET HELPER | endpoint HELPER IPV4 PORT
+chaindb.py FILE link DNET HELPER | endpoint HELPER IPV4-OR-NAME PORT
 chaindb.py FILE close OBJECT
 chaindb.py FILE height N
 """
@@ -173,7 +173,8 @@ def cmd_grant(chain, helper, dnet, expiry=0, rate=0, volume=0):
 
 
 def cmd_endpoint(chain, helper, host, port):
-    body = b"\1" + int(port).to_bytes(2, "little") + b"\4" + ipaddress.ip_address(host).packed
+    body = b"\1" + int(port).to_bytes(2, "little")
+    body += b"h" + host.encode() if host.upper() != host else b"\4" + ipaddress.ip_address(host).packed
     chain.add("endpoint", helper, ("udp", int(port), host), body, record(0x20, body))
 
 
