@@ -1,9 +1,11 @@
 #include "sim/parts.h"
 
+#include "core/book.h"
 #include "wire/buf.h"
 #include "wire/message.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -185,14 +187,55 @@ static void receive(void *ctx, const struct endpoint *src, uint8_t *bytes, size_
 	leave(mc, before);
 }
 
+static void io_event(void *ctx, const struct node_key *key, const char *text)
+{
+	struct member *m = ctx;
+
+	if (strncmp(text, "gave", 4) != 0)
+		return;
+	snprintf(m->news.refused, sizeof(m->news.refused), "%s", text);
+	m->news.refused_by = *key;
+}
+
+static void io_offer_changed(void *ctx, const struct node_key *key)
+{
+	((struct member *)ctx)->news.offers++;
+}
+
+static void io_statement(void *ctx, const struct statement *statement)
+{
+	struct member *m = ctx;
+
+	m->news.statements++;
+	m->news.statement = *statement;
+}
+
+static void io_carried(void *ctx, const struct node_key *key, uint8_t backend, const uint8_t *bytes,
+		       size_t len)
+{
+	struct member *m = ctx;
+
+	assert(len <= sizeof(m->news.carried_bytes));
+	m->news.carried++;
+	m->news.carried_backend = backend;
+	m->news.carried_len = len;
+	memcpy(m->news.carried_bytes, bytes, len);
+}
+
 static void start_mesh(struct member *m)
 {
 	struct machine *mc = m->machine;
 	struct engine_io io = {mc, io_send, io_random, io_timestamp};
-	struct mesh_io out = {.ctx = m, .deliver = io_deliver};
+	struct mesh_io out = {.ctx = m,
+			      .deliver = io_deliver,
+			      .event = io_event,
+			      .offer_changed = io_offer_changed,
+			      .statement = io_statement,
+			      .carried = io_carried};
 	struct endpoint local = sim_host_endpoint(mc->host);
 
 	m->delivered = 0;
+	memset(&m->news, 0, sizeof(m->news));
 	m->mesh = mesh_new(mc->engine, &io, &out, &m->dnet->id, &m->identity, 0);
 	assert(m->mesh);
 	mesh_set_local_endpoints(m->mesh, &local, 1, clock_of(mc));
@@ -456,6 +499,62 @@ int member_ping(struct member *m, const struct node_key *key, uint64_t patience,
 
 	leave(m->machine, before);
 	return err;
+}
+
+const struct member_news *member_news(const struct member *m)
+{
+	return &m->news;
+}
+
+void member_set_offer(struct member *m, const struct mesh_offer *offer)
+{
+	struct heap_account *before = enter(m->machine);
+
+	mesh_set_offer(m->mesh, offer, member_now(m));
+	leave(m->machine, before);
+}
+
+void member_set_control_persistent(struct member *m, bool on)
+{
+	struct heap_account *before = enter(m->machine);
+
+	mesh_set_control_persistent(m->mesh, on, member_now(m));
+	leave(m->machine, before);
+}
+
+bool member_carry(struct member *m, const struct member *to, uint8_t backend, const void *bytes,
+		  size_t len)
+{
+	struct heap_account *before = enter(m->machine);
+	bool carried = mesh_carry(m->mesh, member_key(to), backend, bytes, len, member_now(m));
+
+	leave(m->machine, before);
+	return carried;
+}
+
+void member_set_carrier(struct member *m, const struct member *other, bool native)
+{
+	struct heap_account *before = enter(m->machine);
+
+	mesh_set_carrier(m->mesh, member_key(other), native);
+	leave(m->machine, before);
+}
+
+bool member_load_statement(struct member *m, const struct statement *statement)
+{
+	struct heap_account *before = enter(m->machine);
+	bool counts = mesh_load_statement(m->mesh, statement);
+
+	leave(m->machine, before);
+	return counts;
+}
+
+void member_sign(const struct member *m, struct statement *statement)
+{
+	static const uint8_t aux[32];
+
+	statement->signer = m->identity.key;
+	book_sign(m->machine->w->id, &m->identity, aux, statement);
 }
 
 struct lookup {

@@ -57,6 +57,7 @@ struct member {
 	struct record_row row;
 	unsigned revision; /* of the dnet, that it knows */
 	uint64_t delivered;
+	struct member_news news;
 	unsigned revoked_since; /* revision; 0: it is not */
 	bool stranger;		/* only he himself thinks that he is a member */
 };

@@ -1,5 +1,6 @@
 #include "sim/server.h"
 
+#include "core/book.h"
 #include "ovc/ovc.h"
 #include "ovr/ovr.h"
 #include "sim/heap.h"
@@ -202,6 +203,24 @@ const struct ovc *server_ovc(const struct server *s)
 const struct ovr *server_ovr(const struct server *s)
 {
 	return s->ovr;
+}
+
+void server_sign(const struct server *s, struct statement *statement)
+{
+	static const uint8_t aux[32];
+
+	statement->signer = s->identity.key;
+	book_sign(s->id, &s->identity, aux, statement);
+}
+
+void server_add_hub(struct server *s, const struct object_id *dnet, uint16_t port,
+		    const struct statement *statement)
+{
+	struct heap_account *before = heap_charge(&s->heap);
+	int r = ovc_add_hub(s->ovc, dnet, port, statement);
+
+	heap_charge(before);
+	assert(!r);
 }
 
 void server_set_off(struct server *s, bool off)

@@ -10,8 +10,6 @@
 struct server *server_new(struct sim_net *net, const struct id *id, enum realm_kind kind,
 			  const struct object_id *object);
 void server_free(struct server *s);
-const struct node_key *server_key(const struct server *s);
-const struct object_id *server_object(const struct server *s);
 enum realm_kind server_kind(const struct server *s);
 /* What the records of that dnet say now. */
 void server_publish(struct server *s, const struct dnet *d);

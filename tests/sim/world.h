@@ -108,6 +108,32 @@ uint64_t member_delivered(const struct member *m);
 int member_set_policy(struct member *m, const struct acl_rule *rules, size_t count);
 int member_ping(struct member *m, const struct node_key *key, uint64_t patience,
 		mesh_ping_done *done, void *ctx);
+/* Of mesh_io, since its start; the last texts that begin with "gave". */
+struct member_news {
+	unsigned offers, statements, carried;
+	char refused[200];
+	struct node_key refused_by;
+	uint8_t carried_backend;
+	size_t carried_len;
+	uint8_t carried_bytes[MESH_CARRY_MAX];
+	struct statement statement; /* the last one */
+};
+const struct member_news *member_news(const struct member *m);
+/* mesh_set_offer() and so on. */
+void member_set_offer(struct member *m, const struct mesh_offer *offer);
+void member_set_control_persistent(struct member *m, bool on);
+bool member_carry(struct member *m, const struct member *to, uint8_t backend, const void *bytes,
+		  size_t len);
+void member_set_carrier(struct member *m, const struct member *other, bool native);
+bool member_load_statement(struct member *m, const struct statement *statement);
+/* Signs with the member's key, whatever the statement says. */
+void member_sign(const struct member *m, struct statement *statement);
+void server_sign(const struct server *s, struct statement *statement);
+/* ovc_add_hub() */
+void server_add_hub(struct server *s, const struct object_id *dnet, uint16_t port,
+		    const struct statement *statement);
+const struct object_id *server_object(const struct server *s);
+const struct node_key *server_key(const struct server *s);
 /* One packet into its TUN, as it is. */
 void member_send_raw(struct member *m, const uint8_t *bytes, size_t len);
 /* Which way data takes from one to the other. */
