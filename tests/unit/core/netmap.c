@@ -422,6 +422,18 @@ static void names_and_addresses_belong_to_the_earlier_node(void **state)
 	assert_null(node_at(w, 1, 11)->remark);
 }
 
+static void names_differ_by_their_last_character(void **state)
+{
+	struct world *w = *state;
+
+	add_dnet(w, 1, NULL);
+	add_node(w, 1, 2, 1, "a-name-of-two-and-thirty-letters", NULL);
+	add_node(w, 2, 2, 2, "a-name-of-two-and-thirty-letter5", NULL);
+	add_node(w, 3, 2, 3, "a-name-of-two-and-thirty-letter", NULL);
+	for (uint8_t n = 1; n <= 3; n++)
+		assert_null(node_at(w, n, 2)->remark);
+}
+
 static void an_address_that_two_keys_give_belongs_to_the_earlier_one(void **state)
 {
 	struct world *w = *state;
@@ -437,7 +449,8 @@ static void an_address_that_two_keys_give_belongs_to_the_earlier_one(void **stat
 
 static void order_is_height_then_place_in_the_block(void **state)
 {
-	static const uint32_t places[][3] = {{1, 0, 1}, {1, 1, 0}, {2, 0, 0}};
+	static const uint32_t places[][3] = {{1, 0, 1}, {1, 1, 0},   {2, 0, 0},
+					     {1, 0, 8}, {1, 256, 0}, {65537, 0, 0}};
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		struct world w = {0};
@@ -692,6 +705,7 @@ int main(void)
 		T(the_last_transfer_and_roster_in_force_count),
 		T(an_ipv4_address_is_a_host_of_the_prefix),
 		T(names_and_addresses_belong_to_the_earlier_node),
+		T(names_differ_by_their_last_character),
 		T(an_address_that_two_keys_give_belongs_to_the_earlier_one),
 		T(order_is_height_then_place_in_the_block),
 		T(a_further_ipv6_inside_the_own_prefix_is_not_given),
