@@ -430,12 +430,21 @@ static int do_rename(struct helper *h, const struct interface *i, struct priv_re
 	return kernel_result(h, reply, r);
 }
 
+/* When ours went, its number may have gone to a link of somebody else. All of ours are TUNs. */
+static bool went_to_another(struct helper *h, const struct interface *i)
+{
+	struct netlink_link link;
+	return netlink_link_get(h->nl, i->index, &link) == 0 && strcmp(link.kind, "tun") != 0;
+}
+
 static int serve_interface(struct helper *h, const struct priv_request *request,
 			   struct priv_reply *reply)
 {
 	struct interface *i = find_interface(h, request->index);
 	if (!i)
 		return refuse(reply, "interface number %u was not made here", request->index);
+	if (request->op != PRIV_TUN_CLOSE && went_to_another(h, i))
+		return refuse(reply, "interface number %u is another one now", request->index);
 	switch ((enum priv_op)request->op) {
 	case PRIV_TUN_OPEN:
 	case PRIV_TUN_OPEN_PLAIN:
