@@ -190,14 +190,16 @@ static void print_helpers(const struct cli *cli, const json_t *helpers)
 
 	if (!json_array_size(helpers))
 		return;
-	table_init(&table, "KIND", "NAME", "STATE", "ENDPOINT", "RTT", "SEES US AS", NULL);
+	table_init(&table, "KIND", "NAME", "STATE", "ENDPOINT", "RTT", "SEES US AS", "TROUBLE",
+		   NULL);
 	json_array_foreach(helpers, i, value)
 	{
 		char rtt[NUMBER_SIZE];
 
 		table_row(&table, text_of(value, "kind"), text_of(value, "name"),
 			  text_of(value, "state"), text_of(value, "endpoint"),
-			  number_of(value, "rtt_ms", " ms", rtt), text_of(value, "observed"));
+			  number_of(value, "rtt_ms", " ms", rtt), text_of(value, "observed"),
+			  text_of(value, "reason"));
 	}
 	table_print(cli, &table, "  ");
 	table_done(&table);

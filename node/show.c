@@ -107,12 +107,12 @@ static void visit_helper(void *ctx, const struct mesh_helper_status *s)
 	char id[OBJECT_ID_TEXT_SIZE];
 	enum object_kind kind = (enum object_kind)s->helper->kind;
 	object_id_format(kind, &s->helper->id, id);
-	json_array_append_new(ctx,
-			      json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o}", "kind",
-					object_kind_name(kind), "id", id, "name", s->helper->name,
-					"endpoint", show_endpoint(&s->endpoint), "state", s->state,
-					"rtt_ms", show_milliseconds(s->rtt_ns), "observed",
-					show_endpoint(&s->observed)));
+	json_array_append_new(
+		ctx, json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o}", "kind",
+			       object_kind_name(kind), "id", id, "name", s->helper->name,
+			       "endpoint", show_endpoint(&s->endpoint), "state", s->state, "reason",
+			       text_or_null(s->reason), "rtt_ms", show_milliseconds(s->rtt_ns),
+			       "observed", show_endpoint(&s->observed)));
 }
 
 json_t *show_helpers(const struct mesh *mesh)

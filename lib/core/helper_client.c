@@ -154,6 +154,7 @@ static void take_ovc_frame(struct helper *h, const struct ovc_frame *f, uint64_t
 		if (h->ping_sent)
 			h->rtt_ns = now - h->ping_sent;
 		h->ping_sent = 0;
+		h->garbled = false;
 		h->observed = f->registered.observed;
 		h->members = f->registered.members;
 		if (!h->registered) {
@@ -169,6 +170,7 @@ static void take_ovc_frame(struct helper *h, const struct ovc_frame *f, uint64_t
 		if (!p)
 			break;
 		p->not_here = 0;
+		p->introducer = h;
 		/* Each makes us send to where the OVC says: not as often as it likes. */
 		if (!mesh_peer_take_introduction(p, now)) {
 			mesh_count(mesh, MESH_frame_too_often);
@@ -227,6 +229,7 @@ static void take_ovr_frame(struct helper *h, const struct ovr_frame *f, uint64_t
 		mesh_peer_add_lane(p, h, f->lane, now);
 	else
 		p->lane_refused = f->reason;
+	h->lane_refused = f->type == FRAME_LANE ? 0 : f->reason;
 }
 
 static void take_common_frame(struct helper *h, const struct frame *f, uint64_t now)
@@ -235,6 +238,7 @@ static void take_common_frame(struct helper *h, const struct frame *f, uint64_t 
 		return;
 	h->rtt_ns = now - h->ping_sent;
 	h->ping_sent = 0;
+	h->garbled = false;
 	h->observed = f->ping.observed;
 	if (!h->registered) {
 		h->registered = true;
@@ -255,14 +259,17 @@ static void on_frame(void *ctx, struct peer *peer, const struct via *via, const 
 	struct frame frame;
 
 	h->asked = 0;
+	h->silent = false;
 	if (frame_parse(bytes, len, &frame))
 		take_common_frame(h, &frame, now);
 	else if (is_ovc(h) && ovc_frame_parse(bytes, len, &ovc))
 		take_ovc_frame(h, &ovc, now);
 	else if (!is_ovc(h) && ovr_frame_parse(bytes, len, &ovr))
 		take_ovr_frame(h, &ovr, now);
-	else
+	else {
 		mesh_count(h->mesh, MESH_frame_malformed);
+		h->garbled = true;
+	}
 }
 
 /* Every address of it at once: the answer says which one works. */
@@ -387,6 +394,7 @@ void helper_tick(struct helper *h, uint64_t now)
 	if (!h->asked || now - h->asked < HELPER_ANSWERS)
 		return;
 	h->asked = 0;
+	h->silent = true;
 	if (h->doubted && now - h->doubted < HELPER_DOUBT)
 		return;
 	h->doubted = now;

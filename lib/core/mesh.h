@@ -181,7 +181,8 @@ struct mesh_helper_status {
 	struct endpoint observed; /* our address as it sees it (OVC) */
 	bool up;
 	uint64_t rtt_ns;
-	const char *state; /* "registered", "connecting", "no endpoint", "refused", static */
+	const char *state;  /* "registered", "connected", "connecting", "no endpoint", static */
+	const char *reason; /* what is wrong with it; static text; "": nothing that we know of */
 	/* Its own statement of a backend (a hub) that came last, with the port that it has for
 	 * this dnet; NULL: none. Borrowed as in mesh_peer_offer(). */
 	const struct statement *hub;

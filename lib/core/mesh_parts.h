@@ -77,14 +77,16 @@ struct mesh_peer {
 	uint64_t changes; /* of paths that were told */
 	struct mesh_lane lanes[PATH_LANES];
 	struct stage stage;
-	unsigned pings;			/* mesh_ping() calls that wait */
-	uint64_t deadline;		/* when peer_tick() has something to do */
-	uint64_t next_ask;		/* of the helpers; 0: at once */
-	uint64_t candidates_at;		/* accepted last */
-	uint64_t introduced_at;		/* when all may be believed again, see PROTOCOL 7.5 */
-	uint64_t told_at;		/* our candidates, last */
-	unsigned tries;			/* initiations sent without a path */
-	uint8_t not_here, lane_refused; /* the last reasons, 0: none */
+	unsigned pings;			 /* mesh_ping() calls that wait */
+	uint64_t deadline;		 /* when peer_tick() has something to do */
+	uint64_t next_ask;		 /* of the helpers; 0: at once */
+	uint64_t candidates_at;		 /* accepted last */
+	uint64_t introduced_at;		 /* when all may be believed again, see PROTOCOL 7.5 */
+	uint64_t told_at;		 /* our candidates, last */
+	unsigned tries;			 /* initiations sent without a path */
+	uint8_t not_here, lane_refused;	 /* the last reasons, 0: none */
+	const struct helper *introducer; /* the last one; NULL: none */
+	bool gave_up;			 /* nobody answered, last time */
 	/* PROTOCOL 8.2, punches under way */
 	struct frame_endpoints punches;
 	unsigned punch_round; /* PUNCH_ROUNDS: none */
@@ -137,8 +139,11 @@ struct helper {
 	struct endpoint resolved[HELPER_ENDPOINTS]; /* of host names */
 	size_t resolved_count;
 	bool up, registered;
-	bool refresh; /* a new session: say everything again */
-	bool wake;    /* when it answers, peers that wait may ask it */
+	bool refresh;	      /* a new session: say everything again */
+	bool wake;	      /* when it answers, peers that wait may ask it */
+	bool silent;	      /* the last question was not answered */
+	bool garbled;	      /* something could not be read since it answered */
+	uint8_t lane_refused; /* the last reason, 0: it gave a lane since */
 	uint64_t last_handshake;
 	uint64_t asked;	  /* the first question without an answer, 0: none */
 	uint64_t doubted; /* when it was last reconnected for that */

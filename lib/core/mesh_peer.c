@@ -327,6 +327,7 @@ static void on_session_changed(void *ctx, struct peer *peer, bool up)
 	bool was_up = p->up;
 
 	p->up = up;
+	p->gave_up = !up;
 	p->tries = 0;
 	path_set_up(&p->paths, up, now);
 	if (up) {

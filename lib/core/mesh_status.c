@@ -1,5 +1,7 @@
 #include "core/mesh_parts.h"
 
+#include "wire/ovr.h"
+
 #include <assert.h>
 
 static void fill_path(const struct mesh *mesh, const struct mesh_peer *p,
@@ -96,6 +98,89 @@ static const char *helper_state(const struct helper *h)
 	return helper_endpoints(h, list) ? "connecting" : "no endpoint";
 }
 
+enum { TRIES_IN_VAIN = 3 };
+
+static bool is_in_vain(const struct mesh_peer *p)
+{
+	return !p->up && (p->gave_up || p->tries >= TRIES_IN_VAIN);
+}
+
+/* Whether a lane of it to this peer works (1), does not (-1), or nobody knows (0). */
+static int lane_works(const struct helper *h, const struct mesh_peer *p)
+{
+	for (unsigned i = 0; i < PATH_LANES; i++) {
+		const struct path *path = &p->paths.list[PATH_ENDPOINTS + i];
+		const struct mesh_lane *lane;
+
+		HASH_FIND(hh, h->mesh->lanes, &path->via.lane, sizeof(path->via.lane), lane);
+		if (!path->used || !lane || lane->helper != h)
+			continue;
+		if (path->confirmed)
+			return 1;
+		return path->tries >= TRIES_IN_VAIN || is_in_vain(p) ? -1 : 0;
+	}
+	return 0;
+}
+
+/* As lane_works(), of who was introduced. Who is connected was not lied about, or it did no harm.
+ */
+static int introduction_works(const struct helper *h, const struct mesh_peer *p)
+{
+	if (p->introducer != h)
+		return 0;
+	return p->up ? 1 : is_in_vain(p) ? -1 : 0;
+}
+
+/* What it does leads nowhere, for anybody. */
+static bool is_of_no_use(const struct helper *h)
+{
+	bool ovc = h->row.kind == OBJECT_OVC, any = false;
+
+	for (size_t i = 0; i < h->mesh->peer_count; i++) {
+		const struct mesh_peer *p = h->mesh->peers[i];
+		int works = !p ? 0 : ovc ? introduction_works(h, p) : lane_works(h, p);
+
+		if (works > 0)
+			return false;
+		any |= works < 0;
+	}
+	return any;
+}
+
+static const char *refusal(const struct helper *h)
+{
+	switch (h->lane_refused) {
+	case LANE_REFUSED_NOT_MEMBER:
+		return "it refuses lanes: it does not know a member as one";
+	case LANE_REFUSED_TOO_MANY:
+		return "it refuses lanes: there are too many";
+	case LANE_REFUSED_QUOTA:
+		return "it refuses lanes: the volume of the grant is used up";
+	}
+	return ""; /* who is not there is not its fault */
+}
+
+static const char *helper_reason(const struct helper *h)
+{
+	struct endpoint list[2 * HELPER_ENDPOINTS];
+	bool ovc = h->row.kind == OBJECT_OVC;
+
+	if (!helper_endpoints(h, list))
+		return "no endpoint of it is known";
+	if (!h->up)
+		return "it does not answer handshakes";
+	if (h->garbled)
+		return "what it says cannot be read";
+	if (!h->registered)
+		return "it answers handshakes and nothing else";
+	if (h->silent)
+		return "it has stopped answering";
+	if (is_of_no_use(h))
+		return ovc ? "nobody answers where it says that members are"
+			   : "nothing comes through its lanes";
+	return refusal(h);
+}
+
 void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void *ctx)
 {
 	const struct helper *h;
@@ -108,6 +193,7 @@ void mesh_visit_helpers(const struct mesh *mesh, mesh_visit_helper *visit, void 
 					       .up = h->up,
 					       .rtt_ns = h->rtt_ns,
 					       .state = helper_state(h),
+					       .reason = helper_reason(h),
 					       .hub_port = h->hub_port,
 					       .refused = h->refused};
 

@@ -385,14 +385,17 @@ static void a_lying_relay_can_only_deny(void **state)
 		server_set_tap(e.ovr, relay_badly, &e);
 		mark(&e);
 		world_run(e.w, 30 * SIM_SECOND);
-		printf("# a relay that %s: %u of %u arrive; %s\n", table[i].what,
+		printf("# a relay that %s: %u of %u arrive; %s; %s\n", table[i].what,
 		       (unsigned)arrived(&e), (unsigned)sent(&e),
-		       reason_between(e.members[0], e.members[1]));
+		       reason_between(e.members[0], e.members[1]),
+		       trouble_with(e.members[0], e.ovr));
 		assert_true(arrived(&e) * 100 >= sent(&e) * table[i].least);
 		if (kind->drop) {
 			assert_int_equal(arrived(&e), 0);
 			assert_string_equal(reason_between(e.members[0], e.members[1]),
 					    "no answer from any candidate or lane");
+			assert_string_equal(trouble_with(e.members[0], e.ovr),
+					    "nothing comes through its lanes");
 		}
 		/* And nothing stays of it once the relay is honest. */
 		server_set_tap(e.ovr, listen, &e);
@@ -400,6 +403,7 @@ static void a_lying_relay_can_only_deny(void **state)
 		mark(&e);
 		world_run(e.w, 5 * SIM_SECOND);
 		assert_true(arrived(&e) > sent(&e) * 98 / 100);
+		assert_string_equal(trouble_with(e.members[0], e.ovr), "");
 		assert_int_equal(world_stray(e.w), own_errors(&e));
 		world_free(e.w);
 	}
@@ -407,17 +411,22 @@ static void a_lying_relay_can_only_deny(void **state)
 
 static void a_lying_ovc_can_only_deny(void **state)
 {
+	static const char silent[] = "it answers handshakes and nothing else";
+	static const char nowhere[] = "nobody answers where it says that members are";
+	static const char garbled[] = "what it says cannot be read";
 	static const struct {
 		const char *what;
 		struct evil e;
+		const char *trouble; /* what status says */
 	} table[] = {
-		{"says nothing", {.frames_lie = false}},
-		{"swaps keys and endpoints", {.frames_lie = true}},
-		{"speaks nonsense", {.frames_nonsense = true}},
-		{"floods", {.frames_flood = true}},
-		{"replays", {.late = true, .frames_lie = true}},
+		{"says nothing", {.frames_lie = false}, silent},
+		{"swaps keys and endpoints", {.frames_lie = true}, nowhere},
+		{"speaks nonsense", {.frames_nonsense = true}, garbled},
+		{"floods", {.frames_flood = true}, silent},
+		{"replays", {.late = true, .frames_lie = true}, nowhere},
 		{"all of it",
-		 {.late = true, .frames_lie = true, .frames_nonsense = true, .frames_flood = true}},
+		 {.late = true, .frames_lie = true, .frames_nonsense = true, .frames_flood = true},
+		 garbled},
 	};
 
 	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -433,9 +442,10 @@ static void a_lying_ovc_can_only_deny(void **state)
 		server_set_off(e.ovr, true);
 		talk(&e);
 		world_run(e.w, 30 * SIM_SECOND);
-		printf("# an OVC that %s: %u of %u arrive; %s\n", table[i].what,
+		printf("# an OVC that %s: %u of %u arrive; %s; %s; %s\n", table[i].what,
 		       (unsigned)arrived(&e), (unsigned)sent(&e),
-		       reason_between(e.members[0], e.members[1]));
+		       reason_between(e.members[0], e.members[1]),
+		       trouble_with(e.members[0], e.ovc), trouble_with(e.members[0], e.ovr));
 		assert_true(e.passed > 10);
 		assert_int_equal(arrived(&e), 0);
 		/* What it says last about the other one is its choice, too. */
@@ -446,12 +456,16 @@ static void a_lying_ovc_can_only_deny(void **state)
 			assert_string_equal(reason_between(e.members[0], e.members[1]),
 					    "not registered at any OVC");
 		assert_string_equal(reason_between(e.members[0], e.mallory), "not a peer");
+		assert_string_equal(trouble_with(e.members[0], e.ovc), table[i].trouble);
+		assert_string_equal(trouble_with(e.members[0], e.ovr),
+				    "it does not answer handshakes");
 		/* With it all are connected, whatever the OVC says. */
 		server_set_off(e.ovr, false);
 		world_run(e.w, 30 * SIM_SECOND);
 		mark(&e);
 		world_run(e.w, 10 * SIM_SECOND);
 		assert_true(arrived(&e) > sent(&e) * 98 / 100);
+		assert_string_equal(trouble_with(e.members[0], e.ovr), "");
 		assert_int_equal(world_stray(e.w), own_errors(&e));
 		world_free(e.w);
 	}

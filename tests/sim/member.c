@@ -590,6 +590,27 @@ const char *reason_between(const struct member *from, const struct member *to)
 	return reason ? reason : "not a peer";
 }
 
+struct trouble {
+	const struct object_id *id;
+	const char *reason;
+};
+
+static void find_trouble(void *ctx, const struct mesh_helper_status *status)
+{
+	struct trouble *t = ctx;
+
+	if (object_id_equal(&status->helper->id, t->id))
+		t->reason = status->reason;
+}
+
+const char *trouble_with(const struct member *m, const struct server *s)
+{
+	struct trouble t = {server_object(s), "not a helper"};
+
+	mesh_visit_helpers(m->mesh, find_trouble, &t);
+	return t.reason;
+}
+
 bool both_direct(const struct member *a, const struct member *b)
 {
 	return path_between(a, b) == PATH_DIRECT && path_between(b, a) == PATH_DIRECT;

@@ -139,6 +139,8 @@ void member_send_raw(struct member *m, const uint8_t *bytes, size_t len);
 /* Which way data takes from one to the other. */
 enum path_kind path_between(const struct member *from, const struct member *to);
 const char *reason_between(const struct member *from, const struct member *to);
+/* What a member says is wrong with a helper; "" when nothing is. */
+const char *trouble_with(const struct member *m, const struct server *s);
 bool both_direct(const struct member *a, const struct member *b);
 
 /* Numbered packets of len bytes, one each interval, from now on. */
