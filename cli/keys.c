@@ -2,6 +2,7 @@
 
 #include "core/chainparams.h"
 #include "core/error.h"
+#include "core/secret.h"
 #include "os/file.h"
 #include "os/rand.h"
 
@@ -118,6 +119,8 @@ static int ask_passphrase(struct cli *cli, bool fresh)
 	char first[PASSPHRASE_MAX], again[PASSPHRASE_MAX];
 	int r = 0;
 
+	secret_lock(first, sizeof(first));
+	secret_lock(again, sizeof(again));
 	if (*cli->conf.keyfile)
 		return read_keyfile(cli);
 	if (!ask_terminal(fresh ? "New passphrase for the keystore" : "Passphrase of the keystore",

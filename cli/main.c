@@ -10,6 +10,7 @@
 #include "os/chaindb.h"
 #include "os/rand.h"
 #include "os/rpc.h"
+#include "os/sandbox.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -412,6 +413,8 @@ int main(int argc, char **argv)
 	struct parse parse = {.cli = &cli, .argc = argc, .argv = argv};
 	int r;
 
+	if (sandbox_forbid_dumps())
+		fputs("dnet: a crash may leave keys in a core file\n", stderr);
 	if (sodium_init() < 0) {
 		fputs("dnet: libsodium does not start\n", stderr);
 		return CLI_FAILED;

@@ -1,6 +1,7 @@
 #include "core/keystore.h"
 
 #include "core/error.h"
+#include "core/secret.h"
 #include "wire/buf.h"
 
 #include <assert.h>
@@ -23,6 +24,15 @@ static_assert(KEYSTORE_TAG_LEN == crypto_aead_xchacha20poly1305_ietf_ABYTES, "ta
 static_assert(KEYSTORE_FILE_MAX >=
 		      KEYSTORE_HEADER_LEN + 4 + KEYSTORE_ENTRIES_MAX * ENTRY_MAX + KEYSTORE_TAG_LEN,
 	      "a full keystore fits");
+
+static void *new_secret(size_t size)
+{
+	void *mem = malloc(size);
+
+	if (mem)
+		secret_lock(mem, size);
+	return mem;
+}
 
 static void wipe_free(void *mem, size_t len)
 {
@@ -80,7 +90,7 @@ int keystore_put(struct keystore *keystore, const struct keystore_entry *entry)
 	if (keystore->count >= KEYSTORE_ENTRIES_MAX)
 		return -ENOSPC;
 	/* Not realloc(): it may leave a copy of the secrets behind. */
-	entries = malloc(size + sizeof(*entry));
+	entries = new_secret(size + sizeof(*entry));
 	if (!entries)
 		return -ENOMEM;
 	if (size)
@@ -153,6 +163,7 @@ int keystore_read_entries(const uint8_t *plain, size_t len, struct keystore *ret
 	keystore.entries = calloc(count ? count : 1, sizeof(*keystore.entries));
 	if (!keystore.entries)
 		return -ENOMEM;
+	secret_lock(keystore.entries, (count ? count : 1) * sizeof(*keystore.entries));
 	for (keystore.count = 0; keystore.count < count && !r.failed; keystore.count++) {
 		struct keystore_entry *entry = &keystore.entries[keystore.count];
 
@@ -238,7 +249,7 @@ int keystore_seal(const struct keystore *keystore, const void *passphrase, size_
 		cost = &standard;
 	if (!cost_ok(cost))
 		return -EINVAL;
-	plain = malloc(size);
+	plain = new_secret(size);
 	file = malloc(KEYSTORE_HEADER_LEN + size + KEYSTORE_TAG_LEN);
 	if (!plain || !file || !derive(passphrase, passphrase_len, cost, random, key))
 		goto out;
@@ -271,7 +282,7 @@ int keystore_open(const uint8_t *file, size_t len, const void *passphrase, size_
 	r = keystore_read_header(file, len, &cost);
 	if (r)
 		return r;
-	plain = malloc(len);
+	plain = new_secret(len);
 	if (!plain)
 		return -ENOMEM;
 	if (!derive(passphrase, passphrase_len, &cost, random, key)) {

@@ -104,7 +104,7 @@ int sandbox_user_possible(const char *user)
 	return 0;
 }
 
-static int set_limits(void)
+int sandbox_forbid_dumps(void)
 {
 	struct rlimit none = {0, 0};
 
@@ -346,7 +346,7 @@ static int enter(const struct sandbox *s, const char **ret_step)
 	int result;
 
 	*ret_step = "limits";
-	result = set_limits();
+	result = sandbox_forbid_dumps();
 	if (result)
 		return result;
 	drop_bounding(s);
@@ -404,7 +404,7 @@ static bool memory_may_be_locked(struct rlimit *ret_limit)
 int sandbox_protect_memory(const char *role)
 {
 	struct rlimit limit = {0};
-	int result = set_limits();
+	int result = sandbox_forbid_dumps();
 
 	if (result)
 		return result;

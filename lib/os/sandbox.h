@@ -34,7 +34,9 @@ int sandbox_user_possible(const char *user);
 /* Number of the user, for chown of state folders and sockets before dropping. -ENOENT. */
 int sandbox_user_find(const char *user, unsigned *ret_uid, unsigned *ret_gid);
 
-/* No core dump, nobody of the same user reads this process's memory, and none of it is swapped out
+/* No core dump, and nobody of the same user reads this process's memory. 0 or -errno. */
+int sandbox_forbid_dumps(void);
+/* That, and none of the memory is swapped out
  * where RLIMIT_MEMLOCK is, or can be made, infinite: before a key is read. Under a lower limit,
  * which the log names, memory that comes later would be refused; then the keys alone are locked
  * (secret_lock()). 0 or -errno. */

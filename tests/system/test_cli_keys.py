@@ -213,6 +213,23 @@ def test_a_new_keystore_asks_twice_and_shows_nothing(world, typist):
     assert status == OK and "correct" not in shown and "again" not in shown, shown
 
 
+def test_a_passphrase_is_never_swapped_or_dumped(world, typist):
+    t = Terminal(typist, "--yes", "create", "locked")
+    t.until("New passphrase for the keystore: ")
+    t.type("correct horse battery")
+    t.until("The same again: ")
+    with open("/proc/%d/limits" % t.pid) as f:
+        assert "Max core file size        0                    0 " in f.read()
+    # Not even its own user looks in, only root.
+    assert os.stat("/proc/%d/environ" % t.pid).st_uid == 0
+    if os.getuid() == 0:
+        lib.protected(lib.Memory(t.pid), "the passphrase", b"correct horse battery")
+    with open("/proc/%d/cmdline" % t.pid, "rb") as f:
+        assert b"correct" not in f.read()
+    t.type("another")
+    assert t.end()[0] == DENIED
+
+
 def test_two_passphrases_that_differ_make_nothing(world, typist):
     _, node, _ = world
     before = set(node.getrawmempool())

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import os
-import re
 import sys
 
 import pytest
@@ -15,30 +14,9 @@ import testlib as lib  # noqa: E402
 live.need_namespaces()
 
 
-class Memory:
-    """All memory of a process, as its root (or a core dump) sees it: [(address, bytes, flags)]."""
-
-    HEAD = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (....) \S+ \S+ \S+ *(.*)")
-
-    def __init__(self, pid):
-        self.areas = []
-        with open("/proc/%d/smaps" % pid) as smaps, open("/proc/%d/mem" % pid, "rb", 0) as mem:
-            for line in smaps:
-                head = self.HEAD.match(line)
-                if head:
-                    start, end, mode, name = int(head[1], 16), int(head[2], 16), head[3], head[4]
-                if line.startswith("VmFlags:") and mode[0] == "r" and not name.startswith("[v"):
-                    mem.seek(start)
-                    self.areas.append((name, mem.read(end - start), line.split()[1:]))
-
-    def find(self, secret):
-        """The areas that it is in."""
-        return [(name, flags) for name, data, flags in self.areas if secret in data]
-
-
 class Watched(live.World):
     def memory(self):
-        return Memory(self.dnetd.call("status")["pid"])
+        return lib.Memory(self.dnetd.call("status")["pid"])
 
     def master(self):
         with open(os.path.join(os.path.dirname(self.dnetd.socket), "state", "master.key"), "rb") as f:
@@ -61,19 +39,12 @@ def world():
         w.stop()
 
 
-def protected(memory, what, secret):
-    places = memory.find(secret)
-    assert places, "%s is not found: this test sees nothing" % what
-    for name, flags in places:
-        assert "lo" in flags and "dd" in flags, "%s may be swapped out, or dumped, from %s" % (what, name or "memory")
-
-
 def test_secrets_in_use_are_never_swapped_or_dumped(world):
     memory, member = world.memory(), world.member
-    protected(memory, "the master secret", world.master())
-    protected(memory, "the secret of the node", world.node_secret())
-    protected(memory, "a session key", member.send_key)
-    protected(memory, "a session key", member.receive_key)
+    lib.protected(memory, "the master secret", world.master())
+    lib.protected(memory, "the secret of the node", world.node_secret())
+    lib.protected(memory, "a session key", member.send_key)
+    lib.protected(memory, "a session key", member.receive_key)
 
 
 def test_nothing_of_a_handshake_is_left(world):
@@ -93,7 +64,7 @@ def test_no_secret_is_to_be_seen_outside(world):
         helpers = [int(child) for child in f.read().split()]
     assert helpers
     for helper in helpers:
-        memory = Memory(helper)
+        memory = lib.Memory(helper)
         assert memory.areas
         for secret in (world.master(), world.node_secret(), world.member.send_key, world.member.receive_key):
             assert not memory.find(secret), "process %d has a key" % helper
@@ -110,7 +81,7 @@ def test_the_secret_of_a_dnet_is_gone_when_it_is_left(world):
     secret = world.node_secret()
     world.dnetd.call("leave", id=world.id)
     lib.wait_for(lambda: not world.memory().find(secret), "no secret of the node in that dnet")
-    protected(world.memory(), "the master secret", world.master())
+    lib.protected(world.memory(), "the master secret", world.master())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -66,6 +67,35 @@ def wait_for(fact, what, seconds=20.0, interval=0.01):
         if time.monotonic() > end:
             raise AssertionError("not within %g s: %s" % (seconds, what))
         select.select([], [], [], interval)
+
+
+class Memory:
+    """All memory of a process, as its root (or a core dump) sees it: [(address, bytes, flags)]."""
+
+    HEAD = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (....) \S+ \S+ \S+ *(.*)")
+
+    def __init__(self, pid):
+        self.areas = []
+        with open("/proc/%d/smaps" % pid) as smaps, open("/proc/%d/mem" % pid, "rb", 0) as mem:
+            for line in smaps:
+                head = self.HEAD.match(line)
+                if head:
+                    start, end, mode, name = int(head[1], 16), int(head[2], 16), head[3], head[4]
+                if line.startswith("VmFlags:") and mode[0] == "r" and not name.startswith("[v"):
+                    mem.seek(start)
+                    self.areas.append((name, mem.read(end - start), line.split()[1:]))
+
+    def find(self, secret):
+        """The areas that it is in."""
+        return [(name, flags) for name, data, flags in self.areas if secret in data]
+
+
+def protected(memory, what, secret):
+    """It is somewhere, and wherever it is that is neither swapped out nor dumped."""
+    places = memory.find(secret)
+    assert places, "%s is not found: this test sees nothing" % what
+    for name, flags in places:
+        assert "lo" in flags and "dd" in flags, "%s may be swapped out, or dumped, from %s" % (what, name or "memory")
 
 
 class Process:
