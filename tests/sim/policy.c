@@ -79,11 +79,11 @@ static void finish(struct packet6 *packet)
 }
 
 /* Chain number n of all chains of up to CHAIN_MAX headers; false: there are no more. *ret_ok: the
- * order is one that RFC 8200 has. */
+ * order is one that RFC 8200 has, with one fragment header at most. */
 static bool build(const struct pair *p, unsigned n, uint8_t upper, struct packet6 *ret,
 		  bool *ret_ok)
 {
-	unsigned count = 0, all = 1, digits[CHAIN_MAX];
+	unsigned count = 0, all = 1, fragments = 0, digits[CHAIN_MAX];
 
 	for (; n >= all; count++) {
 		n -= all;
@@ -96,7 +96,9 @@ static bool build(const struct pair *p, unsigned n, uint8_t upper, struct packet
 	for (unsigned i = 0; i < count; i++, n /= HEADERS) {
 		digits[i] = n % HEADERS;
 		*ret_ok &= !i || headers[digits[i]] != IP_PROTO_HOPOPTS;
+		fragments += headers[digits[i]] == IP_PROTO_FRAGMENT;
 	}
+	*ret_ok &= fragments <= 1;
 	ret->bytes[6] = count ? headers[digits[0]] : upper;
 	for (unsigned i = 0; i < count; i++)
 		put_header(ret, headers[digits[i]], i + 1 < count ? headers[digits[i + 1]] : upper);
