@@ -126,6 +126,16 @@ within 5 call watch status || die "chainwatch does not start"
 left_with "$pid" chainwatch 65534 0000000000000000
 ok "chainwatch: the same"
 
+# What SQLite cannot sort in its cache goes to a file of /tmp otherwise, which no daemon may make.
+sqlite3 "$dir/chain/chain.db" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+	INSERT INTO node SELECT object, key, name, ipv4, ipv6, flags, subject, record, sequence, from_height, 110, txid, tx_index, vout, pos
+	FROM (SELECT * FROM node LIMIT 1), n"
+chown nobody "$dir"/chain/*
+chain height 111
+within 5 is a status '{}' '.chain.height == 111 and .chain.error == null' || die "a large chain.db: $(call a status | jq -c .chain)"
+! grep "unable to open\|temporary" "$dir"/*.log || die "a large chain.db is not read"
+ok "a chain.db with 30,000 records of one dnet is read inside too"
+
 # Everything the daemons say, at level debug and by their sockets.
 call a status >>"$dir/said.log"
 for one in "a peers" "a counters" "ovc status" "ovc counters" "ovr status" "ovr counters" "watch status"; do
