@@ -186,6 +186,30 @@ static void while_nothing_is_confirmed_data_follows_what_was_heard(void **state)
 	assert_false(path_current(&w->set)->confirmed);
 }
 
+/* PROTOCOL 7.5 */
+static void who_answers_no_ping_is_followed_for_5_s(void **state)
+{
+	struct world *w = *state;
+	struct via heard = {endpoint(9), 0}, another = {endpoint(10), 0};
+
+	path_set_up(&w->set, true, w->now);
+	path_heard(&w->set, &heard, w->now);
+	add_way(w, heard, 0);
+	pass(w, 4999 * MS, true);
+	path_heard(&w->set, &heard, w->now);
+	assert_non_null(path_current(&w->set));
+	pass(w, 2 * MS, true);
+	assert_null(path_current(&w->set));
+	path_heard(&w->set, &heard, w->now);
+	assert_null(path_current(&w->set));
+	/* It answers from elsewhere. */
+	add_way(w, another, 10 * MS);
+	path_heard(&w->set, &another, w->now);
+	assert_null(path_current(&w->set));
+	pass(w, SECOND, true);
+	assert_true(endpoint_equal(&path_current(&w->set)->via.endpoint, &another.endpoint));
+}
+
 static void a_new_way_that_is_heard_is_asked_at_once_but_not_followed(void **state)
 {
 	struct world *w = *state;
@@ -459,6 +483,7 @@ int main(void)
 		T(a_path_counts_only_when_a_ping_was_answered),
 		T(an_answer_to_no_ping_of_ours_is_none),
 		T(while_nothing_is_confirmed_data_follows_what_was_heard),
+		T(who_answers_no_ping_is_followed_for_5_s),
 		T(a_new_way_that_is_heard_is_asked_at_once_but_not_followed),
 		T(direct_goes_before_a_lane_however_slow),
 		T(only_a_clearly_faster_path_takes_over),
