@@ -243,6 +243,7 @@ static size_t make_packet(struct reader *r, uint8_t bytes[1600])
 {
 	uint8_t how = reader_u8(r), src = reader_u8(r), dst = reader_u8(r);
 	size_t len = (how & 1 ? 40 : 20) + 8 + reader_u8(r) * 4u;
+	static const struct netmap_node nobody;
 	const struct netmap *map = mesh_netmap(mesh);
 	const struct netmap_node *from = NULL, *to = NULL;
 
@@ -251,15 +252,16 @@ static size_t make_packet(struct reader *r, uint8_t bytes[1600])
 		from = netmap_find_node(map, &actors[src % (BOB + 1)].identity.key);
 		to = netmap_find_node(map, &actors[dst % (BOB + 1)].identity.key);
 	}
+	from = from ? from : &nobody;
+	to = to ? to : &nobody;
 	if (how & 1) {
 		memset(bytes, 0, 40);
 		bytes[0] = 0x60;
 		store_u16be(bytes + 4, (uint16_t)(len - 40));
 		bytes[6] = how & 2 ? IP_PROTO_TCP : how & 4 ? reader_u8(r) : IP_PROTO_UDP;
 		bytes[7] = 64;
-		memcpy(bytes + 8, from ? (how & 8 ? from->extra_ipv6 : from->ipv6).bytes : bytes,
-		       16);
-		memcpy(bytes + 24, to ? (how & 16 ? to->extra_ipv6 : to->ipv6).bytes : bytes, 16);
+		memcpy(bytes + 8, (how & 8 ? &from->extra_ipv6 : &from->ipv6)->bytes, 16);
+		memcpy(bytes + 24, (how & 16 ? &to->extra_ipv6 : &to->ipv6)->bytes, 16);
 	} else {
 		memset(bytes, 0, 20);
 		bytes[0] = 0x45;
@@ -267,8 +269,8 @@ static size_t make_packet(struct reader *r, uint8_t bytes[1600])
 		store_u16be(bytes + 6, how & 32 ? reader_u16(r) : 0);
 		bytes[8] = 64;
 		bytes[9] = how & 2 ? IP_PROTO_TCP : how & 4 ? reader_u8(r) : IP_PROTO_UDP;
-		memcpy(bytes + 12, from ? from->ipv4.bytes : bytes, 4);
-		memcpy(bytes + 16, to ? to->ipv4.bytes : bytes, 4);
+		memcpy(bytes + 12, from->ipv4.bytes, 4);
+		memcpy(bytes + 16, to->ipv4.bytes, 4);
 		store_u16be(bytes + 10, ipv4_header_checksum(bytes, 20));
 	}
 	if (how & 0x80)
