@@ -34,10 +34,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		FUZZ_CHECK(ip_parse(error, n, &about) == IP_OK);
 		FUZZ_CHECK(!ip_upper_checksum(error, &about));
 		FUZZ_CHECK(flow_icmp_about(error, &about, &quoted));
-		/* Headers as long as the quote are not shown whole. */
+		/* Headers as long as the quote are not shown whole: then it is about nothing, and
+		 * passes for nobody. */
 		whole = ip.upper + 8u <= about.total_len - about.payload;
-		FUZZ_CHECK(!whole || (quoted.version == ip.version &&
-				      !memcmp(quoted.src, ip.src, ip.addr_len)));
+		FUZZ_CHECK(quoted.version ? quoted.version == ip.version &&
+						    !memcmp(quoted.src, ip.src, ip.addr_len) &&
+						    !memcmp(quoted.dst, ip.dst, ip.addr_len)
+					  : !whole);
+		if (!quoted.version)
+			FUZZ_CHECK(!flow_passes(table, error, &about, 3));
 		if (whole && flow_count(table) > (ip.fragment != IP_FRAGMENT_NONE) && ip.has_ports)
 			FUZZ_CHECK(flow_passes(table, error, &about, 3));
 		FUZZ_CHECK(!icmp_error(ICMP_NO_ROUTE, 0, error, n, again));
