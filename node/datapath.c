@@ -40,11 +40,14 @@ struct datapath_port {
 
 struct datapath {
 	struct loop *loop;
-	struct engine *engine;		   /* borrowed */
-	struct udp_socket *sockets[2];	   /* borrowed; IPv4, IPv6 */
-	struct loop_fd *watches[2];	   /* owned */
-	struct loop_timer *timer;	   /* owned */
-	uint64_t time_floor_ns;		   /* wall clock; no timestamp is below */
+	struct engine *engine;	       /* borrowed */
+	struct udp_socket *sockets[2]; /* borrowed; IPv4, IPv6 */
+	struct loop_fd *watches[2];    /* owned */
+	struct loop_timer *timer;      /* owned */
+	uint64_t time_floor_ns;	       /* wall clock; no timestamp is below */
+	uint64_t time_limit_ns;	       /* nor from here on, unless time_keep() has moved it */
+	uint64_t (*time_keep)(void *arg, uint64_t wall_ns);
+	void *time_arg;
 	uint64_t armed_ns;		   /* when the timer comes; UINT64_MAX: it does not */
 	TAILQ_HEAD(, datapath_port) ports; /* owned by their makers */
 	uint8_t *tun_buffer;		   /* owned */
@@ -286,14 +289,27 @@ static void fill_random(void *ctx, void *dst, size_t len)
 
 static void fill_timestamp(void *ctx, uint8_t dst[12])
 {
-	const struct datapath *dp = ctx;
+	struct datapath *dp = ctx;
 	uint64_t now = clock_wall_ns();
-	clock_tai64n(MAX(now, dp->time_floor_ns), dst);
+	dp->time_floor_ns = MAX(now, dp->time_floor_ns);
+	if (dp->time_floor_ns >= dp->time_limit_ns)
+		datapath_keep_time(dp);
+	clock_tai64n(dp->time_floor_ns, dst);
 }
 
-void datapath_set_time_floor(struct datapath *dp, uint64_t wall_ns)
+void datapath_keep_time(struct datapath *dp)
 {
-	dp->time_floor_ns = wall_ns;
+	uint64_t now = clock_wall_ns();
+	dp->time_limit_ns = dp->time_keep(dp->time_arg, MAX(now, dp->time_floor_ns));
+}
+
+void datapath_set_time(struct datapath *dp, uint64_t floor_ns,
+		       uint64_t (*keep)(void *arg, uint64_t wall_ns), void *arg)
+{
+	dp->time_floor_ns = floor_ns;
+	dp->time_keep = keep;
+	dp->time_arg = arg;
+	datapath_keep_time(dp);
 }
 
 void datapath_engine_io(struct datapath *dp, struct engine_io *ret_io)

@@ -22,9 +22,13 @@ struct datapath *datapath_new(struct loop *loop, struct udp_socket *v4, struct u
 void datapath_free(struct datapath *dp); /* after its ports */
 /* How an engine sends through this data path; valid for its life. */
 void datapath_engine_io(struct datapath *dp, struct engine_io *ret_io);
-/* Timestamps of handshakes are of this time at least: the clock may have been set back, or the
- * machine has none that runs while it is off. */
-void datapath_set_time_floor(struct datapath *dp, uint64_t wall_ns);
+/* Timestamps of handshakes are of floor_ns at least and never go back: the clock may have been set,
+ * or the machine has none that runs while it is off. keep() returns up to when timestamps may be
+ * given before it is asked again; it is asked now, too, with the greatest so far. */
+void datapath_set_time(struct datapath *dp, uint64_t floor_ns,
+		       uint64_t (*keep)(void *arg, uint64_t wall_ns), void *arg);
+/* Has the time of now kept, or of the last timestamp if that is later. */
+void datapath_keep_time(struct datapath *dp);
 /* Borrowed; NULL before it is freed. */
 void datapath_set_engine(struct datapath *dp, struct engine *engine);
 /* Something else than packets was handed to the engine or a mesh: flushes, and looks at the

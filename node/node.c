@@ -61,9 +61,22 @@ static void look_at_addresses(struct node *n, bool routes_changed)
 	datapath_wake(n->datapath);
 }
 
+/* What was lost may have been the way out. */
 static void on_local_timer(void *arg)
 {
-	look_at_addresses(arg, false);
+	struct node *n = arg;
+	bool lost = n->events_lost;
+	n->look_waits = n->events_lost = false;
+	look_at_addresses(n, lost);
+}
+
+/* Changes without end do not put it off. */
+static void look_soon(struct node *n)
+{
+	if (n->look_waits)
+		return;
+	n->look_waits = true;
+	loop_timer_start(n->local_timer, LOCAL_WAIT_MS);
 }
 
 static bool is_overlay_link(const struct node *n, uint32_t index)
@@ -84,10 +97,12 @@ static void on_netlink(void *arg, const struct netlink_event *event)
 	TAILQ_FOREACH(o, &n->overlays, entry)
 	overlay_on_netlink(o, event);
 	bool others = !is_overlay_link(n, event->index);
+	if (event->kind == NETLINK_EVENT_LOST)
+		n->events_lost = true;
 	if (others && event->kind == NETLINK_EVENT_ROUTE && event->route.destination.bits == 0)
 		look_at_addresses(n, true); /* the way out is another one now */
 	else if (others && event->kind != NETLINK_EVENT_ROUTE && event->kind != NETLINK_EVENT_RULE)
-		loop_timer_start(n->local_timer, LOCAL_WAIT_MS);
+		look_soon(n);
 }
 
 static void on_monitor(void *arg, int fd, unsigned events)
@@ -265,25 +280,34 @@ static int open_engine(struct node *n)
 	return 0;
 }
 
-static void keep_time(void *arg)
+/* A later run begins with what is kept, so that its timestamps are behind those of this one, also
+ * when the clock was ahead meanwhile and has been set right (PROTOCOL 3.7). */
+static uint64_t keep_time(void *arg, uint64_t wall_ns)
 {
 	struct node *n = arg;
-	uint64_t now = clock_wall_s();
-	int r = state_set_time(n->state, MAX(now, n->time_floor_s) + TIME_AHEAD_S);
+	n->time_used_s = MAX(n->time_used_s, wall_ns / NS_PER_S + 1);
+	uint64_t kept_s = n->time_used_s + TIME_AHEAD_S;
+	int r = state_set_time(n->state, kept_s);
 	if (r < 0)
 		log_limited(LOG_LEVEL_WARN, 6,
 			    "cannot keep the time in the state folder: %s; if the clock is set "
 			    "back before a "
 			    "restart, peers refuse this node for as long",
 			    strerror(-r));
+	return kept_s * NS_PER_S;
+}
+
+static void on_time_timer(void *arg)
+{
+	struct node *n = arg;
+	datapath_keep_time(n->datapath);
 }
 
 static void start_time(struct node *n)
 {
-	n->time_floor_s = state_time(n->state);
-	datapath_set_time_floor(n->datapath, n->time_floor_s * NS_PER_S);
-	keep_time(n);
-	n->time_timer = loop_timer_new(n->loop, keep_time, n);
+	n->time_used_s = state_time(n->state);
+	datapath_set_time(n->datapath, n->time_used_s * NS_PER_S, keep_time, n);
+	n->time_timer = loop_timer_new(n->loop, on_time_timer, n);
 	loop_timer_every(n->time_timer, TIME_KEEP_MS);
 }
 

@@ -38,9 +38,11 @@ struct node {
 	struct overlay_env env;
 	TAILQ_HEAD(overlay_list, overlay) overlays;
 	struct loop_fd *monitor_watch, *priv_watch, *spawn_watch;
-	uint64_t time_floor_s; /* kept by a former run, ahead of all its timestamps */
+	uint64_t time_used_s; /* no timestamp of this run or a former one is later */
 	struct loop_timer *time_timer;
 	struct loop_timer *local_timer;
+	bool look_waits;  /* local_timer runs */
+	bool events_lost; /* since it last did */
 	struct endpoint local[LOCAL_ENDPOINTS_MAX];
 	size_t local_count;
 	bool failed; /* stopped because it cannot go on: exit status 1 */
