@@ -124,4 +124,4 @@ const struct ctl_command watch_commands[] = {
 	{"submit", "TX", "hands a signed transaction to the chain node", CTL_WRITE, cmd_submit},
 };
 const size_t watch_commands_count = ARRAY_SIZE(watch_commands);
-const char *const watch_topics[] = {"height", NULL};
+const char *const watch_topics[] = {"height", "trouble", NULL};

@@ -59,6 +59,13 @@ static void answer_submits(struct watch *w)
 	}
 }
 
+/* What is wrong, "" when it is over; who subscribes later is told, too. */
+static void publish_trouble(struct watch *w, const struct chain_report *before)
+{
+	if (strcmp(w->report.error, before->error) != 0)
+		ctl_publish(w->ctl, "trouble", json_pack("{s:s}", "text", w->report.error));
+}
+
 static void publish(struct watch *w)
 {
 	const struct chain_report *r = &w->report;
@@ -136,6 +143,7 @@ static void on_work_done(uv_work_t *work, int status)
 		w->last_error_s = clock_wall_s();
 	}
 	log_report(w, &before);
+	publish_trouble(w, &before);
 	publish(w);
 	if (TAILQ_EMPTY(&w->submits))
 		plan_next(w);

@@ -203,6 +203,12 @@ static void print_helpers(const struct cli *cli, const json_t *helpers)
 	}
 	table_print(cli, &table, "  ");
 	table_done(&table);
+	json_array_foreach(helpers, i, value)
+	{
+		if (*text_of(value, "error"))
+			printf("  %s%s%s: %s\n", out_on(cli, OUT_RED), text_of(value, "name"),
+			       out_off(cli), text_of(value, "error"));
+	}
 }
 
 static void print_dnet(const struct cli *cli, const json_t *dnet)

@@ -17,12 +17,14 @@ enum {
 	REFRESH_MS = 5 * 60 * 1000,
 	RETRY_MS = 10 * 1000, /* something was not found */
 	SOON_MS = 500,
+	ERROR_MAX = RECORD_HOST_MAX + 128,
 };
 
 struct job {
 	struct object_id helper;
 	char host[RECORD_HOST_MAX + 1];
 	uint16_t port;
+	char error[ERROR_MAX]; /* of the last round; "": none */
 };
 
 struct names {
@@ -52,10 +54,13 @@ static void step(struct names *n);
 static void on_resolved(void *arg, const struct address *addresses, size_t count, const char *error)
 {
 	struct names *n = arg;
-	const struct job *job = &n->jobs[n->at];
+	struct job *job = &n->jobs[n->at];
 	n->resolve = NULL;
-	if (error)
-		log_limited(LOG_LEVEL_WARN, 6, "cannot resolve %s: %s", job->host, error);
+	job->error[0] = '\0';
+	if (error) {
+		snprintf(job->error, sizeof(job->error), "cannot resolve %s: %s", job->host, error);
+		log_limited(LOG_LEVEL_WARN, 6, "%s", job->error);
+	}
 	if (count == 0)
 		n->failed = true;
 	for (size_t i = 0; i < count && n->found_count < ARRAY_SIZE(n->found); i++)
@@ -135,6 +140,21 @@ static size_t list_jobs(const struct netmap *map, struct job *ret_jobs)
 	return count;
 }
 
+static bool is_same_job(const struct job *a, const struct job *b)
+{
+	return object_id_equal(&a->helper, &b->helper) && a->port == b->port &&
+	       strcmp(a->host, b->host) == 0;
+}
+
+const char *names_error(const struct names *n, const struct object_id *helper)
+{
+	for (size_t i = 0; i < n->count; i++) {
+		if (n->jobs[i].error[0] && object_id_equal(&n->jobs[i].helper, helper))
+			return n->jobs[i].error;
+	}
+	return NULL;
+}
+
 void names_set(struct names *n, struct mesh *mesh, const struct netmap *netmap)
 {
 	struct job *jobs = NULL;
@@ -143,8 +163,9 @@ void names_set(struct names *n, struct mesh *mesh, const struct netmap *netmap)
 		jobs = xcalloc(netmap->helper_count * NETMAP_ENDPOINTS, sizeof(*jobs));
 		count = list_jobs(netmap, jobs);
 	}
-	bool same = mesh == n->mesh && count == n->count &&
-		    (count == 0 || memcmp(jobs, n->jobs, count * sizeof(*jobs)) == 0);
+	bool same = mesh == n->mesh && count == n->count;
+	for (size_t i = 0; i < count && same; i++)
+		same = is_same_job(&jobs[i], &n->jobs[i]);
 	if (same) {
 		free(jobs);
 		return;

@@ -3,6 +3,7 @@
 #include "adapters/adapter.h"
 #include "core/mesh.h"
 #include "node/datapath.h"
+#include "node/names.h"
 #include "node/netcfg.h"
 #include "node/node.h"
 #include "node/settings.h"
@@ -102,24 +103,34 @@ static json_t *parts_of(const struct overlay *o)
 	return parts;
 }
 
+struct helpers_arg {
+	const struct overlay *overlay;
+	json_t *array;
+};
+
 static void visit_helper(void *ctx, const struct mesh_helper_status *s)
 {
+	struct helpers_arg *arg = ctx;
 	char id[OBJECT_ID_TEXT_SIZE];
 	enum object_kind kind = (enum object_kind)s->helper->kind;
 	object_id_format(kind, &s->helper->id, id);
 	json_array_append_new(
-		ctx, json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o}", "kind",
-			       object_kind_name(kind), "id", id, "name", s->helper->name,
-			       "endpoint", show_endpoint(&s->endpoint), "state", s->state, "reason",
-			       text_or_null(s->reason), "rtt_ms", show_milliseconds(s->rtt_ns),
-			       "observed", show_endpoint(&s->observed)));
+		arg->array,
+		json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "kind",
+			  object_kind_name(kind), "id", id, "name", s->helper->name, "endpoint",
+			  show_endpoint(&s->endpoint), "state", s->state, "reason",
+			  text_or_null(s->reason), "rtt_ms", show_milliseconds(s->rtt_ns),
+			  "observed", show_endpoint(&s->observed), "error",
+			  text_or_null(names_error(arg->overlay->names, &s->helper->id))));
 }
 
-json_t *show_helpers(const struct mesh *mesh)
+json_t *show_helpers(const struct overlay *o)
 {
-	json_t *helpers = json_array();
-	mesh_visit_helpers(mesh, visit_helper, helpers);
-	return helpers;
+	struct helpers_arg arg = {o, json_array()};
+	struct mesh *mesh = o->mesh;
+	if (mesh)
+		mesh_visit_helpers(mesh, visit_helper, &arg);
+	return arg.array;
 }
 
 static void count_connected(void *ctx, const struct mesh_peer_status *s)
@@ -135,7 +146,6 @@ static json_t *show_overlay(const struct overlay *o)
 	struct mesh *mesh = o->mesh;
 	const struct netmap *map = o->netmap;
 	const struct netmap_node *self = map ? netmap_find_node(map, &o->identity.key) : NULL;
-	json_t *helpers = mesh ? show_helpers(mesh) : json_array();
 	json_int_t connected = 0;
 	json_int_t total = map ? (json_int_t)map->node_count - (self ? 1 : 0) : 0;
 	if (mesh)
@@ -146,7 +156,7 @@ static json_t *show_overlay(const struct overlay *o)
 		map ? map->name : "", "interface", overlay_interface(o), "state",
 		overlay_state_text(o, state), "key", hex, "addresses", show_addresses(self),
 		"height", (json_int_t)(map ? map->height : 0), "parts", parts_of(o), "helpers",
-		helpers, "peers_total", total, "peers_connected", connected);
+		show_helpers(o), "peers_total", total, "peers_connected", connected);
 	json_object_set_new(json, "backend", json_string(slot_ops(o->slots[0])->name));
 	json_object_set_new(json, "backends", backends_of(o));
 	json_object_set_new(json, "remark", text_or_null(self ? self->remark : NULL));
@@ -171,6 +181,8 @@ static const char *node_state(const struct node *n)
 	const struct overlay *o;
 	if (TAILQ_EMPTY(&n->overlays))
 		return "no dnet is joined";
+	if (n->local_count == 0)
+		return "no network: no other interface is up with an address";
 	TAILQ_FOREACH(o, &n->overlays, entry)
 	{
 		bool active = o->state == OVERLAY_UP || o->state == OVERLAY_STARTING;

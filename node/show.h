@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 struct endpoint;
-struct mesh;
 struct netmap_node;
 struct node;
 struct overlay;
@@ -21,6 +20,6 @@ json_t *show_counters(const struct node *node, const struct overlay *overlay);
 json_t *show_endpoint(const struct endpoint *endpoint); /* null: none */
 json_t *show_milliseconds(uint64_t ns);			/* null: 0 */
 json_t *show_addresses(const struct netmap_node *node); /* node NULL: an empty list */
-json_t *show_helpers(const struct mesh *mesh);
+json_t *show_helpers(const struct overlay *overlay);
 
 #endif

@@ -100,7 +100,7 @@ json_t *why_node(const struct overlay *o, const struct netmap_node *node)
 	if (mesh) {
 		(void)mesh_visit_paths(mesh, &node->key, visit_path, &arg);
 		json_object_set_new(row, "own", own_endpoints(mesh));
-		json_object_set_new(row, "helpers", show_helpers(mesh));
+		json_object_set_new(row, "helpers", show_helpers(o));
 	}
 	json_object_set_new(row, "candidates", arg.array);
 	if (mesh && self)

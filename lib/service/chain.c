@@ -31,6 +31,7 @@ struct chain {
 	struct chaindb_tip tip;
 	char db_error[CHAIN_ERROR_MAX];
 	char watch_error[CHAIN_ERROR_MAX];
+	char node_error[CHAIN_ERROR_MAX]; /* as chainwatch tells it */
 };
 
 static void close_db(struct chain *c)
@@ -127,14 +128,23 @@ static void on_state(void *arg, bool connected, const struct ctl_error *error)
 	snprintf(c->watch_error, sizeof(c->watch_error),
 		 "chainwatch does not answer at %s (%s): start it, or set chainwatch",
 		 c->config.control, error->message);
+	c->node_error[0] = '\0'; /* who is not there says nothing of the chain node */
 	log_warn("%s; the last known state stays in force", c->watch_error);
+}
+
+/* "" or NULL: it is over. */
+static void take_trouble(struct chain *c, const char *text)
+{
+	snprintf(c->node_error, sizeof(c->node_error), "%s%s",
+		 text && *text ? "chainwatch says: " : "", text ? text : "");
 }
 
 static void on_event(void *arg, const char *topic, json_t *value)
 {
-	(void)topic;
-	(void)value; /* it only says when to look */
-	look(arg);
+	if (strcmp(topic, "trouble") == 0)
+		take_trouble(arg, json_string_value(json_object_get(value, "text")));
+	else
+		look(arg); /* the value only says when */
 }
 
 struct chain *chain_new(struct loop *loop, const struct chain_config *config,
@@ -150,6 +160,7 @@ struct chain *chain_new(struct loop *loop, const struct chain_config *config,
 	if (config->control[0]) {
 		c->client = ctl_client_new(loop, config->control, &events, c);
 		ctl_client_subscribe(c->client, "height");
+		ctl_client_subscribe(c->client, "trouble");
 	}
 	look(c);
 	return c;
@@ -176,6 +187,8 @@ struct chain_status chain_status(const struct chain *c)
 		status.error = c->db_error;
 	else if (c->watch_error[0])
 		status.error = c->watch_error;
+	else if (c->node_error[0])
+		status.error = c->node_error;
 	return status;
 }
 

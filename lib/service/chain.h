@@ -25,8 +25,8 @@ struct chain_status {
 	bool readable;	   /* chain.db was read just now */
 	uint32_t height;   /* of the last state read; 0: none */
 	uint64_t time_s;   /* of that block, seconds since 1970 */
-	const char *error; /* NULL: none; why it cannot be read, or chainwatch does not answer;
-			      borrowed */
+	const char *error; /* NULL: none; why it cannot be read, that chainwatch does not answer, or
+			      what it says is wrong with the chain node; borrowed */
 };
 
 /* changed: rows, revocations or the height are other than before; called from the loop. Strings are

@@ -78,12 +78,15 @@ class World:
     def start(self):
         self.node.start()
         self.node.wallet(150)
-        self.watch = lib.Chainwatch(self.folder, self.node, poll="100ms")
+        self.watch = self.chainwatch()
         self.watch.start()
         self.watch.wait_tip()
         self.networks()
         self.owners()
         self.members()
+
+    def chainwatch(self):
+        return lib.Chainwatch(self.folder, self.node, poll="100ms")
 
     def networks(self):
         self.switch, self.na, self.nb, self.nh = self.namespaces = [live.Namespace(n) for n in ("s", "a", "b", "h")]
