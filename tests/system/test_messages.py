@@ -166,6 +166,11 @@ SEALED += [("PING", session, lambda s: b"\1" + bytes(8), (spec.PONG,)) for sessi
 SEALED += [("PONG", session, lambda s: b"\2" + bytes(27), ()) for session in TO_ALL]
 SEALED += [
     ("CANDIDATES", "member", lambda s: b"\3\1" + endpoint(7), ()),
+    ("OFFER", "member", lambda s: b"\5" + bytes(8) + b"\0\1\2\1\0\1" + endpoint(7) + b"\x83\0" + bytes(131), ()),
+    ("OFFER_ACK", "member", lambda s: b"\6" + bytes(8), ()),
+    ("CARRY", "member", lambda s: b"\7\2" + bytes(40), ()),
+    ("PUBLISH", "ovcd/0", lambda s: b"\x15" + bytes(131), ()),
+    ("STATEMENT", "ovc", lambda s: b"\x16" + s.carol_key + b"\1\0" + bytes(131), ()),
     ("REGISTER", "ovcd/0", lambda s: b"\x10\1" + endpoint(7), (spec.REGISTERED,)),
     ("REGISTERED", "ovc", lambda s: b"\x11" + endpoint(7) + b"\1\0", ()),
     ("INTRODUCE", "ovcd/0", lambda s: b"\x12" + key_of(s, 1), (spec.INTRODUCTION,)),
@@ -176,6 +181,8 @@ SEALED += [
     ("LANE_REFUSED", "ovr", lambda s: b"\x22" + s.carol_key + b"\2", ()),
     ("LANE_CLOSED", "ovr", lambda s: b"\x23" + b"\5" * 8 + b"\1", ()),
 ]
+# The message is right; what it says (a statement that nobody signed, a backend that is not here) may be refused, once.
+REFUSED_INSIDE = ("OFFER", "OFFER_ACK", "CARRY", "PUBLISH", "STATEMENT")
 PREPARE = {  # the other member is there
     "INTRODUCE": lambda s: [s.session("ovcd/%d" % i).ask(b"\x10\1" + endpoint(7), spec.REGISTERED) for i in range(2)],
     "LANE_OPEN": lambda s: s.session("ovrd/1"),
@@ -208,7 +215,7 @@ def test_what_is_sealed(stage, name, where, make, answers):
         end.send_key = None
         return
     end.ping()
-    assert asked.risen(before) == {}
+    assert set(asked.risen(before).values()) <= ({1} if name in REFUSED_INSIDE else set()), asked.risen(before)
     stage.all_refused(daemon, end.socket, [message] * 3, "again", ["data_replayed"])
     stage.all_refused(daemon, stranger, [message] * 3, "again, from elsewhere", ["data_replayed"])
     old = end.seal(make(stage))
@@ -368,7 +375,7 @@ def test_no_message_of_the_document_is_missing(stage):
     frames = dict(re.findall(r"^\| [012]\d \| ([A-Z_]+) \| .* \| (.*) \|$", text, re.M))
     takers = {"all": set(TO_ALL), "members": {"member"}, "member → OVC": {"ovcd/0"}, "OVC → member": {"ovc"},
               "member → OVR": {"ovrd/0"}, "OVR → member": {"ovr"}}
-    assert len(frames) == 13
+    assert len(frames) == 18
     for name, between in frames.items():
         assert {row[1] for row in SEALED if row[0] == name} == takers[between], name
 
