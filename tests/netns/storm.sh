@@ -10,6 +10,7 @@
 need_root
 
 seconds=${DNET_STORM_SECONDS:-8}
+pace=0.01
 
 netns a
 netns b
@@ -42,13 +43,13 @@ ran=$(run_time)
 # The pauses are the load: a hundred a second. What is gone already cannot be changed: that is fine.
 for ((i = 0; i < seconds * 25; i++)); do
 	echo "link set dnet0 mtu $((1300 + i % 50))"
-	sleep 0.01
+	sleep "$pace"
 	echo "addr del 10.77.0.1/32 dev dnet0"
-	sleep 0.01
+	sleep "$pace"
 	echo "route del 10.77.0.0/24 dev dnet0 proto 157"
-	sleep 0.01
+	sleep "$pace"
 	echo "link set dnet0 txqueuelen $((7 + i % 50))"
-	sleep 0.01
+	sleep "$pace"
 done | in_ns a ip -force -batch - 2>/dev/null
 within 1 complete || die "not repaired: $(call a status)"
 ran=$(($(run_time) - ran))
