@@ -41,7 +41,19 @@ static void add_counters(void *ovc, json_t *counters)
 				    json_integer((json_int_t)ovc_counter(ovc, i)));
 }
 
-static const struct conf_option options[] = {HELPER_OPTIONS("ovcd")};
+static int take_file(void *ovc, const char *text, const struct object_id *id, unsigned *ret_line,
+		     const char **ret_why)
+{
+	return ovc_read_hubs(ovc, text, id, ret_line, ret_why);
+}
+
+/* clang-format off */
+static const struct conf_option options[] = {
+	HELPER_OPTIONS("ovcd"),
+	HELPER_ROW("hub-statement", CONF_PATH, "", 0, 0, hub_statement,
+		   "file with key statements of hubs beside this OVC (tinc), read again when it changes; empty: none"),
+};
+/* clang-format on */
 
 static const struct helper_kind kind = {
 	.program = {.name = "ovcd",
@@ -58,6 +70,7 @@ static const struct helper_kind kind = {
 	.set_realm = set_realm,
 	.removed = ovc_member_removed,
 	.intercept = intercept,
+	.take_file = take_file,
 	.describe = describe,
 	.add_counters = add_counters,
 };

@@ -176,6 +176,16 @@ static struct kept *kept_new(uint8_t backend, const void *bytes, size_t len)
 	return kept;
 }
 
+const struct id *ovc_curve(const struct ovc *ovc)
+{
+	return engine_curve(ovc->engine);
+}
+
+const struct node_key *ovc_key(const struct ovc *ovc)
+{
+	return realm_key(ovc->realm);
+}
+
 void ovc_clear_hubs(struct ovc *ovc)
 {
 	for (size_t i = 0; i < ovc->hub_count; i++)
@@ -320,7 +330,7 @@ static void send_hubs(struct ovc *ovc, const struct member *to)
 {
 	for (size_t i = 0; i < ovc->hub_count; i++)
 		if (object_id_equal(&ovc->hubs[i].dnet, &to->tenant->dnet))
-			send_statement(ovc, to->peer, realm_key(ovc->realm), ovc->hubs[i].port,
+			send_statement(ovc, to->peer, ovc_key(ovc), ovc->hubs[i].port,
 				       ovc->hubs[i].kept);
 }
 

@@ -33,6 +33,13 @@ enum { OVC_HUBS_MAX = 4096 };
 int ovc_add_hub(struct ovc *ovc, const struct object_id *dnet, uint16_t port,
 		const struct statement *statement);
 void ovc_clear_hubs(struct ovc *ovc);
+/* Replaces all of them by what a file says (ovc/hubs.c); self: our id. 0; -EBADMSG: a line is
+ * wrong, its number and why (static text), and nothing changed; -ENOMEM. */
+int ovc_read_hubs(struct ovc *ovc, const char *text, const struct object_id *self,
+		  unsigned *ret_line, const char **ret_why);
+/* Borrowed: the curve, and our service key. */
+const struct id *ovc_curve(const struct ovc *ovc);
+const struct node_key *ovc_key(const struct ovc *ovc);
 
 /* Members of that dnet that are registered now. */
 size_t ovc_registered(const struct ovc *ovc, const struct object_id *dnet, uint64_t now);

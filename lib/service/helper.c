@@ -28,6 +28,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { HUB_FILE_MAX = 1 << 24 };
 enum { TICK_MS = 5000, PATH_MAX_LEN = 4096, KEY_TEXT_SIZE = 2 * SECRET_LEN + 2 };
 
 struct helper {
@@ -50,6 +51,7 @@ struct helper {
 	struct ctl_server *ctl;	 /* owned */
 	struct loop_timer *tick; /* owned */
 	struct usage *usage;	 /* owned; NULL: nothing survives */
+	char *file; /* owned; what hub_statement had when it was taken; NULL: not yet */
 };
 
 static _noreturn_ void die_oom(void)
@@ -233,9 +235,43 @@ static void on_chain(void *arg)
 	pump_wake(h->pump);
 }
 
+/* Other programs replace it whenever they like. */
+static void look_at_file(struct helper *h)
+{
+	const char *path = h->config->hub_statement, *why = "";
+	unsigned line = 0;
+	char *text;
+	int r;
+
+	if (!h->kind->take_file || !path || !*path)
+		return;
+	r = file_read(path, HUB_FILE_MAX, &text, NULL);
+	if (r == -ENOENT) /* no hub runs */
+		text = xstrdup("");
+	else if (r < 0) {
+		log_limited(LOG_LEVEL_ERROR, 1, "cannot read %s: %s", path, strerror(-r));
+		return;
+	}
+	if (h->file && strcmp(h->file, text) == 0) {
+		free(text);
+		return;
+	}
+	r = h->kind->take_file(h->decider, text, &h->id, &line, &why);
+	if (r == -EBADMSG)
+		log_error("%s:%u is not taken: %s", path, line, why);
+	else if (r < 0)
+		die_oom();
+	else
+		log_info("%s is taken", path);
+	free(h->file);
+	h->file = text;
+}
+
 static void on_tick(void *arg)
 {
 	struct helper *h = arg;
+
+	look_at_file(h);
 
 	if (h->kind->tick)
 		h->kind->tick(h->decider, clock_boottime_ns());
@@ -370,9 +406,12 @@ static int start(struct helper *h)
 static int give_up_rights(const struct helper *h)
 {
 	_cleanup_(freep) char *chain = file_folder_of(h->config->chain_db);
-	const struct sandbox_path more[] = {{chain, DAEMON_READS_CHAINDB}};
+	const char *file = h->config->hub_statement;
+	_cleanup_(freep) char *hubs = file && *file ? file_folder_of(file) : NULL;
+	const struct sandbox_path more[] = {{chain, DAEMON_READS_CHAINDB}, {hubs, SANDBOX_READ}};
 
-	return daemon_give_up_rights(&h->config->daemon, SANDBOX_SERVICE, more, ARRAY_SIZE(more));
+	return daemon_give_up_rights(&h->config->daemon, SANDBOX_SERVICE, more,
+				     ARRAY_SIZE(more) - !hubs);
 }
 
 /* What was revoked is in the copies (RECORDS 5.2), whatever chain.db says after a restart. */
@@ -402,6 +441,7 @@ static void serve(struct helper *h, struct daemon *d)
 	pump_start(h->pump, h->engine, h->kind->intercept, h->decider);
 	h->tick = loop_timer_new(h->loop, on_tick, h);
 	loop_timer_every(h->tick, TICK_MS);
+	look_at_file(h);
 	object_id_format((enum object_kind)h->kind->kind, &h->id, id);
 	log_notice("serving %zu dnets as %s, UDP port %u", hub_count(h->hub), id,
 		   (unsigned)h->config->port);
@@ -416,6 +456,7 @@ static void stop(struct helper *h)
 	if (h->usage)
 		usage_save(h->usage);
 	usage_close(h->usage);
+	free(h->file);
 	if (h->realm)
 		realm_remove(h->realm);
 	if (h->decider)

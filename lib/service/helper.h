@@ -22,6 +22,7 @@ struct helper_config {
 	char *chainwatch;
 	int64_t confirm;
 	bool show_key;
+	char *hub_statement; /* an option of ovcd alone; NULL elsewhere */
 };
 
 /* clang-format off */
@@ -54,6 +55,10 @@ struct helper_kind {
 	pump_intercept *intercept;
 	/* Every few seconds; NULL: none. */
 	void (*tick)(void *decider, uint64_t now);
+	/* What the file hub_statement has, at the start and when it changed. id: our own. 0;
+	 * -EBADMSG: the line and why; -ENOMEM. NULL: there is no such option. */
+	int (*take_file)(void *decider, const char *text, const struct object_id *id,
+			 unsigned *ret_line, const char **ret_why);
 	/* Adds what it knows of a tenant to the object for `status`. */
 	void (*describe)(void *decider, const struct object_id *dnet, json_t *tenant, uint64_t now);
 	void (*add_counters)(void *decider, json_t *counters);

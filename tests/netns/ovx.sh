@@ -13,7 +13,7 @@ helper()
 	local kind=$1
 
 	ip netns exec "$id-s" "$build/${kind}d" -c /dev/null --state "$dir/$kind" --control "$dir/$kind.sock" --chain-db "$dir/chain/chain.db" \
-		--chainwatch "" --id "$2" --port "$3" --confirm 1 >>"$dir/$kind.log" 2>&1 &
+		--chainwatch "" --id "$2" --port "$3" --confirm 1 "${@:4}" >>"$dir/$kind.log" 2>&1 &
 	pid=$!
 	pids+=("$pid")
 	within 5 call "$kind" status || die "${kind}d does not start"
@@ -61,7 +61,9 @@ chain endpoint "$ovc" 198.51.100.2 4242
 chain endpoint "$ovr" 198.51.100.2 4243
 chain grant "$ovc" "$dnet"
 chain grant "$ovr" "$dnet" 150 0 100
-helper ovc "$ovc" 4242
+mkdir "$dir/hubs"
+echo "$dnet 1655 00" >"$dir/hubs/file"
+helper ovc "$ovc" 4242 --hub-statement "$dir/hubs/file"
 pid_ovc=$pid
 helper ovr "$ovr" 4243
 pid_ovr=$pid
@@ -79,6 +81,17 @@ within 15 tenant ovc '.registered == 2' || die "not registered: $(call ovc statu
 tenant ovr '.lanes == 1 and .forwarded_bytes > 0 and .members == 2' >/dev/null || die "$(call ovr status)"
 [ "$(key_of ovr)" = "$(call ovr status | jq -r .key)" ] || die "--show-key of a running ovrd"
 ok "two members that reach only the helpers: registered and relayed; --show-key beside the running daemon"
+
+# The file is another one from one moment to the next, as programs write it.
+grep -q "hubs/file:1 is not taken: its statement is malformed" "$dir/ovc.log" || die "no word about a wrong line: $(cat "$dir/ovc.log")"
+is ovc counters '{}' '.statement_out == 0' >/dev/null || die "a hub from a wrong file"
+python3 "$(dirname "$0")/hubfile.py" "$dir/ovc/service.key" "$ovc" "$dnet" 1655 >"$dir/hubs/new" || die "hubfile.py"
+mv "$dir/hubs/new" "$dir/hubs/file"
+within 30 is ovc counters '{}' '.statement_out >= 2' || die "the hub is not told: $(tail -5 "$dir/ovc.log")"
+for who in a b; do
+	is $who counters '{}' '.statement_refused == 0' >/dev/null || die "$who refuses the hub's statement"
+done
+ok "a hub's key statement is read when its file changes, and reaches the members; a wrong one is named"
 
 killed "$pid_ovc"
 helper ovc "$ovc" 4242

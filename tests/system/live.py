@@ -74,8 +74,8 @@ class Chain:
 WORK = ("tun_reads", "tun_read_bytes", "tun_writes", "tun_write_bytes", "udp_reads", "udp_read_datagrams", "udp_read_bytes",
         "udp_sends", "udp_send_bytes", "out_packets", "out_bytes", "in_packets", "in_bytes", "path_changed", "icmp_sent",
         "handshake_initiation_in", "handshake_initiation_out", "handshake_response_in", "handshake_response_out",
-        "cookie_received", "register_in", "publish_in", "introduce_in", "introduced", "stun_answered", "lane_open_in", "lane_made",
-        "forwarded_datagrams", "forwarded_bytes")
+        "cookie_received", "register_in", "introduce_in", "introduced", "stun_answered", "lane_open_in", "lane_made",
+        "forwarded_datagrams", "forwarded_bytes", "carry_in", "carry_out", "publish_in", "statement_out")
 
 
 class Daemon:

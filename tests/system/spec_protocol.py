@@ -14,9 +14,11 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../vectors"))
 import make_handshake as curve  # noqa: E402
+import make_statements  # noqa: E402
 
 INITIATION, RESPONSE, COOKIE, DATA, LANE, PUNCH = range(0xD1, 0xD7)
-PING, PONG, CANDIDATES, BYE = 1, 2, 3, 4
+PING, PONG, CANDIDATES, BYE, OFFER, OFFER_ACK, CARRY = range(1, 8)
+NATIVE, WIREGUARD, TINC, EXEC = range(1, 5)
 REGISTER, REGISTERED, INTRODUCE, INTRODUCTION, NOT_HERE = range(0x10, 0x15)
 LANE_OPEN, LANE_GIVEN, LANE_REFUSED, LANE_CLOSED = range(0x20, 0x24)
 DNET, OVC, OVR = 1, 2, 3  # kinds of realms
@@ -270,6 +272,64 @@ class Answerer(Speaker, Responder):
                         return
             except TimeoutError:
                 continue
+
+
+# Key statements and offers, section 9.
+
+class Statement:
+    """9.1; ValueError: it is malformed."""
+
+    def __init__(self, data):
+        if len(data) < 66 or data[0] != 1:
+            raise ValueError("no statement of version 1")
+        self.backend, self.kind, self.object, self.signer = data[1], data[2], data[3:23], data[23:56]
+        self.date, length = struct.unpack("<QH", data[56:66])
+        self.key, self.signature, self.signed = data[66:66 + length], data[66 + length:], data[:66 + length]
+        if self.backend < WIREGUARD or self.kind not in (1, 2) or self.signer[0] not in (2, 3):
+            raise ValueError("backend, kind or signer")
+        if not 1 <= length <= 800 or (self.backend == WIREGUARD and length != 32) or len(data) != 66 + length + 64:
+            raise ValueError("length")
+
+    def is_signed(self):
+        tag = curve.sha256(b"dnet/statement/1")
+        digest = curve.sha256(tag + tag + self.signed)
+        return make_statements.verify(self.signer[1:], digest, self.signature)
+
+    def counts(self, dnet, node, now, known=None):
+        """9.2, for a node of a dnet; known: the one that counts so far."""
+        return (self.kind == 1 and self.object == dnet and self.signer == node and self.date <= now + 86400
+                and (known is None or self.date > known.date) and self.is_signed())
+
+
+def make_statement(secret, dnet, backend, key, date):
+    return make_statements.statement(secret, backend, 1, dnet, date, key)
+
+
+def offer_digest(parts):
+    return curve.sha256(b"".join(curve.sha256(part) for part in parts))[:8]
+
+
+def offer_frames(backends):
+    """9.3: backend, port, endpoints (19 bytes each), statement."""
+    parts = [struct.pack("<BHB", backend, port, len(endpoints)) + b"".join(endpoints)
+             + struct.pack("<H", len(statement)) + statement for backend, port, endpoints, statement in backends]
+    return [bytes([OFFER]) + offer_digest(parts) + bytes([i, len(parts)]) + part for i, part in enumerate(parts)]
+
+
+def read_offer(frames):
+    """The backends of an offer, when all of its frames are there: as offer_frames() takes them."""
+    count = frames[0][10]
+    parts = {f[9]: f[11:] for f in frames if f[1:9] == frames[0][1:9]}
+    if sorted(parts) != list(range(count)) or offer_digest([parts[i] for i in range(count)]) != frames[0][1:9]:
+        return None
+    backends = []
+    for i in range(count):
+        backend, port, n = struct.unpack("<BHB", parts[i][:4])
+        endpoints = [parts[i][4 + 19 * k:23 + 19 * k] for k in range(n)]
+        statement = parts[i][6 + 19 * n:]
+        assert struct.unpack("<H", parts[i][4 + 19 * n:6 + 19 * n])[0] == len(statement)
+        backends.append((backend, port, endpoints, statement))
+    return backends
 
 
 # IP packets by hand.

@@ -29,7 +29,8 @@ class Stage(live.World):
     def start(self):
         super().start()
         self.sockets, self.daemons = [], {"dnetd": self.dnetd}
-        self.carol_key = spec.curve.pub(os.urandom(32))
+        self.carol_secret = os.urandom(32)
+        self.carol_key = spec.curve.pub(self.carol_secret)
         self.chain.call("node", self.id, self.carol_key.hex(), "carol", "10.77.0.3")
         self.answerers = {name: self.answerer(name, kind) for name, kind in (("ovc", spec.OVC), ("ovr", spec.OVR))}
         self.other = self.chain.call("dnet", "other")
@@ -75,6 +76,10 @@ class Stage(live.World):
         self.allow(self.id, helper)
         self.chain.call("endpoint", helper, "198.51.100.1", str(sock.getsockname()[1]))
         return spec.Answerer(sock, secret, lib.bech32m_data(helper), kind)
+
+    @staticmethod
+    def statement(secret, dnet):
+        return spec.make_statement(secret, lib.bech32m_data(dnet), spec.TINC, b"a key", 1700000000)
 
     def initiator(self, daemon, number=0):
         """Of the key that has the session there, without a socket."""
@@ -166,16 +171,16 @@ SEALED += [("PING", session, lambda s: b"\1" + bytes(8), (spec.PONG,)) for sessi
 SEALED += [("PONG", session, lambda s: b"\2" + bytes(27), ()) for session in TO_ALL]
 SEALED += [
     ("CANDIDATES", "member", lambda s: b"\3\1" + endpoint(7), ()),
-    ("OFFER", "member", lambda s: b"\5" + bytes(8) + b"\0\1\2\1\0\1" + endpoint(7) + b"\x83\0" + bytes(131), ()),
+    ("OFFER", "member", lambda s: spec.offer_frames([(spec.NATIVE, 7, [], b"")])[0], (spec.OFFER_ACK,)),
     ("OFFER_ACK", "member", lambda s: b"\6" + bytes(8), ()),
-    ("CARRY", "member", lambda s: b"\7\2" + bytes(40), ()),
-    ("PUBLISH", "ovcd/0", lambda s: b"\x15" + bytes(131), ()),
-    ("STATEMENT", "ovc", lambda s: b"\x16" + s.carol_key + b"\1\0" + bytes(131), ()),
+    ("CARRY", "member", lambda s: b"\7\2a datagram", ()),
     ("REGISTER", "ovcd/0", lambda s: b"\x10\1" + endpoint(7), (spec.REGISTERED,)),
     ("REGISTERED", "ovc", lambda s: b"\x11" + endpoint(7) + b"\1\0", ()),
     ("INTRODUCE", "ovcd/0", lambda s: b"\x12" + key_of(s, 1), (spec.INTRODUCTION,)),
     ("INTRODUCTION", "ovc", lambda s: b"\x13" + s.carol_key + b"\2\1" + endpoint(7), ()),
     ("NOT_HERE", "ovc", lambda s: b"\x14" + s.carol_key + b"\2", ()),
+    ("PUBLISH", "ovcd/0", lambda s: b"\x15" + s.statement(s.secrets[0], s.other), ()),
+    ("STATEMENT", "ovc", lambda s: b"\x16" + s.carol_key + bytes(2) + s.statement(s.carol_secret, s.id), ()),
     ("LANE_OPEN", "ovrd/0", lambda s: b"\x20" + key_of(s, 1), (spec.LANE_GIVEN,)),
     ("LANE", "ovr", lambda s: b"\x21" + s.carol_key + b"\5" * 8, ()),
     ("LANE_REFUSED", "ovr", lambda s: b"\x22" + s.carol_key + b"\2", ()),

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import struct
 import sys
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -101,6 +102,75 @@ def test_under_load_it_asks_for_a_cookie_and_takes_it(world):
     second.ping()
     counters = world.dnetd.counters()
     assert counters["cookie_sent"] >= 1 and counters["handshake_response_out"] == 2
+
+
+def test_the_statements_of_the_vectors():
+    """What the document says of them, and lib does in tests/unit/core/book.c."""
+    with open(os.path.join(live.SOURCE, "tests/vectors/statements.txt")) as f:
+        lines = [line.split() for line in f if line.strip() and line[0] != "#"]
+    kinds = {"good": 0, "unsigned": 0, "malformed": 0}
+    for (word, text), verdict in zip(lines[::2], lines[1::2]):
+        assert word == "statement"
+        kinds[verdict[0]] += 1
+        if verdict[0] == "malformed":
+            with pytest.raises(ValueError):
+                spec.Statement(bytes.fromhex(text))
+        else:
+            assert spec.Statement(bytes.fromhex(text)).is_signed() == (verdict[0] == "good")
+    assert min(kinds.values()) >= 5
+
+
+def test_an_offer_is_acknowledged_and_a_wrong_key_in_it_refused(world):
+    member, now = world.member, int(time.time())
+    member.connect()
+    endpoint = b"\4" + bytes([192, 0, 2, 7]) + bytes(12) + struct.pack("<H", 51820)
+
+    def refused():
+        return world.dnetd.call("counters")["statement_refused"]
+
+    def alive():
+        """What was sent is looked at, and the path is confirmed (7.5): else nothing would come back."""
+        member.ping()
+        for frame in [f for f in member.frames if f[0] == spec.PING]:
+            member.frames.remove(frame)
+            member.socket.send(member.seal(bytes([spec.PONG]) + frame[1:] + bytes(19)))
+        return True
+
+    def offered(statement, digest=None):
+        """Whether it is acknowledged; repeated as 9.4 says, since offers count once in a second."""
+        frames = spec.offer_frames([(spec.WIREGUARD, 51820, [endpoint], statement), (spec.NATIVE, 0, [], b"")])
+        want = digest or frames[0][1:9]
+        for _ in range(3):
+            began = time.monotonic()
+            for frame in reversed(frames):
+                member.socket.send(member.seal(frame[:1] + want + frame[9:]))
+            alive()
+            if bytes([spec.OFFER_ACK]) + want in member.frames:
+                return True
+            lib.wait_for(lambda: alive() and time.monotonic() > began + 1.1, "a second")
+        return False
+
+    good = spec.make_statement(member.secret, member.dnet, spec.WIREGUARD, os.urandom(32), now)
+    assert spec.Statement(good).counts(member.dnet, member.key, now)
+    assert offered(good) and refused() == 0
+    assert not offered(good, b"\1" * 8), "the digest is not that of the offer"
+    wrong = {
+        "older": spec.make_statement(member.secret, member.dnet, spec.WIREGUARD, os.urandom(32), now - 1),
+        "of the same date": spec.make_statement(member.secret, member.dnet, spec.WIREGUARD, os.urandom(32), now),
+        "altered": good[:56] + struct.pack("<Q", now + 5) + good[64:],
+        "too far ahead": spec.make_statement(member.secret, member.dnet, spec.WIREGUARD, os.urandom(32), now + 90000),
+        "of another dnet": spec.make_statement(member.secret, bytes(20), spec.WIREGUARD, os.urandom(32), now + 5),
+        "by somebody else": spec.make_statement(os.urandom(32), member.dnet, spec.WIREGUARD, os.urandom(32), now + 5),
+    }
+    for name, statement in wrong.items():
+        before = refused()
+        assert not spec.Statement(statement).counts(member.dnet, member.key, now, spec.Statement(good)), name
+        # The offer is there all the same: it is the key that does not count.
+        assert offered(statement), name
+        assert refused() > before, name
+    before = refused()
+    assert offered(spec.make_statement(member.secret, member.dnet, spec.WIREGUARD, os.urandom(32), now + 6))
+    assert refused() == before
 
 
 if __name__ == "__main__":

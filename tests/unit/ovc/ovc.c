@@ -1,11 +1,16 @@
 #include "fixture/test.h"
 
+#include "core/book.h"
 #include "fixture/lab.h"
 #include "ovc/ovc.h"
+#include "wire/bech32.h"
 #include "wire/buf.h"
+#include "wire/hex.h"
 #include "wire/ovc.h"
 #include "wire/stun.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct lab lab;
@@ -283,6 +288,216 @@ static void a_member_that_went_away_leaves_nothing(void **state)
 	assert_null(realm_find_peer(lab.realm, key(0), &lab.dnets[0]));
 }
 
+static struct statement make(const struct identity *who, uint8_t backend, uint8_t fill)
+{
+	static const uint8_t aux[32];
+	struct statement s = {.backend = backend,
+			      .kind = OBJECT_DNET,
+			      .object = lab.dnets[0],
+			      .signer = who->key,
+			      .date = fill,
+			      .key_len = 32};
+
+	memset(s.key, fill, s.key_len);
+	book_sign(lab.id, who, aux, &s);
+	return s;
+}
+
+static void publish(unsigned member, const struct statement *s)
+{
+	struct ovc_frame frame = {.type = FRAME_PUBLISH};
+	uint8_t bytes[STATEMENT_MAX], all[FRAME_STATEMENT_MAX];
+	struct writer w;
+
+	writer_init(&w, bytes, sizeof(bytes));
+	statement_write(&w, s);
+	frame.publish = (struct span){bytes, writer_len(&w)};
+	writer_init(&w, all, sizeof(all));
+	ovc_frame_write(&w, &frame);
+	assert_false(w.failed);
+	lab_ask(&lab, member, all, writer_len(&w));
+}
+
+/* The first key bytes of the statements that came to this member, by backend; forgets them. */
+static void came(unsigned member, const struct node_key *whose, uint8_t keys[static 16])
+{
+	struct lab_member *m = &lab.members[member];
+
+	memset(keys, 0, 16);
+	for (size_t i = 0; i < m->frame_count; i++) {
+		struct ovc_frame frame;
+		struct statement s;
+
+		if (m->frames[i].bytes[0] != FRAME_STATEMENT)
+			continue;
+		assert_true(ovc_frame_parse(m->frames[i].bytes, m->frames[i].len, &frame));
+		assert_memory_equal(&frame.statement.key, whose, PUBKEY_LEN);
+		assert_true(statement_parse(frame.statement.statement.data,
+					    frame.statement.statement.len, &s));
+		assert_true(book_is_signed(lab.id, &s));
+		assert_true(s.backend < 16 && !keys[s.backend]);
+		keys[s.backend] = s.key[0];
+	}
+	m->frame_count = 0;
+}
+
+/* PROTOCOL 9.7 */
+static void statements_come_with_introductions_four_at_most(void **state)
+{
+	uint8_t keys[16];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		lab_connect(&lab, i);
+		register_with(i, 1);
+	}
+	for (uint8_t backend = 2; backend <= 6; backend++) {
+		struct statement s = make(&lab.members[1].identity, backend, backend);
+
+		publish(1, &s);
+	}
+	assert_int_equal(ovc_counter(ovc, OVC_publish_in), 5);
+	assert_int_equal(ovc_counter(ovc, OVC_publish_refused), 1);
+	struct statement newer = make(&lab.members[1].identity, 3, 33);
+	publish(1, &newer);
+	introduce(0, key(1));
+	came(0, key(1), keys);
+	assert_memory_equal(keys, ((uint8_t[16]){[2] = 2, [3] = 33, [4] = 4, [5] = 5}), 16);
+	came(1, key(0), keys);
+	assert_memory_equal(keys, (uint8_t[16]){0}, 16);
+	/* With the session they are gone. */
+	lab.now += LAB_S;
+	peer_remove(lab.members[1].helper, BYE_SHUTDOWN);
+	lab_run_until(&lab, lab.now + LAB_S);
+	lab_restart_member(&lab, 1);
+	lab_connect(&lab, 1);
+	register_with(1, 1);
+	introduce(0, key(1));
+	assert_non_null(lab_last(&lab, 0, FRAME_INTRODUCTION));
+	came(0, key(1), keys);
+	assert_memory_equal(keys, (uint8_t[16]){0}, 16);
+}
+
+static void only_ones_own_statement_for_this_dnet_is_kept(void **state)
+{
+	struct statement s;
+	uint8_t keys[16];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		lab_connect(&lab, i);
+		register_with(i, 1);
+	}
+	s = make(&lab.members[0].identity, 2, 7);
+	publish(1, &s);
+	s = make(&lab.members[1].identity, 2, 7);
+	s.object = lab.dnets[1];
+	publish(1, &s);
+	s = make(&lab.members[1].identity, 2, 7);
+	s.kind = OBJECT_OVC;
+	publish(1, &s);
+	assert_int_equal(ovc_counter(ovc, OVC_publish_refused), 3);
+	introduce(0, key(1));
+	came(0, key(1), keys);
+	assert_memory_equal(keys, (uint8_t[16]){0}, 16);
+}
+
+static size_t hub_line(char *text, size_t size, const struct object_id *dnet, const char *port,
+		       const struct statement *s)
+{
+	char id[OBJECT_ID_TEXT_SIZE], hex[2 * STATEMENT_MAX + 1];
+	uint8_t bytes[STATEMENT_MAX];
+	struct writer w;
+
+	writer_init(&w, bytes, sizeof(bytes));
+	statement_write(&w, s);
+	assert_false(w.failed);
+	hex_format(bytes, writer_len(&w), hex);
+	object_id_format(OBJECT_DNET, dnet, id);
+	return (size_t)snprintf(text, size, "%s %s %s\n", id, port, hex);
+}
+
+static struct statement make_hub(uint8_t fill)
+{
+	static const uint8_t aux[32];
+	struct statement s = make(&lab.identity, BACKEND_TINC, fill);
+
+	s.kind = OBJECT_OVC;
+	s.object = lab.object;
+	book_sign(lab.id, &lab.identity, aux, &s);
+	return s;
+}
+
+static void hubs_of_a_file_are_told_to_their_dnet(void **state)
+{
+	struct statement first = make_hub(1), second = make_hub(2);
+	char text[4096] = "# hubs\n\n";
+	struct ovc_frame frame;
+	const char *why;
+	unsigned line;
+	uint8_t keys[16];
+	size_t len = strlen(text);
+
+	(void)state;
+	len += hub_line(text + len, sizeof(text) - len, &lab.dnets[0], "1655", &first);
+	hub_line(text + len, sizeof(text) - len, &lab.dnets[1], "1656", &second);
+	assert_int_equal(ovc_read_hubs(ovc, text, &lab.object, &line, &why), 0);
+	lab_connect(&lab, 0);
+	lab_connect(&lab, 3);
+	register_with(0, 1);
+	register_with(3, 1);
+	frame = last(0, FRAME_STATEMENT);
+	assert_int_equal(frame.statement.port, 1655);
+	came(0, &lab.identity.key, keys);
+	assert_int_equal(keys[BACKEND_TINC], 1);
+	frame = last(3, FRAME_STATEMENT);
+	assert_int_equal(frame.statement.port, 1656);
+	came(3, &lab.identity.key, keys);
+	assert_int_equal(keys[BACKEND_TINC], 2);
+	/* An empty one takes them all back. */
+	assert_int_equal(ovc_read_hubs(ovc, "", &lab.object, &line, &why), 0);
+	register_with(0, 1);
+	assert_int_equal(lab_count(&lab, 0, FRAME_STATEMENT), 0);
+}
+
+static void a_wrong_line_leaves_the_hubs_as_they_were(void **state)
+{
+	struct statement good = make_hub(1), bad;
+	char text[4200], line_text[2048], one[2048];
+	const char *why = NULL;
+	unsigned line;
+
+	(void)state;
+	hub_line(one, sizeof(one), &lab.dnets[0], "1655", &good);
+	assert_int_equal(ovc_read_hubs(ovc, one, &lab.object, &line, &why), 0);
+	for (unsigned i = 0; i < 9; i++) {
+		static const char *const ports[] = {"0", "65536", "x", "-1", "1655 9"};
+		const char *port = i < 5 ? ports[i] : "1655";
+
+		bad = make_hub(3);
+		if (i == 5)
+			bad.key[0] ^= 1;
+		if (i == 6)
+			bad.object.bytes[0] ^= 1;
+		if (i == 7)
+			bad = make(&lab.members[0].identity, BACKEND_TINC, 3);
+		hub_line(line_text, sizeof(line_text), &lab.dnets[0], port, &bad);
+		if (i == 8)
+			line_text[0] = 'x';
+		snprintf(text, sizeof(text), "# one is right\n%s%s", one, line_text);
+		why = NULL;
+		assert_int_equal(ovc_read_hubs(ovc, text, &lab.object, &line, &why), -EBADMSG);
+		assert_int_equal(line, 3);
+		assert_non_null(why);
+	}
+	memset(text, 'a', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	assert_int_equal(ovc_read_hubs(ovc, text, &lab.object, &line, &why), -EBADMSG);
+	lab_connect(&lab, 0);
+	register_with(0, 1);
+	assert_int_equal(lab_count(&lab, 0, FRAME_STATEMENT), 1);
+}
+
 static void other_frames_are_counted(void **state)
 {
 	static const struct {
@@ -299,6 +514,8 @@ static void other_frames_are_counted(void **state)
 		{{FRAME_REGISTER, 0, 0}, 3, OVC_frame_malformed},
 		{{FRAME_REGISTER, 1, 4, 1, 2, 3, 4}, 21, OVC_frame_malformed},
 		{{FRAME_INTRODUCE, 2}, 33, OVC_frame_malformed},
+		{{FRAME_PUBLISH, 1}, 40, OVC_frame_malformed},
+		{{FRAME_STATEMENT, 2}, 40, OVC_frame_unexpected},
 		{{FRAME_INTRODUCE, 2}, 35, OVC_frame_malformed},
 	};
 
@@ -349,6 +566,10 @@ int main(void)
 		T(a_member_in_the_name_of_another_dnet_is_a_stranger),
 		T(members_register_again_after_a_restart_of_either),
 		T(a_member_that_went_away_leaves_nothing),
+		T(statements_come_with_introductions_four_at_most),
+		T(only_ones_own_statement_for_this_dnet_is_kept),
+		T(hubs_of_a_file_are_told_to_their_dnet),
+		T(a_wrong_line_leaves_the_hubs_as_they_were),
 		T(other_frames_are_counted),
 		T(stun_is_answered_5_times_a_second_after_10),
 #undef T
