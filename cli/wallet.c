@@ -17,7 +17,8 @@ enum {
 	CODE_LOCKED = -13,
 	CODE_IN_CHAIN = -27,
 	OWN_COINS_MAX = 32,
-	RATE_BLOCKS = 6, /* the estimate is for this many blocks */
+	RATE_BLOCKS = 6,     /* the estimate is for this many blocks */
+	RATE_DEFAULT = 1000, /* what most nodes relay, base units per 1000 virtual bytes */
 };
 
 static enum cli_exit exit_of(const struct rpc_error *error)
@@ -126,7 +127,7 @@ static bool rate_field(struct cli *cli, const char *method, const char *field, u
 
 int wallet_fee_rate(struct cli *cli, uint64_t *ret_rate)
 {
-	uint64_t relay = 1000, least = 1000, rate = 0;
+	uint64_t relay = RATE_DEFAULT, least = RATE_DEFAULT, rate = 0;
 	json_t *answer = NULL;
 
 	if (!rate_field(cli, "getnetworkinfo", "relayfee", &relay) ||
@@ -154,6 +155,9 @@ int wallet_fee_rate(struct cli *cli, uint64_t *ret_rate)
 	/* A node that has seen too little to estimate: twice what it relays. */
 	if (rate < least)
 		rate = 2 * least;
+	/* One that relays for nothing funds nothing for nothing. */
+	if (!rate)
+		rate = RATE_DEFAULT;
 	*ret_rate = rate < AMOUNT_COIN ? rate : AMOUNT_COIN;
 	return 0;
 }
