@@ -208,6 +208,9 @@ static void print_helpers(const struct cli *cli, const json_t *helpers)
 		if (*text_of(value, "error"))
 			printf("  %s%s%s: %s\n", out_on(cli, OUT_RED), text_of(value, "name"),
 			       out_off(cli), text_of(value, "error"));
+		if (*text_of(value, "refused"))
+			printf("  %s%s%s %s\n", out_on(cli, OUT_RED), text_of(value, "name"),
+			       out_off(cli), text_of(value, "refused"));
 	}
 }
 

@@ -116,11 +116,12 @@ static void visit_helper(void *ctx, const struct mesh_helper_status *s)
 	object_id_format(kind, &s->helper->id, id);
 	json_array_append_new(
 		arg->array,
-		json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "kind",
+		json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "kind",
 			  object_kind_name(kind), "id", id, "name", s->helper->name, "endpoint",
 			  show_endpoint(&s->endpoint), "state", s->state, "reason",
 			  text_or_null(s->reason), "rtt_ms", show_milliseconds(s->rtt_ns),
-			  "observed", show_endpoint(&s->observed), "error",
+			  "observed", show_endpoint(&s->observed), "refused",
+			  text_or_null(s->refused), "error",
 			  text_or_null(names_error(arg->overlay->names, &s->helper->id))));
 }
 

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import struct
+import subprocess
 import sys
 import time
 
@@ -369,6 +370,19 @@ def test_stun_at_an_ovc(stage):
             sock = stage.socket_to("ovcd", "203.0.113.%d" % (200 + i * 8 + at // 8))
             stage.all_refused("ovcd", sock, messages[at:at + 8], "altered", ["stun_refused", "datagram_unknown"])
             nobody_answers(sock)
+
+
+def test_a_wrong_key_from_an_ovc_is_shown_in_status(stage):
+    end, before = stage.session("ovc"), stage.dnetd.counters()["statement_refused"]
+    statement = stage.statement(os.urandom(32), stage.id)
+    end.socket.send(end.seal(b"\x16" + stage.carol_key + bytes(2) + statement))
+    end.ping()
+    assert stage.dnetd.counters()["statement_refused"] == before + 1
+    helpers = {h["kind"]: h["refused"] for h in stage.dnetd.call("status")["dnets"][0]["helpers"]}
+    said = "gave a wrong key for carol: it is signed with another key than the records give"
+    assert helpers == {"ovc": said, "ovr": None}
+    argv = [lib.program("dnet"), "-c", "/dev/null", "--dnetd", stage.dnetd.socket, "status"]
+    assert "python gave a wrong key for carol" in subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
 def test_no_message_of_the_document_is_missing(stage):
