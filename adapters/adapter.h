@@ -25,6 +25,7 @@ enum {
 	ADAPTER_ERROR_MAX = 256,
 	ADAPTER_KEY_MAX = 800,	    /* bytes of a backend's public key */
 	ADAPTER_ENDPOINTS_MAX = 16, /* of a peer */
+	ADAPTER_HUBS_MAX = 16,
 };
 
 /* Who makes the interface. */

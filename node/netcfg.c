@@ -564,11 +564,23 @@ static void collect_rule(void *arg, const struct netlink_rule *rule)
 }
 
 /* "from ADDRESS lookup TABLE", and nothing besides. */
-static bool rule_is(const struct netlink_rule *rule, const struct address *from)
+static bool rule_is(const struct netcfg *n, const struct netlink_rule *rule,
+		    const struct address *from)
 {
-	return rule->priority == PRIV_RULE_PRIORITY && address_equal(&rule->from.addr, from) &&
-	       rule->from.bits == address_bits(from) && rule->to.addr.family == ADDR_NONE &&
-	       rule->mask == 0 && !rule->in_link[0] && !rule->invert && !rule->suppress_default;
+	return rule->priority == PRIV_RULE_PRIORITY - n->wanted.rank &&
+	       address_equal(&rule->from.addr, from) && rule->from.bits == address_bits(from) &&
+	       rule->to.addr.family == ADDR_NONE && rule->mask == 0 && !rule->in_link[0] &&
+	       !rule->invert && !rule->suppress_default;
+}
+
+/* The i-th address that there is to be a rule for, NULL behind the last. */
+static const struct address *wanted_rule(const struct netcfg *n, size_t i)
+{
+	const struct netcfg_wanted *w = &n->wanted;
+	if (i < w->address_count)
+		return &w->addresses[i].addr;
+	i -= w->address_count;
+	return i < w->source_count ? &w->sources[i] : NULL;
 }
 
 static int delete_strange_rules(struct netcfg *n, struct actual *actual)
@@ -577,16 +589,18 @@ static int delete_strange_rules(struct netcfg *n, struct actual *actual)
 	for (size_t i = 0; i < actual->rule_count; i++) {
 		struct netlink_rule *rule = &actual->rules[i];
 		bool wanted = false;
-		for (size_t j = 0; j < n->wanted.address_count && !wanted; j++)
-			wanted = rule_is(rule, &n->wanted.addresses[j].addr);
+		const struct address *from;
+		for (size_t j = 0; (from = wanted_rule(n, j)) && !wanted; j++)
+			wanted = rule_is(n, rule, from);
 		if (wanted)
 			continue;
-		struct prefix from = rule->from;
-		from.addr.family = rule->family;
-		int r = priv_rule_delete(n->priv, n->index, &from, rule->priority);
+		struct prefix strange = rule->from;
+		strange.addr.family = rule->family;
+		int r = priv_rule_delete(n->priv, n->index, &strange, rule->priority);
 		if (r < 0 && r != -ENOENT)
 			return r;
-		say_drift(n, NETCFG_RULES, "the rule from %s removed", prefix_format(&from, text));
+		say_drift(n, NETCFG_RULES, "the rule from %s removed",
+			  prefix_format(&strange, text));
 	}
 	return 0;
 }
@@ -594,14 +608,14 @@ static int delete_strange_rules(struct netcfg *n, struct actual *actual)
 static int add_missing_rules(struct netcfg *n, const struct actual *actual)
 {
 	char text[ADDRESS_TEXT_MAX];
-	for (size_t i = 0; i < n->wanted.address_count; i++) {
-		const struct address *from = &n->wanted.addresses[i].addr;
+	const struct address *from;
+	for (size_t i = 0; (from = wanted_rule(n, i)); i++) {
 		bool there = false;
 		for (size_t j = 0; j < actual->rule_count && !there; j++)
-			there = rule_is(&actual->rules[j], from);
+			there = rule_is(n, &actual->rules[j], from);
 		if (there)
 			continue;
-		int r = priv_rule_add(n->priv, n->index, from);
+		int r = priv_rule_add(n->priv, n->index, from, PRIV_RULE_PRIORITY - n->wanted.rank);
 		if (r == -EEXIST)
 			continue; /* another program's, to the same end */
 		if (r < 0)

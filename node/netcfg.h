@@ -56,6 +56,12 @@ struct netcfg_wanted {
 	struct prefix ipv4;			       /* of the dnet; ADDR_NONE: none */
 	struct prefix addresses[NETCFG_ADDRESSES_MAX]; /* with host bits */
 	size_t address_count;
+	/* Addresses of this machine, beside its own, that the table is for too, and how far before
+	 * PRIV_RULE_PRIORITY its rules stand: so a dnet's second interface takes what it has routes
+	 * for before the first one does. */
+	struct address sources[NETCFG_ADDRESSES_MAX];
+	size_t source_count;
+	uint32_t rank;			   /* below PRIV_RULE_RANKS */
 	const struct netcfg_route *routes; /* copied */
 	size_t route_count;
 };

@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/mesh.h"
 #include "core/secret.h"
+#include "node/carriers.h"
 #include "node/datapath.h"
 #include "node/local.h"
 #include "node/names.h"
@@ -24,7 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DRIFT_WAIT_MS = 50 /* changes come in bursts */ };
+enum { DRIFT_WAIT_MS = 50, PLAN_WAIT_MS = 50 /* changes come in bursts */ };
 
 static void set_state(struct overlay *o, enum overlay_state state)
 {
@@ -69,7 +70,45 @@ static void on_deliver(void *ctx, struct packet *packet)
 	datapath_deliver(o->port, packet);
 }
 
+/* Not at once: what says so calls from inside the mesh, and changes come in bursts. */
+static void plan_soon(struct overlay *o)
+{
+	if (!loop_timer_active(o->plan_timer))
+		loop_timer_start(o->plan_timer, PLAN_WAIT_MS);
+}
+
+/* Only who has other backends than the mesh has to know where it finds its peers. */
 static void on_event(void *ctx, const struct node_key *key, const char *text)
+{
+	struct overlay *o = ctx;
+	o->env->event(o->env->arg, o, key, text);
+	if (o->slot_count > 1 || slot_ops(o->slots[0])->backend != BACKEND_NATIVE)
+		plan_soon(o);
+}
+
+static void on_offer_changed(void *ctx, const struct node_key *key)
+{
+	(void)key;
+	plan_soon(ctx);
+}
+
+static void on_statement(void *ctx, const struct statement *statement)
+{
+	struct overlay *o = ctx;
+	carriers_take_statement(o->carriers, statement);
+}
+
+static void on_carried(void *ctx, const struct node_key *key, uint8_t backend, const uint8_t *bytes,
+		       size_t len)
+{
+	struct overlay *o = ctx;
+	for (size_t i = 0; i < o->slot_count; i++) {
+		if (slot_ops(o->slots[i])->backend == backend)
+			slot_carried(o->slots[i], key, bytes, len);
+	}
+}
+
+static void on_slot_event(void *ctx, const struct node_key *key, const char *text)
 {
 	struct overlay *o = ctx;
 	o->env->event(o->env->arg, o, key, text);
@@ -97,7 +136,12 @@ static void add_known_endpoints(const struct overlay *o)
 
 static void start_mesh(struct overlay *o)
 {
-	struct mesh_io io = {.ctx = o, .deliver = on_deliver, .event = on_event};
+	struct mesh_io io = {.ctx = o,
+			     .deliver = on_deliver,
+			     .event = on_event,
+			     .offer_changed = on_offer_changed,
+			     .statement = on_statement,
+			     .carried = on_carried};
 	o->mesh = mesh_new(o->env->engine, o->env->engine_io, &io, &o->id, &o->identity, 0);
 	if (!o->mesh) {
 		log_error("%s: out of memory for the mesh", o->id_text);
@@ -113,6 +157,8 @@ static void stop_mesh(struct overlay *o)
 		return;
 	datapath_port_set_mesh(o->port, NULL);
 	names_set(o->names, NULL, NULL);
+	carriers_set_mesh(o->carriers, NULL, 0);
+	loop_timer_stop(o->plan_timer);
 	if (o->mesh_has_netmap)
 		drop_netmap(o);
 	pings_abort(o->env->pings, o);
@@ -123,6 +169,7 @@ static void stop_mesh(struct overlay *o)
 /* Takes over. False: the one before stays in force, as the mesh cannot take this one. */
 static bool take_netmap(struct overlay *o, struct netmap *netmap)
 {
+	bool first = o->mesh && !o->mesh_has_netmap;
 	if (o->mesh) {
 		int r = mesh_set_netmap(o->mesh, netmap, clock_boottime_ns());
 		if (r < 0) {
@@ -135,6 +182,8 @@ static bool take_netmap(struct overlay *o, struct netmap *netmap)
 		netmap_free(o->netmap);
 	o->netmap = netmap;
 	o->mesh_has_netmap = o->mesh != NULL;
+	if (first)
+		carriers_set_mesh(o->carriers, o->mesh, clock_boottime_ns());
 	return true;
 }
 
@@ -151,26 +200,16 @@ static void on_slot_tun(void *ctx, int fd, enum tun_offload offload)
 static bool on_slot_carry(void *ctx, enum backend backend, const struct node_key *key,
 			  const void *bytes, size_t len)
 {
-	(void)ctx;
-	(void)backend;
-	(void)key;
-	(void)bytes;
-	(void)len;
-	return false;
+	struct overlay *o = ctx;
+	bool sent = o->mesh &&
+		    mesh_carry(o->mesh, key, (uint8_t)backend, bytes, len, clock_boottime_ns());
+	datapath_wake(o->env->datapath);
+	return sent;
 }
 
 static void on_slot_changed(void *ctx)
 {
-	(void)ctx;
-}
-
-/* Who carries whom. */
-static void apply_plan(struct overlay *o)
-{
-	struct adapter_plan plan = {.netmap = o->netmap,
-				    .self = netmap_find_node(o->netmap, &o->identity.key)};
-	for (size_t i = 0; i < o->slot_count; i++)
-		slot_apply(o->slots[i], &plan, clock_boottime_ns());
+	plan_soon(ctx);
 }
 
 static void pass(struct overlay *o)
@@ -310,12 +349,28 @@ static bool ipv4_is_free(struct overlay *o)
 	return false;
 }
 
+/* One that carries just some of the members, from the addresses that the first one has. */
+static void want_second(struct overlay *o, int i, const struct netmap_node *self,
+			struct netcfg_wanted w)
+{
+	struct netcfg_route *routes = xcalloc(NETCFG_ROUTES_MAX, sizeof(*routes));
+	for (size_t a = 0; a < w.address_count; a++)
+		w.sources[w.source_count++] = w.addresses[a].addr;
+	memset(w.addresses, 0, sizeof(w.addresses));
+	w.address_count = 0;
+	w.rank = (uint32_t)i;
+	w.routes = routes;
+	w.route_count = carriers_routes(o->carriers, o->netmap, self, i, routes, NETCFG_ROUTES_MAX);
+	slot_set_wanted(o->slots[i], &w, (uint32_t)o->env->config->table_base);
+	free(routes);
+}
+
 /* The first backend's interface has the addresses and prefixes. */
 static void want_interfaces(struct overlay *o, const struct netmap_node *self)
 {
 	bool bound = has_ipv4(o, self), ipv4 = bound && ipv4_is_free(o);
-	uint32_t table_base = (uint32_t)o->env->config->table_base;
 	struct netcfg_route *routes = xcalloc(NETCFG_ROUTES_MAX, sizeof(*routes));
+	struct netmap_node usable = *self;
 	struct netcfg_wanted w;
 	memset(&w, 0, sizeof(w));
 	w.offload = settings_offload(o->env->config);
@@ -323,16 +378,36 @@ static void want_interfaces(struct overlay *o, const struct netmap_node *self)
 	w.txqlen = (uint32_t)o->env->config->txqueuelen;
 	if (bound)
 		w.ipv4 = o->netmap->ipv4_prefix;
-	w.routes = routes;
-	for (size_t i = 1; i < o->slot_count; i++)
-		slot_set_wanted(o->slots[i], &w, table_base);
+	if (!ipv4)
+		usable.ipv4 = (struct address){0};
 	add_address(&w, &self->ipv6);
-	if (ipv4)
-		add_address(&w, &self->ipv4);
+	add_address(&w, &usable.ipv4);
 	add_address(&w, &self->extra_ipv6);
+	for (size_t i = 1; i < o->slot_count; i++)
+		want_second(o, (int)i, &usable, w);
 	w.route_count = want_routes(o, self, ipv4, routes);
-	slot_set_wanted(o->slots[0], &w, table_base);
+	w.routes = routes;
+	slot_set_wanted(o->slots[0], &w, (uint32_t)o->env->config->table_base);
 	free(routes);
+}
+
+/* Who carries whom, and what that means for the interfaces. */
+static void apply_plan(struct overlay *o)
+{
+	const struct netmap_node *self = netmap_find_node(o->netmap, &o->identity.key);
+	if (!self)
+		return;
+	carriers_apply(o->carriers, o->netmap, clock_boottime_ns());
+	want_interfaces(o, self);
+}
+
+static void on_plan_timer(void *ctx)
+{
+	struct overlay *o = ctx;
+	if (!o->mesh || !o->netmap)
+		return;
+	apply_plan(o);
+	pass(o);
 }
 
 /* ---- What the chain says ---- */
@@ -398,7 +473,6 @@ void overlay_refresh(struct overlay *o)
 		names_set(o->names, o->mesh, o->netmap);
 	}
 	apply_plan(o);
-	want_interfaces(o, netmap_find_node(o->netmap, &o->identity.key));
 	if (o->state != OVERLAY_UP)
 		set_state(o, OVERLAY_STARTING);
 	pass(o);
@@ -472,7 +546,7 @@ static void make_slots(struct overlay *o)
 	const struct adapter_ops *backends[SETTINGS_BACKENDS_MAX];
 	struct slot_io io = {.ctx = o,
 			     .tun = on_slot_tun,
-			     .event = on_event,
+			     .event = on_slot_event,
 			     .carry = on_slot_carry,
 			     .changed = on_slot_changed};
 	struct slot_env slot = {.loop = env->loop,
@@ -509,7 +583,14 @@ struct overlay *overlay_new(const struct overlay_env *env, const struct object_i
 	o->timer = loop_timer_new(env->loop, on_pass_timer, o);
 	o->look_timer = loop_timer_new(env->loop, on_look_timer, o);
 	loop_timer_every(o->look_timer, NETCFG_LOOK_MS);
+	o->plan_timer = loop_timer_new(env->loop, on_plan_timer, o);
 	make_slots(o);
+	o->carriers = carriers_new(&(struct carriers_env){.curve = env->id,
+							  .identity = &o->identity,
+							  .dnet = o->id,
+							  .state_folder = state_folder(env->state),
+							  .slots = o->slots,
+							  .slot_count = o->slot_count});
 	return o;
 }
 
@@ -521,6 +602,8 @@ void overlay_free(struct overlay *o)
 	for (size_t i = 0; i < o->slot_count; i++)
 		slot_free(o->slots[i]);
 	drop_netmap(o);
+	carriers_free(o->carriers);
+	loop_timer_free(o->plan_timer);
 	datapath_port_free(o->port);
 	names_free(o->names);
 	loop_timer_free(o->timer);

@@ -24,6 +24,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+struct carriers;
 struct chain;
 struct datapath;
 struct datapath_port;
@@ -79,6 +80,8 @@ struct overlay {
 	struct mesh *mesh;	       /* owned; NULL: this node is no member */
 	struct slot *slots[SLOTS_MAX]; /* owned; in the order of the configuration */
 	size_t slot_count;
+	struct carriers *carriers;     /* owned */
+	struct loop_timer *plan_timer; /* owned; who carries whom is to be looked at again */
 	struct datapath_port *port;    /* owned */
 	struct names *names;	       /* owned; resolves helpers' host names */
 	struct loop_timer *timer;      /* owned; next pass of netcfg */

@@ -225,8 +225,11 @@ static int do_rule_add(struct helper *h, const struct interface *i,
 	if (!range_is_ours(i, from) || from->bits != address_bits(&from->addr))
 		return refuse(reply, "rule from %s: not an address of the ranges of %s",
 			      prefix_format(from, text), i->name);
+	if (request->number > PRIV_RULE_PRIORITY ||
+	    request->number <= PRIV_RULE_PRIORITY - PRIV_RULE_RANKS)
+		return refuse(reply, "a rule of priority %u", request->number);
 	struct netlink_rule rule = {.family = from->addr.family,
-				    .priority = PRIV_RULE_PRIORITY,
+				    .priority = request->number,
 				    .table = i->table,
 				    .from = *from};
 	return kernel_result(h, reply, netlink_rule_add(h->nl, &rule));
@@ -747,9 +750,13 @@ int priv_route_delete(struct priv *priv, uint32_t index, uint32_t table,
 							.prefix = *destination});
 }
 
-int priv_rule_add(struct priv *priv, uint32_t index, const struct address *from)
+int priv_rule_add(struct priv *priv, uint32_t index, const struct address *from, uint32_t priority)
 {
-	return call_address(priv, PRIV_RULE_ADD, index, from, (uint8_t)address_bits(from));
+	return call_simple(priv,
+			   &(struct priv_request){.op = PRIV_RULE_ADD,
+						  .index = index,
+						  .number = priority,
+						  .prefix = {*from, (uint8_t)address_bits(from)}});
 }
 
 int priv_rule_delete(struct priv *priv, uint32_t index, const struct prefix *from,

@@ -25,8 +25,10 @@ enum {
 	/* of a link as it is wanted, IFF_… */
 	PRIV_LINK_FLAGS = IFF_UP | IFF_NOARP | IFF_MULTICAST,
 	PRIV_LINK_FLAGS_MASK = PRIV_LINK_FLAGS | IFF_PROMISC | IFF_ALLMULTI,
-	/* All rules have it: behind "local", before "main". */
+	/* Of a dnet's first interface; of its others just before it. All behind "local" and before
+	 * "main". */
 	PRIV_RULE_PRIORITY = 15700,
+	PRIV_RULE_RANKS = 4,
 };
 
 struct priv;
@@ -88,9 +90,10 @@ int priv_route_add(struct priv *priv, uint32_t index, uint32_t table,
 		   const struct prefix *destination, uint32_t metric, const struct address *source);
 int priv_route_delete(struct priv *priv, uint32_t index, uint32_t table,
 		      const struct prefix *destination, uint32_t metric);
-/* What is sent from this address looks into the interface's own table first. -EEXIST: there is such
- * a rule, whoever made it. */
-int priv_rule_add(struct priv *priv, uint32_t index, const struct address *from);
+/* What is sent from this address looks into the interface's own table first. priority: from
+ * PRIV_RULE_PRIORITY down, PRIV_RULE_RANKS of them. -EEXIST: there is such a rule, whoever made it.
+ */
+int priv_rule_add(struct priv *priv, uint32_t index, const struct address *from, uint32_t priority);
 /* Any rule with our protocol number that leads to the interface's own table. from: without bits,
  * the family's rule without source. -ENOENT when there is none. */
 int priv_rule_delete(struct priv *priv, uint32_t index, const struct prefix *from,

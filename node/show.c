@@ -2,6 +2,7 @@
 
 #include "adapters/adapter.h"
 #include "core/mesh.h"
+#include "node/carriers.h"
 #include "node/datapath.h"
 #include "node/names.h"
 #include "node/netcfg.h"
@@ -224,8 +225,48 @@ static const char *path_name(enum path_kind path)
 struct peers_arg {
 	const struct overlay *overlay;
 	json_t *array;
+	json_t *carried; /* of other backends than the mesh: what they say of a peer, by key */
 	uint64_t now;
 };
+
+/* The same fields as of the mesh, which stand for the control plane there. */
+static void visit_carried(void *ctx, const struct adapter_peer_status *s)
+{
+	struct peers_arg *arg = ctx;
+	char hex[2 * PUBKEY_LEN + 1];
+	const char *path = s->bridged ? "bridge" : s->connected ? "direct" : "none";
+	hex_format(s->key.bytes, PUBKEY_LEN, hex);
+	json_t *age = s->last_handshake_s == UINT64_MAX
+			      ? json_null()
+			      : json_integer((json_int_t)s->last_handshake_s);
+	json_object_set_new(arg->carried, hex,
+			    json_pack("{s:s, s:s, s:o, s:I, s:I, s:o, s:s}", "state",
+				      s->connected ? "connected" : "connecting", "path", path,
+				      "endpoint", show_endpoint(&s->endpoint), "rx_bytes",
+				      (json_int_t)s->rx_bytes, "tx_bytes", (json_int_t)s->tx_bytes,
+				      "last_handshake_s", age, "reason", s->reason));
+}
+
+/* Which backend carries it, and what that one knows. */
+static void add_backend(const struct peers_arg *arg, const struct mesh_peer_status *s,
+			const char *hex, json_t *peer)
+{
+	const struct overlay *o = arg->overlay;
+	char reason[CARRIERS_TEXT_MAX];
+	int slot = carriers_slot(o->carriers, s->node);
+	json_object_set_new(peer, "backend",
+			    slot < 0 ? json_null() : json_string(slot_ops(o->slots[slot])->name));
+	if (slot < 0) {
+		json_object_set_new(peer, "reason",
+				    json_string(carriers_reason(o->carriers, s->node, reason)));
+		json_object_set_new(peer, "state", json_string("unreachable"));
+	} else if (slot_ops(o->slots[slot])->backend != BACKEND_NATIVE) {
+		json_object_set_new(peer, "control", json_string(path_name(s->path)));
+		json_object_update(peer, json_object_get(arg->carried, hex));
+	}
+	if (s->refused)
+		json_object_set_new(peer, "refused", json_string(s->refused));
+}
 
 static void visit_peer(void *ctx, const struct mesh_peer_status *s)
 {
@@ -237,24 +278,26 @@ static void visit_peer(void *ctx, const struct mesh_peer_status *s)
 	json_t *age = handshake && arg->now >= handshake
 			      ? json_integer((json_int_t)((arg->now - handshake) / NS_PER_S))
 			      : json_null();
-	json_array_append_new(
-		arg->array,
-		json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:s}",
-			  "dnet", arg->overlay->id_text, "name", s->node->name, "key", hex,
-			  "addresses", show_addresses(s->node), "state", s->state, "path",
-			  path_name(s->path), "endpoint", show_endpoint(&s->endpoint), "relay",
-			  s->path == PATH_RELAY ? json_string(relay) : json_null(), "rtt_ms",
-			  show_milliseconds(s->rtt_ns), "rx_bytes", (json_int_t)s->stats.rx_bytes,
-			  "tx_bytes", (json_int_t)s->stats.tx_bytes, "last_handshake_s", age,
-			  "reason", s->reason));
+	json_t *peer = json_pack(
+		"{s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:s}", "dnet",
+		arg->overlay->id_text, "name", s->node->name, "key", hex, "addresses",
+		show_addresses(s->node), "state", s->state, "path", path_name(s->path), "endpoint",
+		show_endpoint(&s->endpoint), "relay",
+		s->path == PATH_RELAY ? json_string(relay) : json_null(), "rtt_ms",
+		show_milliseconds(s->rtt_ns), "rx_bytes", (json_int_t)s->stats.rx_bytes, "tx_bytes",
+		(json_int_t)s->stats.tx_bytes, "last_handshake_s", age, "reason", s->reason);
+	add_backend(arg, s, hex, peer);
+	json_array_append_new(arg->array, peer);
 }
 
 json_t *show_peers(const struct overlay *o)
 {
-	struct peers_arg arg = {o, json_array(), clock_boottime_ns()};
-	struct mesh *mesh = o->mesh;
-	if (mesh)
-		mesh_visit_peers(mesh, visit_peer, &arg);
+	struct peers_arg arg = {o, json_array(), json_object(), clock_boottime_ns()};
+	for (size_t i = 0; i < o->slot_count; i++)
+		(void)slot_visit_peers(o->slots[i], visit_carried, &arg);
+	if (o->mesh)
+		mesh_visit_peers(o->mesh, visit_peer, &arg);
+	json_decref(arg.carried);
 	return arg.array;
 }
 

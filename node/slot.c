@@ -252,6 +252,11 @@ const char *slot_interface(const struct slot *s)
 	return s->interface;
 }
 
+bool slot_runs(const struct slot *s)
+{
+	return s->adapter != NULL;
+}
+
 bool slot_is_up(const struct slot *s)
 {
 	return s->adapter && (s->device == ADAPTER_DEVICE_NONE || netcfg_index(s->netcfg) != 0);

@@ -66,6 +66,8 @@ void slot_set_wanted(struct slot *slot, const struct netcfg_wanted *wanted, uint
 const struct adapter_ops *slot_ops(const struct slot *slot);
 struct netcfg *slot_netcfg(const struct slot *slot);
 const char *slot_interface(const struct slot *slot);
+/* The adapter runs. */
+bool slot_runs(const struct slot *slot);
 /* It carries packets: the adapter runs and its interface is there. */
 bool slot_is_up(const struct slot *slot);
 /* Of the adapter's interface when the node keeps it. */

@@ -161,7 +161,8 @@ static int fake_rule_add(struct netlink *nl, const struct netlink_rule *rule)
 	check_table(rule);
 	FUZZ_CHECK(rule->from.bits == address_bits(&rule->from.addr) && rule->from.bits);
 	FUZZ_CHECK(rule->family == rule->from.addr.family && rule->to.addr.family == ADDR_NONE);
-	FUZZ_CHECK(!rule->invert && !rule->mask && rule->priority == PRIV_RULE_PRIORITY);
+	FUZZ_CHECK(!rule->invert && !rule->mask && rule->priority <= PRIV_RULE_PRIORITY &&
+		   rule->priority > PRIV_RULE_PRIORITY - PRIV_RULE_RANKS);
 	return 0;
 }
 

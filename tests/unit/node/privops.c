@@ -108,7 +108,7 @@ static void interfaces_that_were_not_made_here_are_refused(void **state)
 		assert_int_equal(priv_address_add(priv, index, &a, 128), -EPERM);
 		assert_int_equal(priv_route_add(priv, index, NETLINK_TABLE_MAIN, &p, 512, &a),
 				 -EPERM);
-		assert_int_equal(priv_rule_add(priv, index, &a), -EPERM);
+		assert_int_equal(priv_rule_add(priv, index, &a, PRIV_RULE_PRIORITY), -EPERM);
 		assert_int_equal(priv_rule_delete(priv, index, &p, 32766), -EPERM);
 		assert_int_equal(priv_tun_close(priv, index), -EPERM);
 	}
@@ -233,7 +233,7 @@ static void a_rule_leads_from_an_own_address_to_the_own_table_only(void **state)
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct address a = address_of(table[i].from);
 		struct prefix from = {a, (uint8_t)address_bits(&a)};
-		assert_int_equal(priv_rule_add(priv, index, &a), table[i].result);
+		assert_int_equal(priv_rule_add(priv, index, &a, PRIV_RULE_PRIORITY), table[i].result);
 		struct rules rules = all_rules(nl);
 		assert_int_equal(rules.count, table[i].result == 0);
 		if (table[i].result < 0)
@@ -242,7 +242,7 @@ static void a_rule_leads_from_an_own_address_to_the_own_table_only(void **state)
 		assert_int_equal(rules.last.priority, PRIV_RULE_PRIORITY);
 		assert_int_equal(rules.last.protocol, DNET_RTPROT);
 		assert_true(prefix_equal(&rules.last.from, &from));
-		assert_int_equal(priv_rule_add(priv, index, &a), -EEXIST);
+		assert_int_equal(priv_rule_add(priv, index, &a, PRIV_RULE_PRIORITY), -EEXIST);
 		assert_int_equal(all_rules(nl).count, 1);
 		assert_int_equal(priv_rule_delete(priv, index, &from, PRIV_RULE_PRIORITY), 0);
 		assert_int_equal(priv_rule_delete(priv, index, &from, PRIV_RULE_PRIORITY), -ENOENT);
@@ -268,8 +268,8 @@ static void an_interface_takes_its_rules_along(void **state)
 	assert_int_equal(netlink_open(&nl), 0);
 	int fd = open_tun("dtst9", &no_ipv4, &index);
 	assert_true(fd >= 0);
-	assert_int_equal(priv_rule_add(priv, index, &a), 0);
-	assert_int_equal(priv_rule_add(priv, index, &b), 0);
+	assert_int_equal(priv_rule_add(priv, index, &a, PRIV_RULE_PRIORITY), 0);
+	assert_int_equal(priv_rule_add(priv, index, &b, PRIV_RULE_PRIORITY), 0);
 	assert_int_equal(all_rules(nl).count, 2);
 	close(fd);
 	assert_int_equal(priv_tun_close(priv, index), 0);
