@@ -214,6 +214,26 @@ static void print_helpers(const struct cli *cli, const json_t *helpers)
 	}
 }
 
+/* Nothing where the mesh alone carries: that goes without saying. */
+static void print_backends(const json_t *backends)
+{
+	const json_t *value;
+	size_t i;
+
+	if (json_array_size(backends) == 1 &&
+	    !strcmp(text_of(json_array_get(backends, 0), "name"), "native"))
+		return;
+	json_array_foreach(backends, i, value)
+	{
+		const char *program = text_of(value, "program"), *limits = text_of(value, "limits");
+
+		printf("  backend    %s (%s)%s%s\n", text_of(value, "name"),
+		       text_of(value, "interface"), *program ? ": " : "", program);
+		if (*limits)
+			printf("             not kept by it: %s\n", limits);
+	}
+}
+
 static void print_dnet(const struct cli *cli, const json_t *dnet)
 {
 	const json_t *value;
@@ -232,6 +252,7 @@ static void print_dnet(const struct cli *cli, const json_t *dnet)
 	       number_of(dnet, "peers_total", "", total));
 	if (*text_of(dnet, "remark"))
 		printf("  remark     %s\n", text_of(dnet, "remark"));
+	print_backends(json_object_get(dnet, "backends"));
 	json_array_foreach(json_object_get(dnet, "parts"), i, value)
 	{
 		if (*text_of(value, "error"))
@@ -271,6 +292,7 @@ static void peer_row(struct table *table, const json_t *peer)
 	const json_t *age = json_object_get(peer, "last_handshake_s");
 	char rtt[NUMBER_SIZE], in[OUT_BYTES_MAX], out[OUT_BYTES_MAX], ago[OUT_AGE_MAX] = "";
 	const char *name = text_of(peer, "name"), *why = text_of(peer, "reason");
+	const char *backend = text_of(peer, "backend");
 	const char *via =
 		*text_of(peer, "relay") ? text_of(peer, "relay") : text_of(peer, "endpoint");
 
@@ -280,7 +302,7 @@ static void peer_row(struct table *table, const json_t *peer)
 	out_bytes((uint64_t)json_integer_value(json_object_get(peer, "tx_bytes")), out);
 	table_row(table, *name ? name : text_of(peer, "key"),
 		  json_string_value(json_array_get(json_object_get(peer, "addresses"), 0)),
-		  text_of(peer, "state"), text_of(peer, "path"), via,
+		  text_of(peer, "state"), *backend ? backend : "none", text_of(peer, "path"), via,
 		  number_of(peer, "rtt_ms", " ms", rtt), in, out, ago, why);
 }
 
@@ -298,7 +320,7 @@ static int run_peers(struct cli *cli, const struct args *args)
 		out_json(result);
 		return 0;
 	}
-	table_init(&table, "NAME", "ADDRESS", "STATE", "PATH", "VIA", "RTT", "IN", "OUT",
+	table_init(&table, "NAME", "ADDRESS", "STATE", "BACKEND", "PATH", "VIA", "RTT", "IN", "OUT",
 		   "HANDSHAKE", "REASON", NULL);
 	json_array_foreach(result, i, value) peer_row(&table, value);
 	table_print(cli, &table, "");

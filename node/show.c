@@ -142,6 +142,26 @@ static void count_connected(void *ctx, const struct mesh_peer_status *s)
 		(*connected)++;
 }
 
+static bool only_native(const struct overlay *o)
+{
+	return o->slot_count == 1 && slot_ops(o->slots[0])->backend == BACKEND_NATIVE;
+}
+
+static json_int_t count_carried(const struct overlay *o)
+{
+	json_t *peers = show_peers(o);
+	const json_t *peer;
+	json_int_t connected = 0;
+	size_t i;
+	json_array_foreach(peers, i, peer)
+	{
+		const char *state = json_string_value(json_object_get(peer, "state"));
+		connected += state && strcmp(state, "connected") == 0;
+	}
+	json_decref(peers);
+	return connected;
+}
+
 static json_t *show_overlay(const struct overlay *o)
 {
 	char state[OVERLAY_TEXT_MAX], hex[2 * PUBKEY_LEN + 1];
@@ -150,8 +170,10 @@ static json_t *show_overlay(const struct overlay *o)
 	const struct netmap_node *self = map ? netmap_find_node(map, &o->identity.key) : NULL;
 	json_int_t connected = 0;
 	json_int_t total = map ? (json_int_t)map->node_count - (self ? 1 : 0) : 0;
-	if (mesh)
+	if (mesh && only_native(o))
 		mesh_visit_peers(mesh, count_connected, &connected);
+	else if (mesh)
+		connected = count_carried(o);
 	hex_format(o->identity.key.bytes, PUBKEY_LEN, hex);
 	json_t *json = json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:o, s:o, s:I, s:I}", "id", o->id_text, "name",

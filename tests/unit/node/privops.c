@@ -233,7 +233,8 @@ static void a_rule_leads_from_an_own_address_to_the_own_table_only(void **state)
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct address a = address_of(table[i].from);
 		struct prefix from = {a, (uint8_t)address_bits(&a)};
-		assert_int_equal(priv_rule_add(priv, index, &a, PRIV_RULE_PRIORITY), table[i].result);
+		assert_int_equal(priv_rule_add(priv, index, &a, PRIV_RULE_PRIORITY),
+				 table[i].result);
 		struct rules rules = all_rules(nl);
 		assert_int_equal(rules.count, table[i].result == 0);
 		if (table[i].result < 0)
