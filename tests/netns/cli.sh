@@ -58,7 +58,7 @@ ok "join, ping, ping --until-direct"
 
 tool a peers --json | jq -e --arg key "$key_b" 'length == 1 and (.[0] | .name == "bob" and .key == $key and .path == "direct")' \
 	>/dev/null || die "peers --json"
-tool a peers | grep -q "^bob  *10.77.0.2  *connected  *direct  *198.51.100.2:$port_b" || die "peers: $(tool a peers)"
+tool a peers | grep -q "^bob  *10.77.0.2  *connected  *native  *direct  *198.51.100.2:$port_b" || die "peers: $(tool a peers)"
 tool a status --json | jq -e '.dnets[0].name == "office" and .dnets[0].peers_connected == 1' >/dev/null || die "status --json"
 tool a status | grep -q "peers  *1 of 1 connected" || die "status: $(tool a status)"
 tool a counters --json | jq -e 'length > 10 and all(.[]; type == "number")' >/dev/null || die "counters --json"
