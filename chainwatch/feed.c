@@ -12,7 +12,8 @@ enum {
 	TOPIC_MAX = 16,
 	COUNTER_LEN = 4,
 	PARTS = 3,
-	MESSAGE_MAX = 64 << 20,
+	MESSAGE_MAX = 8 << 20, /* a block of the chains that we know has 4 MB at most */
+	WAITING_MAX = 64,      /* messages that wait here; what is lost is only a wake-up */
 	RECONNECT_MS = 500,
 	RECONNECT_MAX_MS = 5000,
 	DRAIN_MAX = 1000, /* messages a wake; the rest comes in the next round */
@@ -159,10 +160,10 @@ static void on_again(void *arg)
 
 static bool set_up_socket(struct feed *feed)
 {
-	int zero = 0, first = RECONNECT_MS, most = RECONNECT_MAX_MS;
+	int zero = 0, waiting = WAITING_MAX, first = RECONNECT_MS, most = RECONNECT_MAX_MS;
 	int64_t largest = MESSAGE_MAX;
 
-	zmq_setsockopt(feed->socket, ZMQ_RCVHWM, &zero, sizeof(zero));
+	zmq_setsockopt(feed->socket, ZMQ_RCVHWM, &waiting, sizeof(waiting));
 	zmq_setsockopt(feed->socket, ZMQ_LINGER, &zero, sizeof(zero));
 	zmq_setsockopt(feed->socket, ZMQ_RECONNECT_IVL, &first, sizeof(first));
 	zmq_setsockopt(feed->socket, ZMQ_RECONNECT_IVL_MAX, &most, sizeof(most));

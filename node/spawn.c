@@ -260,7 +260,7 @@ static _noreturn_ void launch_child(const struct launch *l)
 	if (r == 0 && chdir(l->folder))
 		r = -errno;
 	if (r == 0)
-		r = place_all(l);
+		r = argv[0] ? place_all(l) : -ENOENT; /* a line of blanks */
 	if (r == 0) {
 		size_t count = l->program == PROGRAM_WIREGUARD_GO ? 5 : 3;
 		close_range((unsigned)count, (unsigned)failure - 1, 0);
