@@ -58,6 +58,9 @@ struct adapter_os {
 			   size_t fds_count, int *ret_pidfd, int *ret_pid);
 	int (*child_signal)(void *ctx, int pid, int signal); /* TERM KILL HUP INT USR1 USR2 ALRM */
 	int (*child_reap)(void *ctx, int pid, int *ret_status); /* as waitpid(); -EAGAIN: it runs */
+	/* A socket for rawudp_init(), to probe from the backend's own port; family: ADDR_V4 or
+	 * ADDR_V6. The caller's. wireguard alone. */
+	int (*raw_open)(void *ctx, uint8_t family, uint16_t port, int *ret_fd);
 };
 
 /* What the node gives. All borrowed until teardown(). */

@@ -63,6 +63,7 @@ static bool start_helpers(const struct dnetd_config *config, struct priv **ret_p
 			continue;
 		programs.programs[ops->program] = config->programs[ops->program];
 		priv.adopt = priv.adopt || ops->program != PROGRAM_WIREGUARD_GO;
+		priv.wireguard = priv.wireguard || ops->backend == BACKEND_WIREGUARD;
 	}
 	if (spawn_start(&programs, ret_spawn) < 0)
 		return false;

@@ -1,5 +1,6 @@
 #include "node/privops.h"
 
+#include "node/privops_parts.h"
 #include "os/base.h"
 #include "os/file.h"
 #include "os/log.h"
@@ -19,44 +20,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* The closed list. Numbers are between two processes of one build. */
-enum priv_op {
-	PRIV_TUN_OPEN = 1,
-	PRIV_TUN_OPEN_PLAIN,
-	PRIV_LINK_ADOPT,
-	PRIV_TUN_CLOSE,
-	PRIV_LINK_UP,
-	PRIV_LINK_QUIETEN,
-	PRIV_LINK_RENAME,
-	PRIV_LINK_MTU,
-	PRIV_LINK_TXQLEN,
-	PRIV_ADDRESS_ADD,
-	PRIV_ADDRESS_DELETE,
-	PRIV_ROUTE_ADD,
-	PRIV_ROUTE_DELETE,
-	PRIV_RULE_ADD,
-	PRIV_RULE_DELETE,
-	PRIV_RULES_SWEEP,
-};
-
 enum { PREFIX_MAX = 10 };
-
-struct priv_request {
-	uint32_t op; /* enum priv_op */
-	uint32_t index;
-	uint32_t number; /* MTU, queue length, metric, offload, priority */
-	uint32_t table;
-	char name[IF_NAMESIZE];
-	struct prefix prefix;	/* address and bits; destination; IPv4 prefix of the interface */
-	struct address address; /* preferred source */
-};
-
-struct priv_reply {
-	int32_t result;
-	uint32_t index;
-	uint32_t offload;
-	char error[PRIV_ERROR_MAX];
-};
 
 /* ---- The privileged side ---- */
 
@@ -71,12 +35,12 @@ struct helper {
 	int fd;
 	const char *prefix; /* borrowed */
 	uint32_t table_base;
-	bool adopt;
+	bool adopt, wireguard;
 	struct netlink *nl; /* owned */
 	struct interface interfaces[PRIV_INTERFACES_MAX];
 };
 
-static _printf_(2, 3) int refuse(struct priv_reply *reply, const char *format, ...)
+_printf_(2, 3) int priv_refuse(struct priv_reply *reply, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -223,11 +187,11 @@ static int do_rule_add(struct helper *h, const struct interface *i,
 	char text[PREFIX_TEXT_MAX];
 	const struct prefix *from = &request->prefix;
 	if (!range_is_ours(i, from) || from->bits != address_bits(&from->addr))
-		return refuse(reply, "rule from %s: not an address of the ranges of %s",
-			      prefix_format(from, text), i->name);
+		return priv_refuse(reply, "rule from %s: not an address of the ranges of %s",
+				   prefix_format(from, text), i->name);
 	if (request->number > PRIV_RULE_PRIORITY ||
 	    request->number <= PRIV_RULE_PRIORITY - PRIV_RULE_RANKS)
-		return refuse(reply, "a rule of priority %u", request->number);
+		return priv_refuse(reply, "a rule of priority %u", request->number);
 	struct netlink_rule rule = {.family = from->addr.family,
 				    .priority = request->number,
 				    .table = i->table,
@@ -243,7 +207,7 @@ static int do_rule_delete(struct helper *h, const struct interface *i,
 		.family = from->addr.family, .priority = request->number, .table = i->table};
 	if ((from->addr.family != ADDR_V4 && from->addr.family != ADDR_V6) ||
 	    from->bits > address_bits(&from->addr))
-		return refuse(reply, "a rule of no address family");
+		return priv_refuse(reply, "a rule of no address family");
 	if (from->bits > 0)
 		rule.from = *from;
 	return kernel_result(h, reply, netlink_rule_delete(h->nl, &rule));
@@ -281,10 +245,10 @@ static int make_device(struct helper *h, const struct priv_request *request,
 	if (request->op == PRIV_LINK_ADOPT) {
 		struct netlink_link link;
 		if (!h->adopt)
-			return refuse(reply, "no program makes interfaces here");
+			return priv_refuse(reply, "no program makes interfaces here");
 		int r = kernel_result(h, reply, netlink_link_find(h->nl, request->name, &link));
 		if (r == 0 && (strcmp(link.kind, "tun") != 0 || find_interface(h, link.index)))
-			r = refuse(reply, "%s is no TUN of a program", request->name);
+			r = priv_refuse(reply, "%s is no TUN of a program", request->name);
 		return r;
 	}
 	int fd = request->op == PRIV_TUN_OPEN_PLAIN
@@ -301,19 +265,19 @@ static int do_open(struct helper *h, const struct priv_request *request, struct 
 		   int *ret_fd)
 {
 	if (!name_is_ours(h, request->name))
-		return refuse(reply, "interface names are %s and a number", h->prefix);
+		return priv_refuse(reply, "interface names are %s and a number", h->prefix);
 	if (request->prefix.addr.family != ADDR_NONE && !priv_ipv4_prefix_ok(&request->prefix)) {
 		char text[PREFIX_TEXT_MAX];
-		return refuse(reply, "%s is not inside a private IPv4 range",
-			      prefix_format(&request->prefix, text));
+		return priv_refuse(reply, "%s is not inside a private IPv4 range",
+				   prefix_format(&request->prefix, text));
 	}
 	if (request->number > TUN_OFFLOAD_USO)
-		return refuse(reply, "no such offload");
+		return priv_refuse(reply, "no such offload");
 	struct interface *slot = NULL;
 	for (size_t i = 0; i < PRIV_INTERFACES_MAX && !slot; i++)
 		slot = h->interfaces[i].index == 0 ? &h->interfaces[i] : NULL;
 	if (!slot)
-		return refuse(reply, "at most %d interfaces", PRIV_INTERFACES_MAX);
+		return priv_refuse(reply, "at most %d interfaces", PRIV_INTERFACES_MAX);
 	_cleanup_(closep) int fd = -1;
 	int r = make_device(h, request, reply, &fd);
 	if (r < 0)
@@ -353,8 +317,8 @@ static int do_address(struct helper *h, const struct interface *i,
 	char text[PREFIX_TEXT_MAX];
 	/* Taking away may be anything: the interface is ours, and others put addresses on it. */
 	if (request->op == PRIV_ADDRESS_ADD && !range_is_ours(i, &request->prefix))
-		return refuse(reply, "address %s is outside the ranges of %s",
-			      prefix_format(&request->prefix, text), i->name);
+		return priv_refuse(reply, "address %s is outside the ranges of %s",
+				   prefix_format(&request->prefix, text), i->name);
 	struct netlink_address address = {
 		.index = i->index, .address = request->prefix.addr, .bits = request->prefix.bits};
 	int r = request->op == PRIV_ADDRESS_ADD ? netlink_address_add(h->nl, &address)
@@ -367,10 +331,11 @@ static int do_route(struct helper *h, const struct interface *i, const struct pr
 {
 	char text[PREFIX_TEXT_MAX];
 	if (!range_is_ours(i, &request->prefix))
-		return refuse(reply, "route %s is outside the ranges of %s",
-			      prefix_format(&request->prefix, text), i->name);
+		return priv_refuse(reply, "route %s is outside the ranges of %s",
+				   prefix_format(&request->prefix, text), i->name);
 	if (request->table != NETLINK_TABLE_MAIN && request->table != i->table)
-		return refuse(reply, "routing table %u is not one of %s", request->table, i->name);
+		return priv_refuse(reply, "routing table %u is not one of %s", request->table,
+				   i->name);
 	struct netlink_route route = {.destination = request->prefix,
 				      .source = request->address,
 				      .index = i->index,
@@ -386,12 +351,12 @@ static int do_number(struct helper *h, const struct interface *i,
 {
 	if (request->op == PRIV_LINK_TXQLEN) {
 		if (request->number < 1 || request->number > 10000)
-			return refuse(reply, "a queue of %u packets", request->number);
+			return priv_refuse(reply, "a queue of %u packets", request->number);
 		return kernel_result(h, reply,
 				     netlink_link_set_txqlen(h->nl, i->index, request->number));
 	}
 	if (request->number < PRIV_MTU_MIN || request->number > TUN_PACKET_MAX)
-		return refuse(reply, "an MTU of %u", request->number);
+		return priv_refuse(reply, "an MTU of %u", request->number);
 	int r = netlink_link_set_mtu(h->nl, i->index, request->number);
 	if (r == 0)
 		quieten(i->name); /* below 1280 the kernel had forgotten all IPv6 settings */
@@ -416,7 +381,7 @@ static int do_quieten(struct helper *h, const struct interface *i, struct priv_r
 	if (r < 0)
 		return r;
 	if (strcmp(link.name, i->name) != 0)
-		return refuse(reply, "%s has another name now", i->name);
+		return priv_refuse(reply, "%s has another name now", i->name);
 	quieten(i->name);
 	return 0;
 }
@@ -445,14 +410,15 @@ static int serve_interface(struct helper *h, const struct priv_request *request,
 {
 	struct interface *i = find_interface(h, request->index);
 	if (!i)
-		return refuse(reply, "interface number %u was not made here", request->index);
+		return priv_refuse(reply, "interface number %u was not made here", request->index);
 	if (request->op != PRIV_TUN_CLOSE && went_to_another(h, i))
-		return refuse(reply, "interface number %u is another one now", request->index);
+		return priv_refuse(reply, "interface number %u is another one now", request->index);
 	switch ((enum priv_op)request->op) {
 	case PRIV_TUN_OPEN:
 	case PRIV_TUN_OPEN_PLAIN:
 	case PRIV_LINK_ADOPT:
 	case PRIV_RULES_SWEEP:
+	case PRIV_RAW_OPEN:
 		break;
 	case PRIV_TUN_CLOSE:
 		return do_close(h, i);
@@ -476,7 +442,7 @@ static int serve_interface(struct helper *h, const struct priv_request *request,
 	case PRIV_RULE_DELETE:
 		return do_rule_delete(h, i, request, reply);
 	}
-	return refuse(reply, "no operation %u", request->op);
+	return priv_refuse(reply, "no operation %u", request->op);
 }
 
 static int serve(struct helper *h, const struct priv_request *request, struct priv_reply *reply,
@@ -487,6 +453,10 @@ static int serve(struct helper *h, const struct priv_request *request, struct pr
 		return do_open(h, request, reply, ret_fd);
 	if (request->op == PRIV_RULES_SWEEP)
 		return do_sweep(h, reply);
+	if (request->op == PRIV_RAW_OPEN && !h->wireguard)
+		return priv_refuse(reply, "no backend here needs a raw socket");
+	if (request->op == PRIV_RAW_OPEN)
+		return privwg_raw_open(request, reply, ret_fd);
 	return serve_interface(h, request, reply);
 }
 
@@ -501,7 +471,7 @@ static bool serve_one(struct helper *h)
 	struct priv_reply reply = {0};
 	int fd = -1;
 	if (n != sizeof(request))
-		reply.result = refuse(&reply, "a request of another form");
+		reply.result = priv_refuse(&reply, "a request of another form");
 	else {
 		request.name[IF_NAMESIZE - 1] = '\0';
 		reply.result = serve(h, &request, &reply, &fd);
@@ -517,7 +487,8 @@ static int helper_main(int fd, void *arg)
 	struct helper h = {.fd = fd,
 			   .prefix = config->prefix,
 			   .table_base = config->table_base,
-			   .adopt = config->adopt};
+			   .adopt = config->adopt,
+			   .wireguard = config->wireguard};
 	log_set_prefix("dnetd[root]: ");
 	/* Not killed with the engine: the closed socket says the same, and there are rules to take
 	 * back. */
@@ -534,7 +505,8 @@ static int helper_main(int fd, void *arg)
 	/* Kept open: what the rules of the sandbox are about must stay in the kernel's memory. */
 	_cleanup_(closep) int sysctl = open(SYSCTL_FOLDER, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct sandbox sandbox = {
-		.role = &sandbox_roles[SANDBOX_ROOT_HELPER],
+		.role = &sandbox_roles[config->wireguard ? SANDBOX_ROOT_HELPER_WIREGUARD
+							 : SANDBOX_ROOT_HELPER],
 		.no_filters = !config->sandbox,
 	};
 	(void)sysctl;
@@ -551,12 +523,6 @@ static int helper_main(int fd, void *arg)
 }
 
 /* ---- The engine's side ---- */
-
-struct priv {
-	struct proc_child child;
-	bool lost; /* an answer did not come: a later one may not be taken for it */
-	char error[PRIV_ERROR_MAX];
-};
 
 int priv_start(const struct priv_config *config, struct priv **ret_priv)
 {
@@ -607,8 +573,8 @@ static ssize_t receive_reply(struct priv *priv, struct priv_reply *ret_reply, in
 	return proc_receive(priv->child.fd, ret_reply, sizeof(*ret_reply), fds, 1, ret_fds_count);
 }
 
-static int call(struct priv *priv, const struct priv_request *request, struct priv_reply *ret_reply,
-		int *ret_fd)
+int priv_call(struct priv *priv, const struct priv_request *request, struct priv_reply *ret_reply,
+	      int *ret_fd)
 {
 	int r = priv->lost ? -EPIPE : proc_send(priv->child.fd, request, sizeof(*request), NULL, 0);
 	int fds[1];
@@ -634,7 +600,7 @@ static int call(struct priv *priv, const struct priv_request *request, struct pr
 static int call_simple(struct priv *priv, const struct priv_request *request)
 {
 	struct priv_reply reply;
-	return call(priv, request, &reply, NULL);
+	return priv_call(priv, request, &reply, NULL);
 }
 
 static int call_open(struct priv *priv, enum priv_op op, const char *name,
@@ -643,7 +609,7 @@ static int call_open(struct priv *priv, enum priv_op op, const char *name,
 {
 	struct priv_request request = {.op = op, .number = offload, .prefix = *ipv4};
 	snprintf(request.name, sizeof(request.name), "%s", name);
-	return call(priv, &request, ret_reply, ret_fd);
+	return priv_call(priv, &request, ret_reply, ret_fd);
 }
 
 int priv_tun_open(struct priv *priv, const char *name, const struct prefix *ipv4,

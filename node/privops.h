@@ -39,6 +39,7 @@ struct priv_config {
 	const char *prefix;
 	uint32_t table_base; /* the interface with number N has the table table_base + N */
 	bool adopt;	     /* programs of backends make interfaces too */
+	bool wireguard;	     /* that backend is configured: raw UDP sockets are given out */
 	bool sandbox;	     /* seccomp */
 };
 
@@ -101,6 +102,11 @@ int priv_rule_delete(struct priv *priv, uint32_t index, const struct prefix *fro
 /* Takes away what an earlier helper left, when it was killed: rules with our protocol number to
  * tables of our numbers that have no interface here and no route. */
 int priv_rules_sweep(struct priv *priv);
+
+/* A raw socket to send probes from a UDP port of a backend, and to get what comes to it as such
+ * (os/rawudp.h). family: ADDR_V4 or ADDR_V6. Refused unless wireguard is configured, and for ports
+ * below 1024. -EAFNOSUPPORT: this machine has no such family. */
+int priv_raw_open(struct priv *priv, uint8_t family, uint16_t port, int *ret_fd);
 
 /* The ranges that overlay prefixes may come from. */
 bool priv_ipv4_prefix_ok(const struct prefix *prefix);

@@ -56,6 +56,12 @@ static int os_child_reap(void *ctx, int pid, int *ret_status)
 	return spawn_reap(s->env.spawn, pid, ret_status);
 }
 
+static int os_raw_open(void *ctx, uint8_t family, uint16_t port, int *ret_fd)
+{
+	const struct slot *s = ctx;
+	return priv_raw_open(s->env.priv, family, port, ret_fd);
+}
+
 static void on_event(void *ctx, const struct node_key *key, const char *text)
 {
 	const struct slot *s = ctx;
@@ -136,7 +142,8 @@ struct slot *slot_new(const struct slot_env *env, const struct slot_io *io,
 				    .error = os_error,
 				    .child_start = os_child_start,
 				    .child_signal = os_child_signal,
-				    .child_reap = os_child_reap};
+				    .child_reap = os_child_reap,
+				    .raw_open = os_raw_open};
 	return s;
 }
 

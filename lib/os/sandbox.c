@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <pwd.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -20,6 +21,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#ifndef IPV6_HDRINCL
+#define IPV6_HDRINCL 36 /* linux/in6.h, since 4.19 */
+#endif
 
 static bool parse_id(const char *text, unsigned *ret_id)
 {
@@ -270,6 +275,18 @@ static int allow_family(scmp_filter_ctx filter, int family)
 	return result;
 }
 
+static int allow_raw_udp(scmp_filter_ctx filter)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	int result = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(families) && !result; i++)
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3,
+					  WHEN_INT(0, families[i]), WHEN_BITS(1, 0xf, SOCK_RAW),
+					  WHEN_INT(2, IPPROTO_UDP));
+	return result;
+}
+
 /* Threads, but no processes. What clone3() is asked for is behind a pointer that a filter cannot
  * follow: libc takes clone() when there is none. */
 static int allow_threads(scmp_filter_ctx filter)
@@ -313,6 +330,8 @@ static int fill_filter(scmp_filter_ctx filter, const struct sandbox_role *role)
 		result = allow_ioctls(filter, role->ioctls);
 	for (size_t i = 0; role->families[i] && !result; i++)
 		result = allow_family(filter, role->families[i]);
+	if (!result && role->raw_udp)
+		result = allow_raw_udp(filter);
 	if (!result)
 		result = allow_calls(filter, sandbox_common_calls, false);
 	if (!result && role->has_state)
@@ -322,9 +341,24 @@ static int fill_filter(scmp_filter_ctx filter, const struct sandbox_role *role)
 	return result;
 }
 
-static int load_filter(const struct sandbox_role *role)
+/* Who has a raw socket of another process writes no IP header of its own: no other source address
+ * and no other protocol. */
+static int forbid_headers(scmp_filter_ctx filter, const struct sandbox_role *role)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	static const int options[][2] = {{IPPROTO_IP, IP_HDRINCL}, {IPPROTO_IPV6, IPV6_HDRINCL}};
+	int result = 0;
+
+	(void)role;
+	for (size_t i = 0; i < ARRAY_SIZE(options) && !result; i++)
+		result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setsockopt), 2,
+					  WHEN_INT(1, options[i][0]), WHEN_INT(2, options[i][1]));
+	return result;
+}
+
+static int load_filter(const struct sandbox_role *role, uint32_t otherwise,
+		       int (*fill)(scmp_filter_ctx filter, const struct sandbox_role *role))
+{
+	scmp_filter_ctx filter = seccomp_init(otherwise);
 	int result;
 
 	if (!filter)
@@ -332,7 +366,7 @@ static int load_filter(const struct sandbox_role *role)
 	/* Threads that a library has started are not left out. */
 	result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (!result)
-		result = fill_filter(filter, role);
+		result = fill(filter, role);
 	if (!result)
 		result = seccomp_load(filter);
 	seccomp_release(filter);
@@ -372,7 +406,9 @@ static int enter(const struct sandbox *s, const char **ret_step)
 	if (result)
 		return result;
 	*ret_step = "seccomp";
-	return load_filter(s->role);
+	/* Two of them: the kernel takes the stricter answer. */
+	result = load_filter(s->role, SCMP_ACT_ALLOW, forbid_headers);
+	return result ? result : load_filter(s->role, SCMP_ACT_ERRNO(EPERM), fill_filter);
 }
 
 int sandbox_enter(const struct sandbox *s)

@@ -173,6 +173,17 @@ const struct sandbox_role sandbox_roles[SANDBOX_ROLES] = {
 			.paths = {{"/dev/net/tun", SANDBOX_READ | SANDBOX_WRITE | SANDBOX_IOCTL},
 				  {"/proc/sys/net/ipv6/conf", SANDBOX_WRITE}},
 		},
+	[SANDBOX_ROOT_HELPER_WIREGUARD] =
+		{
+			.name = "dnetd root helper with WireGuard",
+			.capabilities = {CAP_NET_ADMIN, CAP_NET_RAW},
+			.capabilities_count = 2,
+			.raw_udp = true,
+			.ioctls = {TUNSETIFF, TUNSETOFFLOAD},
+			.tcp = SANDBOX_TCP_NONE,
+			.paths = {{"/dev/net/tun", SANDBOX_READ | SANDBOX_WRITE | SANDBOX_IOCTL},
+				  {"/proc/sys/net/ipv6/conf", SANDBOX_WRITE}},
+		},
 	[SANDBOX_SERVICE] =
 		{
 			.name = "ovcd/ovrd",

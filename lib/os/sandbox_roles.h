@@ -31,7 +31,8 @@ enum sandbox_tcp {
 enum sandbox_role_id {
 	SANDBOX_ENGINE,
 	SANDBOX_ROOT_HELPER,
-	SANDBOX_SERVICE, /* ovcd and ovrd */
+	SANDBOX_ROOT_HELPER_WIREGUARD, /* the same, with that backend configured */
+	SANDBOX_SERVICE,	       /* ovcd and ovrd */
 	SANDBOX_CHAINWATCH,
 	SANDBOX_ROLES,
 };
@@ -50,6 +51,7 @@ struct sandbox_role {
 	unsigned long ioctls[SANDBOX_LIST_MAX];
 	/* AF_… of new sockets, none of them raw; netlink: routing. 0 ends the list. */
 	int families[SANDBOX_LIST_MAX];
+	bool raw_udp; /* new raw sockets, of UDP alone */
 	enum sandbox_tcp tcp;
 	/* Of the machine; what is configured comes beside them. A path of NULL ends the list. */
 	struct sandbox_path paths[SANDBOX_LIST_MAX];

@@ -4,6 +4,7 @@
 #include "node/tun.h"
 #include "os/netlink.h"
 #include "os/proc.h"
+#include "os/rawudp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,6 +64,13 @@ static int fake_tun_open(const char *name, enum tun_offload *offload, char *erro
 		return -ENOSPC;
 	}
 	return DEVICE_FD;
+}
+
+static int fake_rawudp_open(uint8_t family, uint16_t port, int *ret_fd)
+{
+	FUZZ_CHECK(port >= 1024 && (family == ADDR_V4 || family == ADDR_V6));
+	*ret_fd = DEVICE_FD;
+	return 0;
 }
 
 static int fake_link_find(struct netlink *nl, const char *name, struct netlink_link *ret_link)
@@ -219,6 +227,7 @@ static int fake_send(int fd, const void *data, size_t len, const int *fds, size_
 }
 
 #define tun_open		 fake_tun_open
+#define rawudp_open		 fake_rawudp_open
 #define netlink_link_find	 fake_link_find
 #define netlink_link_get	 fake_link_get
 #define netlink_link_delete	 fake_link_delete
@@ -242,6 +251,7 @@ static int fake_send(int fd, const void *data, size_t len, const int *fds, size_
 #define open			 fake_open
 #define close			 fake_close
 #include "node/privops.c"
+#include "node/privops_wg.c"
 
 static ssize_t fake_receive(int fd, void *data, size_t size, int *fds, size_t fds_size,
 			    size_t *ret_fds_count)
@@ -267,7 +277,7 @@ static ssize_t fake_receive(int fd, void *data, size_t size, int *fds, size_t fd
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct helper helper = {.prefix = "fuzz", .table_base = TABLE_BASE};
+	struct helper helper = {.prefix = "fuzz", .table_base = TABLE_BASE, .wireguard = true};
 
 	memset(devices, 0, sizeof(devices));
 	device_count = 0;

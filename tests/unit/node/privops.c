@@ -26,8 +26,11 @@ static int start(void **state)
 	char error[TUN_ERROR_MAX];
 	if (unshare(CLONE_NEWNET) < 0 || tun_check(error) < 0)
 		return 0;
-	static const struct priv_config config = {
-		.prefix = "dtst", .table_base = TABLE_BASE, .adopt = true, .sandbox = true};
+	static const struct priv_config config = {.prefix = "dtst",
+						  .table_base = TABLE_BASE,
+						  .adopt = true,
+						  .wireguard = true,
+						  .sandbox = true};
 	return priv_start(&config, &priv);
 }
 
@@ -78,6 +81,30 @@ static void an_interface_is_made_and_goes_with_its_descriptor(void **state)
 	assert_int_equal(priv_tun_close(priv, index), 0);
 	assert_int_equal(netlink_link_find(nl, "dtst0", &link), -ENODEV);
 	netlink_free(nl);
+}
+
+static void a_raw_socket_is_given_out_for_a_port_and_no_other(void **state)
+{
+	uint8_t families[] = {ADDR_V4, ADDR_V6};
+	int fd = -1;
+	(void)state;
+	if (!priv)
+		skip();
+	for (size_t i = 0; i < 2; i++) {
+		int on = 1, protocol = 0;
+		socklen_t size = sizeof(protocol);
+		assert_int_equal(priv_raw_open(priv, families[i], 51820, &fd), 0);
+		assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size), 0);
+		assert_int_equal(protocol, IPPROTO_UDP);
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &on, sizeof(on)), -1);
+		close(fd);
+		assert_int_equal(priv_raw_open(priv, families[i], 0, &fd), -EPERM);
+		assert_int_equal(priv_raw_open(priv, families[i], 53, &fd), -EPERM);
+		assert_int_equal(priv_raw_open(priv, families[i], 1023, &fd), -EPERM);
+		assert_memory_equal(priv_error(priv), "refused: ", 9);
+	}
+	assert_int_equal(priv_raw_open(priv, ADDR_NONE, 51820, &fd), -EPERM);
+	assert_int_equal(priv_raw_open(priv, 17, 51820, &fd), -EPERM);
 }
 
 static void names_of_others_are_refused(void **state)
@@ -429,6 +456,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_interface_is_made_and_goes_with_its_descriptor),
+		cmocka_unit_test(a_raw_socket_is_given_out_for_a_port_and_no_other),
 		cmocka_unit_test(names_of_others_are_refused),
 		cmocka_unit_test(interfaces_that_were_not_made_here_are_refused),
 		cmocka_unit_test(a_plain_tun_gives_packets_without_a_header),

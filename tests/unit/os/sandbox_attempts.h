@@ -10,8 +10,8 @@
 	TRY(read_chain_db, ENGINE | SERVICE | WATCH, opens(at("chain/chain.db"), O_RDONLY)) \
 	TRY(make_the_log_anew, ENGINE | SERVICE | WATCH, opens(at("log/log"), O_WRONLY | O_CREAT | O_APPEND)) \
 	TRY(remove_its_socket, ENGINE | SERVICE | WATCH, unlink(at("run/control.sock"))) \
-	TRY(open_tun, HELPER, opens("/dev/net/tun", O_RDWR)) \
-	TRY(write_sysctls_of_interfaces, HELPER, opens("/proc/sys/net/ipv6/conf/lo/accept_ra", O_WRONLY)) \
+	TRY(open_tun, HELPERS, opens("/dev/net/tun", O_RDWR)) \
+	TRY(write_sysctls_of_interfaces, HELPERS, opens("/proc/sys/net/ipv6/conf/lo/accept_ra", O_WRONLY)) \
 	TRY(read_resolv_conf, ENGINE | WATCH, opens("/etc/resolv.conf", O_RDONLY)) \
 	/* files: others' */ \
 	TRY(write_chain_db, 0, opens(at("chain/chain.db"), O_WRONLY)) \
@@ -61,17 +61,22 @@
 	TRY(listen_somewhere, 0, listen(-1, 1)) \
 	TRY(open_raw, 0, socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)) \
 	TRY(open_raw6, 0, socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6)) \
+	TRY(open_raw_udp, RAW_HELPER, socket(AF_INET, SOCK_RAW, IPPROTO_UDP)) \
+	TRY(open_raw_udp6, RAW_HELPER, socket(AF_INET6, SOCK_RAW, IPPROTO_UDP)) \
+	TRY(write_ip_headers, 0, writes_headers(IPPROTO_IP, IP_HDRINCL)) \
+	TRY(write_ipv6_headers, 0, writes_headers(IPPROTO_IPV6, 36 /* IPV6_HDRINCL */)) \
+	TRY(set_other_options, ENGINE | HELPERS | SERVICE | WATCH, writes_headers(IPPROTO_IP, IP_TTL)) \
 	TRY(open_packet, 0, socket(AF_PACKET, SOCK_RAW, 0)) \
 	TRY(open_other_netlink, 0, socket(AF_NETLINK, SOCK_RAW, 9 /* audit */)) \
 	TRY(open_vsock, 0, socket(40 /* AF_VSOCK */, SOCK_STREAM, 0)) \
 	TRY(open_kernel_ciphers, 0, socket(38 /* AF_ALG */, SOCK_SEQPACKET, 0)) \
 	TRY(connect_abstract, 0, connects_abstract()) \
-	TRY(make_tun, HELPER, asks_device(TUNSETIFF)) \
+	TRY(make_tun, HELPERS, asks_device(TUNSETIFF)) \
 	TRY(make_tun_stay, 0, asks_device(TUNSETPERSIST)) \
 	TRY(change_an_interface, 0, asks_device(SIOCSIFFLAGS)) \
 	TRY(type_into_the_terminal, 0, asks_device(TIOCSTI)) \
 	/* programs and processes */ \
-	TRY(run_threads, ENGINE | HELPER | SERVICE | WATCH, makes_thread()) \
+	TRY(run_threads, ENGINE | HELPERS | SERVICE | WATCH, makes_thread()) \
 	TRY(resolve_names, ENGINE | WATCH, resolves()) \
 	TRY(run_a_program, 0, execve("/bin/true", (char *[]){"true", NULL}, NULL)) \
 	TRY(run_a_program_by_descriptor, 0, syscall(SYS_execveat, -1, "/bin/true", NULL, NULL, 0)) \
@@ -84,7 +89,7 @@
 	TRY(take_descriptors_of_others, 0, syscall(SYS_pidfd_open, tester, 0)) \
 	TRY(kill_others, 0, kill(tester, 0)) \
 	TRY(kill_threads_of_others, 0, syscall(SYS_tgkill, tester, tester, 0)) \
-	TRY(signal_itself, ENGINE | HELPER | SERVICE | WATCH, syscall(SYS_tgkill, getpid(), gettid(), 0)) \
+	TRY(signal_itself, ENGINE | HELPERS | SERVICE | WATCH, syscall(SYS_tgkill, getpid(), gettid(), 0)) \
 	TRY(limit_others, 0, syscall(SYS_prlimit64, tester, RLIMIT_CORE, NULL, NULL)) \
 	TRY(change_limits, 0, sets_limit()) \
 	TRY(change_priority, 0, setpriority(PRIO_PROCESS, 0, -20)) \

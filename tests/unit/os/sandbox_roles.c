@@ -44,7 +44,8 @@
 
 enum {
 	ENGINE = 1 << SANDBOX_ENGINE,
-	HELPER = 1 << SANDBOX_ROOT_HELPER,
+	RAW_HELPER = 1 << SANDBOX_ROOT_HELPER_WIREGUARD,
+	HELPERS = 1 << SANDBOX_ROOT_HELPER | RAW_HELPER,
 	SERVICE = 1 << SANDBOX_SERVICE,
 	WATCH = 1 << SANDBOX_CHAINWATCH
 };
@@ -169,6 +170,14 @@ static long asks_device(unsigned long request)
 	return ioctl(-1, request, &ask) && errno != EBADF ? -1 : 0;
 }
 
+/* On no descriptor: the filter looks first. */
+static long writes_headers(int level, int option)
+{
+	int on = 1;
+
+	return setsockopt(-1, level, option, &on, sizeof(on)) && errno != EBADF ? -1 : 0;
+}
+
 /* What is tried, and who may. As in doc/threat-model.md, "Privilege". */
 #define FUNCTION(what, may, call)                                                                  \
 	static long what(void)                                                                     \
@@ -188,7 +197,7 @@ static const struct {
 /* As the daemon does it. */
 static int enter(enum sandbox_role_id role)
 {
-	const struct sandbox helper = {.role = &sandbox_roles[SANDBOX_ROOT_HELPER]};
+	const struct sandbox helper = {.role = &sandbox_roles[role]};
 	const bool root = !geteuid() && !sandbox_user_possible(NOBODY);
 	const struct daemon_options options = {
 		.state_folder = at("state"),
@@ -199,7 +208,7 @@ static int enter(enum sandbox_role_id role)
 	};
 	const struct sandbox_path chain = {at("chain"), DAEMON_READS_CHAINDB};
 
-	if (role == SANDBOX_ROOT_HELPER)
+	if (1 << role & HELPERS)
 		return sandbox_enter(&helper);
 	return daemon_give_up_rights(&options, role, &chain, 1);
 }
