@@ -57,7 +57,7 @@ as_before()
 for ((round = 0; round < rounds; round++)); do
 	start a --peer-endpoint "$key_b 198.51.100.2:$port_b"
 	helper=$(pgrep -P "$pid")
-	in_ns a ping -i0.02 10.77.0.2 >/dev/null 2>&1 &
+	ip netns exec "$id-a" ping -i0.02 10.77.0.2 >/dev/null 2>&1 & # in_ns in the background is a shell around it
 	pinger=$!
 	pids+=("$pinger")
 	python3 "$here/load.py" "$dir/a.sock" "$dir/chain/chain.db" "$dnet" "$other" "$(kept)" >"$dir/may" 2>"$dir/load.log" &

@@ -15,7 +15,9 @@ cleanup()
 {
 	local status=$? pid ns
 
-	trap - EXIT INT TERM
+	# Also when it is told twice: make passes a signal on to who had it already.
+	trap '' INT TERM HUP
+	trap - EXIT
 	for pid in "${pids[@]}"; do
 		kill "$pid" 2>/dev/null
 	done
@@ -23,6 +25,7 @@ cleanup()
 		wait "$pid" 2>/dev/null
 	done
 	for ns in "${namespaces[@]}"; do
+		ip netns pids "$ns" 2>/dev/null | xargs -r kill -9 2>/dev/null
 		ip netns del "$ns" 2>/dev/null
 	done
 	[ $status = 0 ] || [ $status = 77 ] || tail -n 30 "$dir"/*.log >&2 2>/dev/null
@@ -30,7 +33,7 @@ cleanup()
 	exit $status
 }
 trap cleanup EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 
 skip()
 {
@@ -53,6 +56,7 @@ need_root()
 {
 	[ "$(id -u)" = 0 ] || skip "needs root"
 	[ -c /dev/net/tun ] || skip "needs /dev/net/tun"
+	namespaces+=("$id-try")
 	ip netns add "$id-try" 2>/dev/null || skip "cannot make network namespaces"
 	ip netns del "$id-try"
 }
@@ -75,8 +79,8 @@ within()
 # netns NAME: a namespace with its loopback up, known as $id-NAME.
 netns()
 {
-	ip netns add "$id-$1" || die "cannot make a namespace"
 	namespaces+=("$id-$1")
+	ip netns add "$id-$1" || die "cannot make a namespace"
 	in_ns "$1" sysctl -qw net.ipv6.conf.default.accept_dad=0
 	ip -n "$id-$1" link set lo up
 }

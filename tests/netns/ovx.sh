@@ -115,7 +115,7 @@ RANDOM=$seed
 for ((round = 0; round < ${DNET_ROUNDS:-0}; round++)); do
 	which=$((RANDOM % 3))
 	before=$(jq '.[]' "$dir/ovr/usage.json")
-	in_ns a ping -i0.02 -s 1000 10.77.0.2 >/dev/null 2>&1 &
+	ip netns exec "$id-a" ping -i0.02 -s 1000 10.77.0.2 >/dev/null 2>&1 & # in_ns in the background is a shell around it
 	pinger=$!
 	pids+=("$pinger")
 	sleep "0.$(printf %03d $((RANDOM % 1000)))" # any instant is what this tests

@@ -1,5 +1,6 @@
 """A real dnetd in a network namespace, and the outside of it in another, for tests in Python."""
 
+import atexit
 import ctypes
 import json
 import os
@@ -28,17 +29,18 @@ def need_namespaces():
     if os.getuid() or not os.path.exists("/dev/net/tun"):
         print("SKIP: needs root and /dev/net/tun")
         sys.exit(77)
+    lib.end_in_order()
     name = "da%d-try" % os.getpid()
     if subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode:
         print("SKIP: cannot make network namespaces")
         sys.exit(77)
     run("ip", "netns", "del", name)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was made is taken down
 
 
 class Namespace:
     def __init__(self, name):
         self.name = "da%d-%s" % (os.getpid(), name)
+        atexit.register(self.remove)
         run("ip", "netns", "add", self.name)
         self.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
         self.run("ip", "link", "set", "lo", "up")
@@ -56,7 +58,15 @@ class Namespace:
                 assert LIBC.setns(here.fileno(), CLONE_NEWNET) == 0
 
     def remove(self):
+        """With what still runs in it."""
+        pids = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True).stdout.split()
+        for pid in map(int, pids):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
+        atexit.unregister(self.remove)
 
 
 class Chain:

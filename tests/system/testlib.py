@@ -36,6 +36,7 @@ def need_litecoind():
     if not os.access(LITECOIND, os.X_OK):
         print("SKIP: %s is missing: apt-get install litecoind" % LITECOIND)
         sys.exit(77)
+    end_in_order()
 
 
 def top_builddir():
@@ -67,6 +68,20 @@ def wait_for(fact, what, seconds=20.0, interval=0.01):
         if time.monotonic() > end:
             raise AssertionError("not within %g s: %s" % (seconds, what))
         select.select([], [], [], interval)
+
+
+def end_in_order():
+    """From here on a signal ends the test with what it made taken down, and that goes on when another one comes: make passes
+    it on to who had it already."""
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+
+    def end(*_):
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt  # pytest takes SystemExit for a test that failed, and begins the next one
+
+    for number in numbers:
+        signal.signal(number, end)
 
 
 class Memory:
