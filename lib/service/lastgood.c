@@ -13,8 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COPY_PREFIX "copy-"
-#define COPY_SUFFIX ".json"
+#define COPY_PREFIX    "copy-"
+#define REVOKED_PREFIX "revoked-"
+#define COPY_SUFFIX    ".json"
 
 enum { COPY_FILE_MAX = 64 << 20, ID_DIGITS = 2 * OBJECT_ID_LEN };
 
@@ -31,28 +32,28 @@ void lastgood_done(struct lastgood *l)
 
 /* ---- The copy ---- */
 
-static char *copy_path(const char *folder, const struct object_id *id)
+static char *path_of(const char *folder, const char *prefix, const struct object_id *id)
 {
 	char hex[ID_DIGITS + 1];
 	hex_format(id->bytes, OBJECT_ID_LEN, hex);
-	return xasprintf("%s/" COPY_PREFIX "%s" COPY_SUFFIX, folder, hex);
+	return xasprintf("%s/%s%s" COPY_SUFFIX, folder, prefix, hex);
 }
 
-int lastgood_save_copy(const char *folder, const struct netmap_input *input)
+static int write_input(const char *folder, const char *prefix, const struct netmap_input *input)
 {
 	json_t *json = input_to_json(input);
 	_cleanup_(freep) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	json_decref(json);
 	if (!text)
 		return -ENOMEM;
-	_cleanup_(freep) char *path = copy_path(folder, &input->id);
+	_cleanup_(freep) char *path = path_of(folder, prefix, &input->id);
 	return file_replace(path, text, strlen(text), 0600);
 }
 
-int lastgood_load_copy(const char *folder, const struct object_id *id,
-		       struct netmap_input *ret_input)
+static int read_input(const char *folder, const char *prefix, const struct object_id *id,
+		      struct netmap_input *ret_input)
 {
-	_cleanup_(freep) char *path = copy_path(folder, id);
+	_cleanup_(freep) char *path = path_of(folder, prefix, id);
 	_cleanup_(freep) char *data = NULL;
 	size_t len;
 	int r = file_read(path, COPY_FILE_MAX, &data, &len);
@@ -73,10 +74,28 @@ int lastgood_load_copy(const char *folder, const struct object_id *id,
 	return 0;
 }
 
+/* Revocations first: they count as soon as they are known, whatever becomes of the rest. */
+int lastgood_save_copy(const char *folder, const struct netmap_input *input)
+{
+	struct netmap_input revoked = *input;
+	revoked.rows = NULL;
+	revoked.row_count = 0;
+	int r = write_input(folder, REVOKED_PREFIX, &revoked);
+	return r < 0 ? r : write_input(folder, COPY_PREFIX, input);
+}
+
+int lastgood_load_copy(const char *folder, const struct object_id *id,
+		       struct netmap_input *ret_input)
+{
+	return read_input(folder, COPY_PREFIX, id, ret_input);
+}
+
 void lastgood_remove_copy(const char *folder, const struct object_id *id)
 {
-	_cleanup_(freep) char *path = copy_path(folder, id);
-	(void)unlink(path);
+	_cleanup_(freep) char *copy = path_of(folder, COPY_PREFIX, id);
+	_cleanup_(freep) char *revoked = path_of(folder, REVOKED_PREFIX, id);
+	(void)unlink(copy);
+	(void)unlink(revoked);
 }
 
 static bool copy_name_parse(const char *name, struct object_id *ret_id)
@@ -173,19 +192,36 @@ void lastgood_take(struct lastgood *l, struct netmap_input *newer)
 	l->from_copy = false;
 }
 
-static void load_copy(struct lastgood *l)
+static int read_and_say(const struct lastgood *l, const char *prefix,
+			struct netmap_input *ret_input)
 {
-	struct netmap_input input;
-	int r = lastgood_load_copy(l->folder, &l->id, &input);
+	int r = read_input(l->folder, prefix, &l->id, ret_input);
 	if (r == -EBADMSG)
-		log_warn("the copy of the last known state is damaged and not used");
+		log_warn("a copy of the last known state (%s…) is damaged and not used", prefix);
 	else if (r < 0 && r != -ENOENT)
-		log_warn("cannot read the copy of the last known state: %s", strerror(-r));
-	if (r < 0)
-		return;
-	l->input = input;
-	l->saved_revocations = input.revocation_count;
-	l->have = l->from_copy = true;
+		log_warn("cannot read a copy of the last known state (%s…): %s", prefix,
+			 strerror(-r));
+	return r;
+}
+
+void lastgood_load(struct lastgood *l)
+{
+	struct netmap_input copy, revoked;
+	int r = read_and_say(l, COPY_PREFIX, &copy);
+	int second = read_and_say(l, REVOKED_PREFIX, &revoked);
+	l->loaded = true;
+	if (r == 0) {
+		l->input = copy;
+		l->have = l->from_copy = true;
+	}
+	if (second == 0 && r == 0) {
+		add_revocations(&l->input, &revoked);
+		input_free(&revoked);
+	} else if (second == 0) {
+		l->input = revoked; /* not enough to build from, but nothing is forgotten */
+	}
+	/* What was not whole is written again. */
+	l->saved_revocations = r == 0 && second == 0 ? l->input.revocation_count : SIZE_MAX;
 }
 
 static void save_copy(struct lastgood *l, const struct chain *chain)
@@ -208,8 +244,8 @@ static void save_copy(struct lastgood *l, const struct chain *chain)
 int lastgood_build(struct lastgood *l, struct chain *chain, struct netmap **ret_netmap)
 {
 	struct netmap_input newer;
-	if (!l->have)
-		load_copy(l);
+	if (!l->loaded)
+		lastgood_load(l);
 	if (chain_read(chain, &l->id, &newer) == 0) {
 		lastgood_take(l, &newer);
 		save_copy(l, chain);

@@ -23,6 +23,7 @@ struct lastgood {
 	size_t saved_revocations; /* as many are in that copy */
 	uint32_t behind;	  /* height of a chain.db that is behind input; 0: it is not */
 	bool from_copy;		  /* input came from the state folder */
+	bool loaded;		  /* the state folder was looked at */
 };
 
 /* folder: the daemon's state folder, borrowed for l's life. */
@@ -36,8 +37,13 @@ int lastgood_build(struct lastgood *l, struct chain *chain, struct netmap **ret_
 /* Decides between the input in force (owned by l) and a newer reading (taken over), for tests. */
 void lastgood_take(struct lastgood *l, struct netmap_input *newer);
 
-/* The copy in a state folder: copy-HEX.json, the hex digits are the dnet's id. 0 or -errno;
- * -ENOENT: none; -EBADMSG: damaged. Rows and revocations are the caller's: input_free(). */
+/* What the state folder has, for the first build: the copy, and the revocations that are kept a
+ * second time, so that no damage to one file lets in again who was removed. */
+void lastgood_load(struct lastgood *l);
+
+/* The copy in a state folder: copy-HEX.json, the hex digits are the dnet's id; before it
+ * revoked-HEX.json, which has its revocations alone. 0 or -errno; -ENOENT: none; -EBADMSG: damaged.
+ * Rows and revocations are the caller's: input_free(). */
 int lastgood_save_copy(const char *folder, const struct netmap_input *input);
 int lastgood_load_copy(const char *folder, const struct object_id *id,
 		       struct netmap_input *ret_input);

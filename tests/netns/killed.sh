@@ -83,7 +83,7 @@ for ((round = 0; round < rounds; round++)); do
 	within 5 in_ns a ping -c1 -W0.2 10.77.0.2 ||
 		die "round $round, seed $seed: not connected again: $(call a status) $(call a peers)"
 	[ "$(call a status | jq .port)" = "$port" ] || die "round $round, seed $seed: another port"
-	[ -z "$(find "$dir/a" -type f ! -name master.key ! -name node.json ! -name lock ! -name 'copy-*.json')" ] ||
+	[ -z "$(find "$dir/a" -type f ! -name master.key ! -name node.json ! -name lock ! -name 'copy-*.json' ! -name 'revoked-*.json' ! -name 'statements-*.json')" ] ||
 		die "round $round, seed $seed: left in the state folder: $(ls "$dir/a")"
 	stop a
 	as_before 0 || die "round $round, seed $seed: the end left something: $(diff <(echo "$before") <(snapshot a))"

@@ -6,6 +6,7 @@
 #include "service/chain.h"
 #include "service/inputcopy.h"
 #include "service/lastgood.h"
+#include "wire/hex.h"
 #include "wire/record.h"
 
 #include <errno.h>
@@ -198,6 +199,68 @@ static void a_copy_with_anything_wrong_is_refused(void **state)
 	}
 }
 
+static void damage(const struct temp *folder, const char *prefix)
+{
+	char name[80], path[256], hex[2 * OBJECT_ID_LEN + 1];
+	hex_format(dnet.bytes, OBJECT_ID_LEN, hex);
+	snprintf(name, sizeof(name), "%s-%s.json", prefix, hex);
+	assert_int_equal(file_replace(temp_file(folder, name, path), "{\"for", 5, 0600), 0);
+}
+
+/* Whichever one file is damaged or missing, whoever was removed stays so. */
+static void one_damaged_file_forgets_no_revocation(void **state)
+{
+	static const char *const names[] = {"copy", "revoked", ""};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct temp folder;
+		struct lastgood l;
+		struct netmap_input a = reading(10, 0, 2), anew = reading(3, 9, 0);
+		temp_make(&folder);
+		assert_int_equal(lastgood_save_copy(folder.path, &a), 0);
+		if (names[i][0])
+			damage(&folder, names[i]);
+		lastgood_init(&l, &dnet, folder.path);
+		lastgood_load(&l);
+		assert_int_equal(l.have, strcmp(names[i], "copy") != 0);
+		assert_int_equal(l.input.revocation_count, 2);
+		assert_int_equal(l.saved_revocations, names[i][0] ? SIZE_MAX : 2);
+		lastgood_take(&l, &anew); /* chain.db is made anew and knows of none */
+		assert_true(l.have);
+		assert_int_equal(l.input.revocation_count, 2);
+		lastgood_done(&l);
+		lastgood_remove_copy(folder.path, &dnet);
+		assert_int_equal(rmdir(folder.path), 0); /* neither file is left */
+		input_free(&a);
+	}
+}
+
+/* Killed between the two files: the newer revocation counts. */
+static void a_revocation_that_only_its_own_file_has_counts(void **state)
+{
+	struct temp folder;
+	struct lastgood l;
+	struct netmap_input a = reading(10, 0, 2), b = reading(10, 0, 3);
+	char hex[2 * OBJECT_ID_LEN + 1], copy[80], path[256], kept[256];
+	(void)state;
+	temp_make(&folder);
+	hex_format(dnet.bytes, OBJECT_ID_LEN, hex);
+	snprintf(copy, sizeof(copy), "copy-%s.json", hex);
+	assert_int_equal(lastgood_save_copy(folder.path, &a), 0);
+	assert_int_equal(rename(temp_file(&folder, copy, path), temp_file(&folder, "old", kept)),
+			 0);
+	assert_int_equal(lastgood_save_copy(folder.path, &b), 0);
+	assert_int_equal(rename(kept, path), 0);
+	lastgood_init(&l, &dnet, folder.path);
+	lastgood_load(&l);
+	assert_true(l.have);
+	assert_int_equal(l.input.revocation_count, 3);
+	lastgood_done(&l);
+	input_free(&a);
+	input_free(&b);
+	temp_remove(&folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +270,8 @@ int main(void)
 		cmocka_unit_test(copies_are_listed_by_their_names),
 		cmocka_unit_test(a_copy_reads_back_as_it_was_written),
 		cmocka_unit_test(a_copy_with_anything_wrong_is_refused),
+		cmocka_unit_test(one_damaged_file_forgets_no_revocation),
+		cmocka_unit_test(a_revocation_that_only_its_own_file_has_counts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
