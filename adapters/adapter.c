@@ -2,10 +2,12 @@
 
 #include "os/base.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct adapter_ops *const backends[] = {
 	&adapter_native,
+	&adapter_tinc,
 };
 
 const struct adapter_ops *adapter_find(const char *name)
@@ -28,5 +30,10 @@ const struct adapter_ops *adapter_find_backend(enum backend backend)
 
 const char *adapter_names(void)
 {
-	return "native";
+	static char names[128];
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(backends) && n < sizeof(names); i++)
+		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", i ? ", " : "",
+				      backends[i]->name);
+	return names;
 }

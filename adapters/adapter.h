@@ -73,7 +73,8 @@ struct adapter_host {
 	const char *interface; /* its name */
 	const char *folder;    /* in the state folder: of this interface alone; 0700 */
 	struct mesh *mesh;
-	uint16_t mtu; /* of the interface */
+	uint16_t mtu;  /* of the interface */
+	bool use_hubs; /* the configuration lets OVCs' hubs read what goes through them */
 	/* For log and subscribers. key: whom it is about, NULL: the backend itself. */
 	void (*event)(void *ctx, const struct node_key *key, const char *text);
 	/* One datagram to the same backend of a peer through the control plane's session, direct or
@@ -174,6 +175,7 @@ struct adapter_ops {
 };
 
 extern const struct adapter_ops adapter_native;
+extern const struct adapter_ops adapter_tinc;
 
 /* NULL: no such backend. */
 const struct adapter_ops *adapter_find(const char *name);

@@ -35,11 +35,15 @@ static bool check_machine(void)
 	return false;
 }
 
-static bool give_up_rights(const struct dnetd_config *config)
+static bool give_up_rights(const struct dnetd_config *config, bool programs)
 {
 	_cleanup_(freep) char *chain = file_folder_of(config->chain_db);
-	const struct sandbox_path more[] = {{chain, DAEMON_READS_CHAINDB}};
-	return daemon_give_up_rights(&config->daemon, SANDBOX_ENGINE, more, ARRAY_SIZE(more)) == 0;
+	const struct sandbox_path more[] = {
+		{chain, DAEMON_READS_CHAINDB},
+		/* each program of a backend has its own */
+		{config->daemon.state_folder, SANDBOX_FOLDER},
+	};
+	return daemon_give_up_rights(&config->daemon, SANDBOX_ENGINE, more, programs ? 2 : 1) == 0;
 }
 
 static void stop_helpers(struct priv *priv, struct spawn *spawn)
@@ -86,7 +90,8 @@ static int run(struct daemon *d, const struct dnetd_config *config)
 		return status;
 	}
 	status = 1;
-	if (node_start(&node, config, d->loop, priv, spawn) == 0 && give_up_rights(config)) {
+	if (node_start(&node, config, d->loop, priv, spawn) == 0 &&
+	    give_up_rights(config, spawn != NULL)) {
 		node_run(&node);
 		daemon_run(d);
 		status = node.failed ? 1 : 0;

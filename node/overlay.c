@@ -555,6 +555,7 @@ static void make_slots(struct overlay *o)
 				.spawn = env->spawn,
 				.state_folder = state_folder(env->state),
 				.mtu = (uint16_t)env->config->mtu,
+				.use_hubs = env->config->tinc_hub,
 				.identity = &o->identity,
 				.dnet = o->id};
 	for (size_t i = 0; i < PROGRAM_COUNT; i++)

@@ -56,6 +56,12 @@ static const struct conf_option options[] = {
 	{"adapters", "dnet-backend", CONF_LIST, NULL, 0, 128,
 	 offsetof(struct dnetd_config, backends),
 	 "a dnet's own backends, as 'DNET-ID NAME…'; may be repeated"},
+	{"adapters", "tincd", CONF_PATH, "/usr/sbin/tincd", 0, 0,
+	 offsetof(struct dnetd_config, programs[PROGRAM_TINCD]),
+	 "program of the backend tinc, 1.0.36 or newer"},
+	{"adapters", "tinc-hub", CONF_BOOL, "no", 0, 0, offsetof(struct dnetd_config, tinc_hub),
+	 "reach members that tinc cannot connect to directly through the hub of an OVC, whose "
+	 "operator can then read and change these packets"},
 };
 
 const struct conf_program dnetd_program = {

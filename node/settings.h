@@ -33,6 +33,7 @@ struct dnetd_config {
 	char *backend;
 	struct conf_list backends;
 	char *programs[PROGRAM_COUNT];
+	bool tinc_hub;
 };
 
 extern const struct conf_program dnetd_program;

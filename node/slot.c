@@ -8,6 +8,7 @@
 #include "os/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -173,9 +174,9 @@ static int make_folder(struct slot *s)
 {
 	char parent[sizeof(s->folder)];
 	snprintf(parent, sizeof(parent), "%s/backend", s->env.state_folder);
-	if (mkdir(parent, 0700) < 0 && errno != EEXIST)
+	if (mkdirat(AT_FDCWD, parent, 0700) < 0 && errno != EEXIST)
 		return -errno;
-	if (mkdir(s->folder, 0700) < 0 && errno != EEXIST)
+	if (mkdirat(AT_FDCWD, s->folder, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	return 0;
 }
@@ -201,6 +202,7 @@ void slot_start(struct slot *s, struct mesh *mesh)
 				    .os = &s->os,
 				    .identity = s->env.identity,
 				    .dnet = s->env.dnet,
+				    .use_hubs = s->env.use_hubs,
 				    .interface = s->interface,
 				    .folder = s->folder,
 				    .mesh = mesh,

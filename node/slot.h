@@ -32,6 +32,7 @@ struct slot_env {
 	const char *state_folder;
 	const char *programs[PROGRAM_COUNT]; /* paths; NULL: not configured */
 	uint16_t mtu;
+	bool use_hubs;
 	const struct identity *identity;
 	struct object_id dnet;
 };

@@ -15,6 +15,7 @@ enum {
 	SANDBOX_MAKE = 8,    /* make a file */
 	SANDBOX_REMOVE = 16, /* remove a file; with MAKE: rename within its folder */
 	SANDBOX_IOCTL = 32,  /* ioctl() on a device */
+	SANDBOX_FOLDER = 64, /* make and remove folders */
 };
 
 struct sandbox_path {

@@ -39,6 +39,8 @@
 	TRY(read_kernel_log, 0, opens("/dev/kmsg", O_RDONLY)) \
 	TRY(open_a_terminal, 0, opens("/dev/ptmx", O_RDWR)) \
 	TRY(make_a_folder, 0, mkdir(at("state/folder"), 0700)) \
+	/* only with a program of a backend, in the state folder */ \
+	TRY(make_a_folder_at, 0, mkdirat(AT_FDCWD, at("state/folder"), 0700)) \
 	TRY(make_a_device, 0, mknod(at("state/device"), S_IFCHR | 0600, 0x103)) \
 	TRY(make_a_link, 0, link(at("other/service.key"), at("state/link"))) \
 	TRY(make_a_symbolic_link, 0, symlink("/etc/shadow", at("state/symlink"))) \
@@ -46,7 +48,7 @@
 	TRY(give_a_file_away, 0, chown(at("other/service.key"), 0, 0)) \
 	TRY(change_a_mode, 0, chmod("/etc/shadow", 0640)) \
 	TRY(change_a_mode_at, 0, syscall(SYS_fchmodat, AT_FDCWD, at("other/service.key"), 0666)) \
-	TRY(change_times, 0, syscall(SYS_utimensat, AT_FDCWD, at("other/service.key"), NULL, 0)) \
+	TRY(change_times, ENGINE, syscall(SYS_utimensat, AT_FDCWD, at("other/service.key"), NULL, 0)) \
 	TRY(open_by_handle, 0, syscall(SYS_open_by_handle_at, -1, NULL, 0)) \
 	TRY(watch_all_files, 0, syscall(SYS_fanotify_init, 0, 0)) \
 	/* sockets */ \
