@@ -593,7 +593,8 @@ static bool tick_candidate(struct direct *d, struct direct_peer *p, size_t i, ui
 	struct candidate *c = &p->candidates[i];
 	uint64_t wait;
 
-	if (!take_token(d, now)) {
+	/* Anybody's address may be told as that of a member. */
+	if ((int)i != p->current && !take_token(d, now)) {
 		count(d, DIRECT_limited);
 		return false;
 	}

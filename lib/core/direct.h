@@ -15,8 +15,8 @@ enum {
 	DIRECT_SEEN_MAX = 2,  /* and that its probes came from, or its backend roamed to */
 	DIRECT_SERVERS_MAX = 8,
 	DIRECT_MAPPED_MAX = 4,
-	DIRECT_LOST = 3,   /* questions in a row without answer: the path is lost */
-	DIRECT_RATE = 200, /* questions in a second, and at once */
+	DIRECT_LOST = 3,  /* questions in a row without answer: the path is lost */
+	DIRECT_RATE = 50, /* questions in a second, and at once, to what does not answer yet */
 };
 #define DIRECT_CHECK   (10 * NS_PER_S) /* of a path that answers */
 #define DIRECT_RETRY   NS_PER_S	       /* of one that does not */

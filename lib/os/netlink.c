@@ -3,6 +3,7 @@
 #include "os/base.h"
 #include "os/netlink_parse.h"
 #include "os/netlink_talk.h"
+#include "wire/key.h"
 
 #include <errno.h>
 #include <linux/if_addr.h>
@@ -28,14 +29,14 @@ struct asking {
 	void *arg;
 };
 
-int netlink_open(struct netlink **ret_netlink)
+int netlink_open_protocol(int protocol, struct netlink **ret_netlink)
 {
 	struct netlink *nl = xcalloc(1, sizeof(*nl));
 	struct timeval wait = {.tv_sec = ANSWER_TIMEOUT_S};
 	int on = 1, result;
 
 	nl->sequence = (uint32_t)time(NULL);
-	nl->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	nl->socket = mnl_socket_open2(protocol, SOCK_CLOEXEC);
 	if (!nl->socket || mnl_socket_bind(nl->socket, 0, MNL_SOCKET_AUTOPID)) {
 		result = -errno;
 		netlink_free(nl);
@@ -49,12 +50,19 @@ int netlink_open(struct netlink **ret_netlink)
 	return 0;
 }
 
+int netlink_open(struct netlink **ret_netlink)
+{
+	return netlink_open_protocol(NETLINK_ROUTE, ret_netlink);
+}
+
 void netlink_free(struct netlink *nl)
 {
 	if (!nl)
 		return;
 	if (nl->socket)
 		mnl_socket_close(nl->socket);
+	/* Answers may have keys in them. */
+	secret_wipe(nl->answer, sizeof(nl->answer));
 	free(nl);
 }
 
@@ -88,6 +96,20 @@ static int on_acknowledgement(const struct nlmsghdr *h, void *data)
 	return result ? MNL_CB_ERROR : MNL_CB_STOP;
 }
 
+/* The end of a list, with an error when it is not a whole one. */
+static int on_done(const struct nlmsghdr *h, void *data)
+{
+	int32_t result = 0;
+
+	(void)data;
+	if (h->nlmsg_len >= mnl_nlmsg_size(sizeof(result)))
+		memcpy(&result, mnl_nlmsg_get_payload(h), sizeof(result));
+	if (result >= 0)
+		return MNL_CB_STOP;
+	errno = result >= -4095 ? -result : EBADMSG;
+	return MNL_CB_ERROR;
+}
+
 static int on_message(const struct nlmsghdr *h, void *data)
 {
 	struct asking *asking = data;
@@ -95,15 +117,16 @@ static int on_message(const struct nlmsghdr *h, void *data)
 	return asking->cb ? asking->cb(h, asking->arg) : MNL_CB_OK;
 }
 
-static int ask(struct netlink *nl, union netlink_request *r, struct asking *asking)
+static int ask(struct netlink *nl, struct nlmsghdr *message, struct asking *asking)
 {
-	/* Not longer than this: libmnl keeps its own for what is behind the end (NLMSG_DONE). */
-	mnl_cb_t control[NLMSG_ERROR + 1] = {[NLMSG_ERROR] = on_acknowledgement};
+	/* libmnl keeps its own for those without. */
+	mnl_cb_t control[NLMSG_DONE + 1] = {
+		[NLMSG_ERROR] = on_acknowledgement, [NLMSG_DONE] = on_done};
 	unsigned port = mnl_socket_get_portid(nl->socket);
 	int run = MNL_CB_OK;
 
-	r->header.nlmsg_seq = ++nl->sequence;
-	if (mnl_socket_sendto(nl->socket, r, r->header.nlmsg_len) < 0)
+	message->nlmsg_seq = ++nl->sequence;
+	if (mnl_socket_sendto(nl->socket, message, message->nlmsg_len) < 0)
 		return -errno;
 	while (run > MNL_CB_STOP) {
 		ssize_t n = mnl_socket_recvfrom(nl->socket, nl->answer, sizeof(nl->answer));
@@ -123,13 +146,18 @@ static int ask(struct netlink *nl, union netlink_request *r, struct asking *aski
 	return run < 0 ? -errno : 0;
 }
 
-int netlink_ask(struct netlink *nl, union netlink_request *r, mnl_cb_t cb, void *arg)
+int netlink_ask_message(struct netlink *nl, struct nlmsghdr *message, mnl_cb_t cb, void *arg)
 {
 	struct asking asking = {nl, cb, arg};
 
 	nl->text[0] = 0;
-	nl->result = ask(nl, r, &asking);
+	nl->result = ask(nl, message, &asking);
 	return nl->result;
+}
+
+int netlink_ask(struct netlink *nl, union netlink_request *r, mnl_cb_t cb, void *arg)
+{
+	return netlink_ask_message(nl, &r->header, cb, arg);
 }
 
 int netlink_do(struct netlink *nl, union netlink_request *r)
@@ -246,6 +274,29 @@ int netlink_link_set_txqlen(struct netlink *nl, uint32_t index, uint32_t txqlen)
 
 	begin_link(&r, RTM_NEWLINK, index);
 	mnl_attr_put_u32(&r.header, IFLA_TXQLEN, txqlen);
+	return netlink_do(nl, &r);
+}
+
+int netlink_link_add(struct netlink *nl, const char *name, const char *kind, const char *alias)
+{
+	struct netlink_link link;
+	union netlink_request r;
+	struct nlattr *info;
+	int result;
+
+	netlink_begin(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(&r.header, IFLA_IFNAME, name);
+	info = mnl_attr_nest_start(&r.header, IFLA_LINKINFO);
+	mnl_attr_put_strz(&r.header, IFLA_INFO_KIND, kind);
+	mnl_attr_nest_end(&r.header, info);
+	result = netlink_do(nl, &r);
+	if (!result)
+		result = netlink_link_find(nl, name, &link);
+	if (result)
+		return result;
+	/* A new link takes none. */
+	begin_link(&r, RTM_NEWLINK, link.index);
+	mnl_attr_put_strz(&r.header, IFLA_IFALIAS, alias);
 	return netlink_do(nl, &r);
 }
 

@@ -32,7 +32,8 @@ struct netlink_ipv6 {
 struct netlink_link {
 	uint32_t index;
 	char name[IF_NAMESIZE];
-	char kind[16]; /* "tun", "wireguard", …; "" when the kernel names none */
+	char kind[16];	/* "tun", "wireguard", …; "" when the kernel names none */
+	char alias[16]; /* its beginning; "": none */
 	uint32_t mtu;
 	uint32_t txqlen;
 	uint32_t flags; /* IFF_… */
@@ -91,6 +92,9 @@ int netlink_link_set_carrier(struct netlink *nl, uint32_t index, bool carrier);
 int netlink_link_set_name(struct netlink *nl, uint32_t index, const char *name);
 int netlink_link_set_mtu(struct netlink *nl, uint32_t index, uint32_t mtu);
 int netlink_link_set_txqlen(struct netlink *nl, uint32_t index, uint32_t txqlen);
+/* name and alias: shorter than IF_NAMESIZE. -EEXIST: the name is taken; -EOPNOTSUPP: this kernel
+ * has no such kind. */
+int netlink_link_add(struct netlink *nl, const char *name, const char *kind, const char *alias);
 int netlink_link_delete(struct netlink *nl, uint32_t index);
 
 /* For ever, also one that is there and would expire. IPv6 addresses are added without duplicate

@@ -14,6 +14,9 @@ union netlink_request {
 	char bytes[NETLINK_REQUEST_MAX];
 };
 
+int netlink_open_protocol(int protocol, struct netlink **ret_netlink);
+/* As netlink_ask(), of a message of any length. */
+int netlink_ask_message(struct netlink *nl, struct nlmsghdr *message, mnl_cb_t cb, void *arg);
 /* Starts a request with this family header (zeros, size bytes), and returns that. */
 void *netlink_begin(union netlink_request *r, uint16_t type, uint16_t flags, size_t size);
 /* Sends it and waits for the acknowledgement: 0 or -errno. */
