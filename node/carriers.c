@@ -81,14 +81,15 @@ static bool state_key(struct carriers *c, enum backend backend, const struct ada
 	return true;
 }
 
-/* One that does not run is not offered: another of the list may do. */
-static void offer_slot(struct carriers *c, const struct slot *slot)
+/* One that does not run is not offered: another of the list may do. False: its key could not be
+ * stored. */
+static bool offer_slot(struct carriers *c, const struct slot *slot)
 {
 	enum backend backend = slot_ops(slot)->backend;
 	struct mesh_backend *b = &c->own.list[c->own.count];
 	struct adapter_offer offer;
 	if (!slot_runs(slot))
-		return;
+		return true;
 	slot_offer(slot, &offer);
 	memset(b, 0, sizeof(*b));
 	b->backend = (uint8_t)backend;
@@ -96,17 +97,20 @@ static void offer_slot(struct carriers *c, const struct slot *slot)
 	b->endpoint_count = MIN(offer.endpoint_count, (size_t)MESH_BACKEND_ENDPOINTS);
 	for (size_t i = 0; i < b->endpoint_count; i++)
 		b->endpoints[i] = offer.endpoints[i];
-	if (state_key(c, backend, &offer, b, &c->own_statements[c->own.count]))
-		c->own.count++;
+	bool stored = state_key(c, backend, &offer, b, &c->own_statements[c->own.count]);
+	c->own.count += stored;
+	return stored;
 }
 
-static void tell_offer(struct carriers *c, uint64_t now)
+static bool tell_offer(struct carriers *c, uint64_t now)
 {
+	bool all = true;
 	static_assert((int)SLOTS_MAX <= (int)MESH_BACKENDS, "an offer has room for all");
 	c->own.count = 0;
 	for (size_t i = 0; i < c->env.slot_count; i++)
-		offer_slot(c, c->env.slots[i]);
+		all = offer_slot(c, c->env.slots[i]) && all;
 	mesh_set_offer(c->mesh, &c->own, now);
+	return all;
 }
 
 /* ---- Who carries whom ---- */
@@ -215,7 +219,7 @@ static void plan_peer(const struct carriers *c, const struct netmap_node *node,
 {
 	memset(p, 0, sizeof(*p));
 	p->peer.node = node;
-	if (theirs->statement) {
+	if (theirs->statement && statements_is_stored(c->statements, theirs->statement)) {
 		p->peer.key_len = theirs->statement->key_len;
 		p->key = xmalloc(p->peer.key_len);
 		memcpy(p->key, theirs->statement->key, p->peer.key_len);
@@ -225,6 +229,7 @@ static void plan_peer(const struct carriers *c, const struct netmap_node *node,
 }
 
 struct hub_search {
+	const struct statements *statements;
 	enum backend backend;
 	struct adapter_hub hubs[ADAPTER_HUBS_MAX];
 	struct endpoint endpoints[ADAPTER_HUBS_MAX];
@@ -237,7 +242,8 @@ static void visit_helper(void *ctx, const struct mesh_helper_status *s)
 	struct hub_search *search = ctx;
 	size_t i = search->count;
 	if (!s->hub || s->hub->backend != search->backend || i == ADAPTER_HUBS_MAX ||
-	    s->endpoint.addr.family == ADDR_NONE)
+	    s->endpoint.addr.family == ADDR_NONE ||
+	    !statements_is_stored(search->statements, s->hub))
 		return;
 	search->keys[i] = xmalloc(s->hub->key_len);
 	memcpy(search->keys[i], s->hub->key, s->hub->key_len);
@@ -255,7 +261,7 @@ static void apply_slot(const struct carriers *c, size_t slot, const struct netma
 		       const int *choices, uint64_t now)
 {
 	struct slot *s = c->env.slots[slot];
-	struct hub_search hubs = {.backend = slot_ops(s)->backend};
+	struct hub_search hubs = {.statements = c->statements, .backend = slot_ops(s)->backend};
 	struct planned *planned = xcalloc(netmap->node_count, sizeof(*planned));
 	struct adapter_peer *peers = xcalloc(netmap->node_count, sizeof(*peers));
 	struct mesh_offer theirs;
@@ -288,14 +294,14 @@ static void apply_slot(const struct carriers *c, size_t slot, const struct netma
 	free(peers);
 }
 
-void carriers_apply(struct carriers *c, const struct netmap *netmap, uint64_t now)
+bool carriers_apply(struct carriers *c, const struct netmap *netmap, uint64_t now)
 {
 	struct mesh_offer theirs;
 	if (!c->mesh)
-		return;
-	tell_offer(c, now);
+		return true;
+	bool told = tell_offer(c, now);
 	statements_prune(c->statements, netmap);
-	(void)statements_save(c->statements); /* before they are used */
+	bool stored = statements_save(c->statements) == 0;
 	int *choices = xcalloc(netmap->node_count, sizeof(*choices));
 	for (size_t i = 0; i < netmap->node_count; i++) {
 		const struct netmap_node *node = &netmap->nodes[i];
@@ -307,6 +313,7 @@ void carriers_apply(struct carriers *c, const struct netmap *netmap, uint64_t no
 	for (size_t i = 0; i < c->env.slot_count; i++)
 		apply_slot(c, i, netmap, choices, now);
 	free(choices);
+	return told && stored;
 }
 
 /* ---- Routes ---- */

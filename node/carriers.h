@@ -7,6 +7,7 @@
 #include "adapters/adapter.h"
 #include "node/netcfg.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,8 +37,8 @@ void carriers_set_mesh(struct carriers *c, struct mesh *mesh, uint64_t now);
 void carriers_take_statement(struct carriers *c, const struct statement *statement);
 /* Tells members what this node offers, chooses for each of them, and hands each backend its plan.
  * After each new netmap, offer of a member, path, and when a backend has started or says that its
- * offer changed. */
-void carriers_apply(struct carriers *c, const struct netmap *netmap, uint64_t now);
+ * offer changed. False: a key could not be stored and is not used until it can; again soon. */
+bool carriers_apply(struct carriers *c, const struct netmap *netmap, uint64_t now);
 
 /* The number of the slot that carries the pair, -1: none. */
 int carriers_slot(const struct carriers *c, const struct netmap_node *node);

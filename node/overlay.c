@@ -25,7 +25,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DRIFT_WAIT_MS = 50, PLAN_WAIT_MS = 50 /* changes come in bursts */ };
+enum {
+	DRIFT_WAIT_MS = 50,
+	PLAN_WAIT_MS = 50, /* changes come in bursts */
+	PLAN_AGAIN_MS = 5000,
+};
 
 static void set_state(struct overlay *o, enum overlay_state state)
 {
@@ -397,7 +401,8 @@ static void apply_plan(struct overlay *o)
 	const struct netmap_node *self = netmap_find_node(o->netmap, &o->identity.key);
 	if (!self)
 		return;
-	carriers_apply(o->carriers, o->netmap, clock_boottime_ns());
+	if (!carriers_apply(o->carriers, o->netmap, clock_boottime_ns()))
+		loop_timer_start(o->plan_timer, PLAN_AGAIN_MS);
 	want_interfaces(o, self);
 }
 

@@ -26,10 +26,15 @@ enum {
 	HEX_SIZE = 2 * STATEMENT_MAX + 1,
 };
 
+struct held {
+	struct statement statement;
+	bool stored; /* the file has it */
+};
+
 struct statements {
 	char *path; /* owned */
 	struct object_id dnet;
-	struct statement *list; /* owned */
+	struct held *list; /* owned */
 	size_t count, size;
 	bool unwritten; /* the file does not have what the list has */
 };
@@ -42,20 +47,20 @@ static char *path_of(const char *folder, const struct object_id *dnet)
 	return xasprintf("%s/statements-%s.json", folder, id);
 }
 
-static struct statement *find(const struct statements *s, const struct statement *like)
+static struct held *find(const struct statements *s, const struct statement *like)
 {
 	for (size_t i = 0; i < s->count; i++) {
-		struct statement *here = &s->list[i];
+		const struct statement *here = &s->list[i].statement;
 
 		if (here->backend == like->backend && here->kind == like->kind &&
 		    node_key_equal(&here->signer, &like->signer) &&
 		    object_id_equal(&here->object, &like->object))
-			return here;
+			return &s->list[i];
 	}
 	return NULL;
 }
 
-static struct statement *append(struct statements *s)
+static struct held *append(struct statements *s)
 {
 	if (s->count == s->size) {
 		s->size = s->size ? 2 * s->size : 16;
@@ -75,7 +80,7 @@ static bool take_text(struct statements *s, const char *text)
 	if (!text || !hex_parse_any(text, bytes, sizeof(bytes), &len) ||
 	    !statement_parse(bytes, len, &one) || find(s, &one))
 		return false;
-	*append(s) = one;
+	*append(s) = (struct held){one, true};
 	return true;
 }
 
@@ -165,7 +170,7 @@ static json_t *to_json(const struct statements *s)
 		struct writer w;
 
 		writer_init(&w, bytes, sizeof(bytes));
-		statement_write(&w, &s->list[i]);
+		statement_write(&w, &s->list[i].statement);
 		assert(!w.failed);
 		hex_format(bytes, writer_len(&w), hex);
 		json_array_append_new(list, json_string(hex));
@@ -187,6 +192,8 @@ int statements_save(struct statements *s)
 	json_decref(json);
 	r = text ? file_replace(s->path, text, strlen(text), 0600) : -ENOMEM;
 	s->unwritten = r < 0;
+	for (size_t i = 0; i < s->count && r == 0; i++)
+		s->list[i].stored = true;
 	if (r < 0)
 		log_limited(LOG_LEVEL_ERROR, 6, "cannot write %s: %s; it is tried again", s->path,
 			    strerror(-r));
@@ -197,9 +204,9 @@ int statements_save(struct statements *s)
 
 void statements_put(struct statements *s, const struct statement *statement)
 {
-	struct statement *here = find(s, statement);
+	struct held *here = find(s, statement);
 
-	if (here && here->date >= statement->date)
+	if (here && here->statement.date >= statement->date)
 		return;
 	if (!here && s->count == COUNT_MAX) {
 		log_limited(LOG_LEVEL_ERROR, 6, "%s is full", s->path);
@@ -207,8 +214,17 @@ void statements_put(struct statements *s, const struct statement *statement)
 	}
 	if (!here)
 		here = append(s);
-	*here = *statement;
+	*here = (struct held){*statement, false};
 	s->unwritten = true;
+}
+
+bool statements_is_stored(const struct statements *s, const struct statement *statement)
+{
+	const struct held *here = find(s, statement);
+
+	return here && here->stored && here->statement.date == statement->date &&
+	       here->statement.key_len == statement->key_len &&
+	       !memcmp(here->statement.key, statement->key, statement->key_len);
 }
 
 static bool is_known(const struct netmap *netmap, const struct statement *s)
@@ -230,7 +246,7 @@ void statements_prune(struct statements *s, const struct netmap *netmap)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < s->count; i++) {
-		if (!is_known(netmap, &s->list[i]))
+		if (!is_known(netmap, &s->list[i].statement))
 			continue;
 		if (kept != i)
 			s->list[kept] = s->list[i];
@@ -258,7 +274,8 @@ int statements_own(struct statements *s, const struct id *curve, const struct id
 				.object = s->dnet,
 				.signer = identity->key,
 				.key_len = (uint16_t)key_len};
-	struct statement *last = find(s, &own);
+	struct held *held = find(s, &own);
+	const struct statement *last = held ? &held->statement : NULL;
 	uint8_t aux[32];
 	int r;
 
@@ -274,9 +291,9 @@ int statements_own(struct statements *s, const struct id *curve, const struct id
 	own.date = next_date(last, wall_s);
 	rand_bytes(aux, sizeof(aux));
 	book_sign(curve, identity, aux, &own);
-	if (!last)
-		last = append(s);
-	*last = own;
+	if (!held)
+		held = append(s);
+	*held = (struct held){own, false};
 	s->unwritten = true;
 	r = statements_save(s);
 	if (r == 0)
@@ -292,5 +309,5 @@ size_t statements_count(const struct statements *s)
 const struct statement *statements_at(const struct statements *s, size_t i)
 {
 	assert(i < s->count);
-	return &s->list[i];
+	return &s->list[i].statement;
 }

@@ -8,6 +8,7 @@
 #include "core/netmap.h"
 #include "wire/statement.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,9 @@ void statements_prune(struct statements *s, const struct netmap *netmap);
 /* Writes what changed since the last time; call it before a new statement is used. 0, or -errno
  * (logged; the next call tries again). */
 int statements_save(struct statements *s);
+
+/* Whether the file has exactly this one: else it must not be used yet. */
+bool statements_is_stored(const struct statements *s, const struct statement *statement);
 
 /* The statement of our own key of a backend: the stored one while it binds this key, else a new one
  * with a later date, which is stored before it is returned. key_len: 1 to STATEMENT_KEY_MAX (32 for
