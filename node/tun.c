@@ -98,7 +98,7 @@ int tun_check(char error[static TUN_ERROR_MAX])
 static int attach(int fd, const char *name, short flags, char error[static TUN_ERROR_MAX])
 {
 	/* EXCL: a device of that name that somebody else made is never taken over. */
-	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | (short)IFF_TUN_EXCL | flags};
+	struct ifreq request = {.ifr_flags = IFF_TUN | (short)IFF_TUN_EXCL | flags};
 	assert(strlen(name) < sizeof(request.ifr_name));
 	memcpy(request.ifr_name, name, strlen(name) + 1);
 	if (ioctl(fd, TUNSETIFF, &request) == 0)
@@ -144,7 +144,7 @@ int tun_open(const char *name, enum tun_offload *offload, char error[static TUN_
 	_cleanup_(closep) int fd = open_device(error);
 	if (fd < 0)
 		return fd;
-	int r = attach(fd, name, IFF_VNET_HDR, error);
+	int r = attach(fd, name, IFF_NO_PI | IFF_VNET_HDR, error);
 	if (r < 0)
 		return r;
 	r = set_offload(fd, offload);

@@ -38,7 +38,8 @@ enum { TUN_ERROR_MAX = 256 };
  * closed. Takes the best offload up to *offload that this kernel has and says which. Returns the
  * descriptor, or -errno and a text that names cause and next step. Needs CAP_NET_ADMIN. */
 int tun_open(const char *name, enum tun_offload *offload, char error[static TUN_ERROR_MAX]);
-/* The same for a program that takes plain packets: no virtio header, no offload. */
+/* The same for a program that takes one packet after the other: no virtio header, no offload, but
+ * struct tun_pi before each, as wireguard-go has it. */
 int tun_open_plain(const char *name, char error[static TUN_ERROR_MAX]);
 /* Whether tun_open() could work at all here: 0, or -errno and the text. */
 int tun_check(char error[static TUN_ERROR_MAX]);

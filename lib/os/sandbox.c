@@ -425,6 +425,21 @@ int sandbox_enter(const struct sandbox *s)
 	return result;
 }
 
+int sandbox_ignore_ioctl(unsigned long request)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int result;
+
+	if (!filter)
+		return -ENOMEM;
+	result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(0), SCMP_SYS(ioctl), 1,
+				  SCMP_A1(SCMP_CMP_EQ, request));
+	if (!result)
+		result = seccomp_load(filter);
+	seccomp_release(filter);
+	return result;
+}
+
 /* Raised as far as we may: root to infinity, others to their hard limit. */
 static bool memory_may_be_locked(struct rlimit *ret_limit)
 {

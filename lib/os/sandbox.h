@@ -27,6 +27,10 @@ struct sandbox {
  * not mapped in this user namespace, there is no right to change it, or the kernel has no Landlock,
  * is a notice in the log and left out. */
 int sandbox_enter(const struct sandbox *sandbox);
+/* From now on this ioctl succeeds and does nothing, here and in what this process starts: for
+ * another program that insists on something that is done for it. After sandbox_enter(). 0 or
+ * -errno. */
+int sandbox_ignore_ioctl(unsigned long request);
 /* Whether this process may become that user: the answer of -n. 0, -ENOENT (no such user), -EPERM.
  */
 int sandbox_user_possible(const char *user);

@@ -141,7 +141,7 @@ static void interfaces_that_were_not_made_here_are_refused(void **state)
 	}
 }
 
-static void a_plain_tun_gives_packets_without_a_header(void **state)
+static void a_plain_tun_gives_packets_with_their_protocol(void **state)
 {
 	uint8_t packet[256];
 	struct address a = address_of("fd00::1");
@@ -161,8 +161,9 @@ static void a_plain_tun_gives_packets_without_a_header(void **state)
 	assert_int_equal(sendto(s, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
 	struct pollfd ready = {.fd = fd, .events = POLLIN};
 	assert_int_equal(poll(&ready, 1, 20000), 1);
-	assert_int_equal(read(fd, packet, sizeof(packet)), 40 + 8 + 1);
-	assert_int_equal(packet[0] >> 4, 6);
+	assert_int_equal(read(fd, packet, sizeof(packet)), 4 + 40 + 8 + 1);
+	assert_memory_equal(packet, ((uint8_t[]){0, 0, 0x86, 0xdd}), 4);
+	assert_int_equal(packet[4] >> 4, 6);
 	close(s);
 	close(fd);
 	assert_int_equal(priv_tun_close(priv, index), 0);
@@ -459,7 +460,7 @@ int main(void)
 		cmocka_unit_test(a_raw_socket_is_given_out_for_a_port_and_no_other),
 		cmocka_unit_test(names_of_others_are_refused),
 		cmocka_unit_test(interfaces_that_were_not_made_here_are_refused),
-		cmocka_unit_test(a_plain_tun_gives_packets_without_a_header),
+		cmocka_unit_test(a_plain_tun_gives_packets_with_their_protocol),
 		cmocka_unit_test(only_a_tun_of_our_names_is_adopted_and_once),
 		cmocka_unit_test(routes_in_tables_of_others_are_refused),
 		cmocka_unit_test(a_rule_leads_from_an_own_address_to_the_own_table_only),
