@@ -1,5 +1,6 @@
 #include "adapters/adapter.h"
 
+#include "adapters/wireguard.h"
 #include "os/base.h"
 
 #include <stdio.h>
@@ -8,6 +9,7 @@
 static const struct adapter_ops *const backends[] = {
 	&adapter_native,
 	&adapter_tinc,
+	&adapter_wireguard,
 };
 
 const struct adapter_ops *adapter_find(const char *name)

@@ -31,7 +31,7 @@ enum {
 /* Who makes the interface. */
 enum adapter_device {
 	ADAPTER_DEVICE_MESH, /* a TUN of the node's data path: native */
-	ADAPTER_DEVICE_TUN,  /* a plain TUN (no PI, no virtio header) that device_ready() gets */
+	ADAPTER_DEVICE_TUN,  /* a plain TUN (struct tun_pi, no virtio header) that device() gets */
 	ADAPTER_DEVICE_WIREGUARD, /* the kernel's, made by the node */
 	ADAPTER_DEVICE_PROGRAM,	  /* made by the adapter's program, under the name it is given */
 	ADAPTER_DEVICE_NONE,	  /* the program keeps interface, addresses and routes itself */
@@ -181,6 +181,8 @@ extern const struct adapter_ops adapter_tinc;
 const struct adapter_ops *adapter_find(const char *name);
 /* NULL: no such number. */
 const struct adapter_ops *adapter_find_backend(enum backend backend);
+/* What the backend wireguard runs on: "auto", "go"; NULL: none of them. */
+const struct adapter_ops *adapter_choose_wireguard(const char *choice);
 /* "native, …": for errors and help. Static. */
 const char *adapter_names(void);
 

@@ -10,10 +10,7 @@
 /* The choice of the configuration: kernel, else wireguard-go; only one of them. All have the name
  * "wireguard". */
 extern const struct adapter_ops adapter_wireguard;
-extern const struct adapter_ops adapter_wireguard_kernel;
 extern const struct adapter_ops adapter_wireguard_go;
-/* "auto", "kernel", "go"; NULL: none of them. */
-const struct adapter_ops *wireguard_choose(const char *choice);
 
 struct wg_device; /* each kind has its own inside */
 

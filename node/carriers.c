@@ -214,6 +214,12 @@ static void plan_endpoints(const struct carriers *c, struct planned *p,
 	p->peer.endpoints = p->endpoints;
 }
 
+static void see_path(void *ctx, const struct mesh_path_status *s)
+{
+	struct planned *p = ctx;
+	p->peer.reachable = p->peer.reachable || (s->current && s->confirmed);
+}
+
 static void plan_peer(const struct carriers *c, const struct netmap_node *node,
 		      const struct mesh_backend *theirs, struct planned *p)
 {
@@ -226,6 +232,7 @@ static void plan_peer(const struct carriers *c, const struct netmap_node *node,
 		p->peer.key = p->key;
 	}
 	plan_endpoints(c, p, theirs);
+	mesh_visit_paths(c->mesh, &node->key, see_path, p);
 }
 
 struct hub_search {

@@ -62,6 +62,12 @@ static const struct conf_option options[] = {
 	{"adapters", "tinc-hub", CONF_BOOL, "no", 0, 0, offsetof(struct dnetd_config, tinc_hub),
 	 "reach members that tinc cannot connect to directly through the hub of an OVC, whose "
 	 "operator can then read and change these packets"},
+	{"adapters", "wireguard", CONF_STRING, "auto", 1, 16,
+	 offsetof(struct dnetd_config, wireguard),
+	 "what the backend wireguard runs on: go (wireguard-go), or auto: what there is"},
+	{"adapters", "wireguard-go", CONF_PATH, "/usr/bin/wireguard-go", 0, 0,
+	 offsetof(struct dnetd_config, programs[PROGRAM_WIREGUARD_GO]),
+	 "the program of the backend wireguard where the kernel has none"},
 };
 
 const struct conf_program dnetd_program = {
@@ -183,6 +189,11 @@ bool settings_check(const struct dnetd_config *config, char error[static CONF_ER
 			 config->tun_offload);
 		return false;
 	}
+	if (!adapter_choose_wireguard(config->wireguard)) {
+		snprintf(error, CONF_ERROR_MAX, "wireguard '%s' is none of auto, go",
+			 config->wireguard);
+		return false;
+	}
 	if (!check_prefix(config->interface_prefix, error) ||
 	    !check_backends(config->backend, error) || !check_peer_endpoints(config, error))
 		return false;
@@ -215,6 +226,10 @@ size_t settings_backends(const struct dnetd_config *config, const struct object_
 	}
 	size_t count = parse_backends(text, ret_backends, error);
 	assert(count > 0); /* settings_check() */
+	for (size_t i = 0; i < count; i++) {
+		if (ret_backends[i]->backend == BACKEND_WIREGUARD)
+			ret_backends[i] = adapter_choose_wireguard(config->wireguard);
+	}
 	return count;
 }
 

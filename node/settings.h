@@ -32,6 +32,7 @@ struct dnetd_config {
 	int64_t confirm;
 	char *backend;
 	struct conf_list backends;
+	char *wireguard; /* "auto", … */
 	char *programs[PROGRAM_COUNT];
 	bool tinc_hub;
 };

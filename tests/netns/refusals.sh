@@ -37,7 +37,7 @@ refused 2 "$dir/bad.conf:4: there is no option 'txquelen'; did you mean 'txqueue
 printf '[network]\n\nmtu = 1279\n' >"$dir/bad.conf"
 refused 2 "$dir/bad.conf:3:" "$build/dnetd" -n -c "$dir/bad.conf"
 printf '[adapters]\nbackend = tincx\n' >"$dir/bad.conf"
-refused 2 "there is no backend 'tincx': use one of native" "$build/dnetd" -n -c "$dir/bad.conf"
+refused 2 "there is no backend 'tincx': use one of native, " "$build/dnetd" -n -c "$dir/bad.conf"
 printf '[network]\nmtu = 1280\n' >"$dir/good.conf"
 refused 0 "the configuration is good" "$build/dnetd" -n -c "$dir/good.conf"
 [ ! -e "$dir/state" ] || rm -rf "$dir/state"
