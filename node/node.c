@@ -223,7 +223,7 @@ int node_leave(struct node *n, struct overlay *o)
 		return r;
 	log_notice("left %s", o->id_text);
 	TAILQ_REMOVE(&n->overlays, o, entry);
-	overlay_free(o);
+	overlay_leave(o);
 	datapath_wake(n->datapath);
 	return 0;
 }

@@ -618,3 +618,11 @@ void overlay_free(struct overlay *o)
 	secret_wipe(&o->identity, sizeof(o->identity));
 	free(o);
 }
+
+void overlay_leave(struct overlay *o)
+{
+	stop_mesh(o);
+	for (size_t i = 0; i < o->slot_count; i++)
+		slot_leave(o->slots[i]);
+	overlay_free(o);
+}

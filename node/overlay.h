@@ -94,6 +94,8 @@ struct overlay {
 struct overlay *overlay_new(const struct overlay_env *env, const struct object_id *id,
 			    uint32_t number);
 void overlay_free(struct overlay *o); /* takes everything back */
+/* The same for good: keys of backends go too. */
+void overlay_leave(struct overlay *o);
 
 /* Reads the chain again and makes it so. */
 void overlay_refresh(struct overlay *o);

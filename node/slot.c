@@ -5,6 +5,7 @@
 #include "node/spawn.h"
 #include "os/base.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/log.h"
 
 #include <errno.h>
@@ -225,6 +226,15 @@ void slot_stop(struct slot *s)
 	if (s->adapter)
 		s->ops->teardown(steal(s->adapter));
 	s->error[0] = '\0';
+}
+
+void slot_leave(struct slot *s)
+{
+	slot_stop(s);
+	int r = s->ops->program != PROGRAM_COUNT ? file_remove_folder(s->folder) : 0;
+	if (r < 0)
+		log_error("%s: cannot remove the folder %s: %s", s->interface, s->folder,
+			  strerror(-r));
 }
 
 void slot_apply(struct slot *s, const struct adapter_plan *plan, uint64_t now)

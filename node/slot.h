@@ -58,6 +58,8 @@ void slot_free(struct slot *slot); /* takes everything back */
  * with the next call. */
 void slot_start(struct slot *slot, struct mesh *mesh);
 void slot_stop(struct slot *slot);
+/* The dnet is being left: stops it, and what its program kept goes, keys too. */
+void slot_leave(struct slot *slot);
 /* Only while it runs; else nothing happens. */
 void slot_apply(struct slot *slot, const struct adapter_plan *plan, uint64_t now);
 void slot_carried(struct slot *slot, const struct node_key *key, const uint8_t *bytes, size_t len);

@@ -160,6 +160,42 @@ int file_read(const char *path, size_t max, char **ret_data, size_t *ret_len)
 	return 0;
 }
 
+static int remove_beneath(int parent, const char *name, int depth)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	int result = 0;
+
+	if (!dir) {
+		result = -errno;
+		closep(&fd);
+		return result;
+	}
+	for (struct dirent *entry; (entry = readdir(dir));) {
+		int r = 0;
+
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		if (unlinkat(fd, entry->d_name, 0))
+			r = errno != EISDIR ? -errno
+			    : depth == 0    ? -ELOOP
+					    : remove_beneath(fd, entry->d_name, depth - 1);
+		if (r)
+			result = r;
+	}
+	closedir(dir);
+	if (!result && unlinkat(parent, name, AT_REMOVEDIR))
+		result = -errno;
+	return result;
+}
+
+int file_remove_folder(const char *path)
+{
+	int result = remove_beneath(AT_FDCWD, path, FILE_DEPTH_MAX);
+
+	return result == -ENOENT ? 0 : result;
+}
+
 char *file_folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -22,6 +22,10 @@ int file_read(const char *path, size_t max, char **ret_data, size_t *ret_len);
 /* Gives a folder and what is in it (not deeper; links themselves) to this user and group, before
  * the process becomes that user. */
 int file_give_folder(const char *path, uid_t uid, gid_t gid);
+/* Removes a folder and all in it, links themselves; no deeper than it has to be (FILE_DEPTH_MAX). A
+ * folder that is not there is removed. */
+enum { FILE_DEPTH_MAX = 8 };
+int file_remove_folder(const char *path);
 /* The folder that a file of this path is in; the caller's (free). */
 char *file_folder_of(const char *path);
 /* mkdir -p: makes what is missing, all with this mode; -ENOTDIR when something else is there. */

@@ -158,8 +158,8 @@ const struct sandbox_role sandbox_roles[SANDBOX_ROLES] = {
 		{
 			.name = "dnetd engine",
 			.has_state = true,
-			/* mkdirat, utimensat: folders of backends' programs */
-			.calls = {"bind", "connect", "mkdirat", "utimensat"},
+			/* mkdirat: folders of backends' programs */
+			.calls = {"bind", "connect", "mkdirat"},
 			.families = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK},
 			.tcp = SANDBOX_TCP_DNS,
 			.paths = {RESOLVER},

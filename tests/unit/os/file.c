@@ -183,6 +183,28 @@ static void the_second_process_learns_who_has_the_lock(void **state)
 	file_unlock(fd);
 }
 
+static void a_folder_is_removed_with_all_in_it_and_not_what_links_mean(void **state)
+{
+	char path[256], kept[256];
+
+	temp_file(&folder, "kept", kept);
+	assert_int_equal(file_make_folder(kept, 0700), 0);
+	temp_file(&folder, "kept/file", path);
+	assert_int_equal(file_replace(path, "x", 1, 0600), 0);
+	temp_file(&folder, "gone/deeper", path);
+	assert_int_equal(file_make_folder(path, 0700), 0);
+	temp_file(&folder, "gone/deeper/file", path);
+	assert_int_equal(file_replace(path, "x", 1, 0600), 0);
+	temp_file(&folder, "gone/link", path);
+	assert_int_equal(symlink(kept, path), 0);
+	temp_file(&folder, "gone", path);
+	assert_int_equal(file_remove_folder(path), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(access(temp_file(&folder, "kept/file", path), F_OK), 0);
+	assert_int_equal(file_remove_folder(temp_file(&folder, "gone", path)), 0);
+	assert_int_equal(file_remove_folder(temp_file(&folder, "kept/file", path)), -ENOTDIR);
+}
+
 int main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
@@ -193,6 +215,7 @@ int main(void)
 		test(reading_stops_at_the_limit),
 		test(folders_are_made_with_all_above_them),
 		test(a_folder_is_given_with_its_files_and_not_what_links_mean),
+		test(a_folder_is_removed_with_all_in_it_and_not_what_links_mean),
 		test(the_second_process_learns_who_has_the_lock),
 	};
 
