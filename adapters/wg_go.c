@@ -65,12 +65,18 @@ static void free_first(struct wg_device *d)
 	free(r);
 }
 
+static void close_socket(struct wg_device *d)
+{
+	closep(&d->fd);
+	d->fd = -1;
+}
+
 static void disconnect(struct wg_device *d, const char *why)
 {
 	loop_timer_stop(d->again);
 	loop_timer_stop(d->late);
 	loop_fd_free(steal(d->watch));
-	closep(&d->fd);
+	close_socket(d);
 	while (!TAILQ_EMPTY(&d->requests))
 		free_first(d);
 	wg_uapi_answer_done(&d->answer);
@@ -187,7 +193,7 @@ static void connect_now(struct wg_device *d)
 	if (!d->watch) {
 		log_limited(LOG_LEVEL_WARN, 6, "%s: cannot connect to %s: %s", d->host->interface,
 			    address.sun_path, strerror(errno));
-		closep(&d->fd);
+		close_socket(d);
 		connect_soon(d);
 		return;
 	}
