@@ -22,6 +22,9 @@
 
 enum {
 	STOP_WAIT_MS = 2000,
+	PAUSE_MS = 200, /* before it is started again: all of the dnet waits for it */
+	PAUSE_MAX_MS = 30000,
+	SETTLED_MS = 5000,
 	PORT_FIRST = 20000, /* below those that the kernel gives to whoever asks for any */
 	PORT_COUNT = 12000,
 	PORT_TRIES = 50,
@@ -263,7 +266,10 @@ int tincd_new(const struct tincd_config *config, const struct tincd_io *io,
 	t->child = child_new(&(struct child_config){.loop = config->loop,
 						    .os = config->os,
 						    .program = PROGRAM_TINCD,
-						    .name = config->name},
+						    .name = config->name,
+						    .pause_ms = PAUSE_MS,
+						    .pause_max_ms = PAUSE_MAX_MS,
+						    .settled_ms = SETTLED_MS},
 			     &child_io);
 	int r = take_port(t);
 	if (r == 0 && !read_key(t))

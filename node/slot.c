@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { ROUTE_METRIC = 512 /* + number of the interface */ };
 
@@ -231,7 +232,11 @@ void slot_stop(struct slot *s)
 void slot_leave(struct slot *s)
 {
 	slot_stop(s);
-	int r = s->ops->program != PROGRAM_COUNT ? file_remove_folder(s->folder) : 0;
+	if (s->ops->program == PROGRAM_COUNT)
+		return;
+	int r = file_remove_folder(s->folder);
+	_cleanup_(freep) char *parent = file_folder_of(s->folder);
+	(void)unlinkat(AT_FDCWD, parent, AT_REMOVEDIR); /* if it was the last one */
 	if (r < 0)
 		log_error("%s: cannot remove the folder %s: %s", s->interface, s->folder,
 			  strerror(-r));
