@@ -66,8 +66,8 @@ gone_without_trace()
 for victim in "bash $dir/victim.sh" "${PYTHON:-/usr/bin/python3} $dir/victim.py"; do
 	for signal in TERM HUP; do
 		rm -f "$dir/ready"
-		# shellcheck disable=SC2086
-		TMPDIR=$dir setsid $victim "$dir/ready" >"$dir/victim.log" 2>&1 &
+		# shellcheck disable=SC2086 # what nohup(1) ignores is not heard otherwise
+		TMPDIR=$dir env --default-signal=$signal setsid $victim "$dir/ready" >"$dir/victim.log" 2>&1 &
 		group=$!
 		within 10 test -e "$dir/ready" || die "${victim##*/} does not begin: $(cat "$dir/victim.log")"
 		[ -n "$(traces $group)" ] || die "nothing to be seen of ${victim##*/}"
