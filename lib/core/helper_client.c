@@ -75,6 +75,14 @@ static void send_ping(struct helper *h, uint64_t now)
 		h->ping_sent = now;
 }
 
+/* What nothing but our own question can have led to: a LANE, or an INTRODUCTION that is to be
+ * answered, is sent when somebody else asks. */
+static void answered(struct helper *h)
+{
+	h->asked = 0;
+	h->silent = false;
+}
+
 /* PROTOCOL 9.7: A member sends PUBLISH with each of its statements after each REGISTER */
 static void publish(struct helper *h, uint64_t now)
 {
@@ -117,12 +125,17 @@ static bool ask(struct helper *h, const struct node_key *key, uint64_t now)
 		struct ovc_frame frame = {.type = FRAME_INTRODUCE, .introduce = *key};
 
 		ovc_frame_write(&w, &frame);
-	} else {
-		struct ovr_frame frame = {.type = FRAME_LANE_OPEN, .key = *key};
-
-		ovr_frame_write(&w, &frame);
+		return send_frame(h, &w, true, now);
 	}
-	return send_frame(h, &w, true, now);
+	struct ovr_frame frame = {.type = FRAME_LANE_OPEN, .key = *key};
+
+	ovr_frame_write(&w, &frame);
+	if (!send_frame(h, &w, false, now))
+		return false;
+	/* Of a LANE nobody can tell who of the two asked; of a PONG it can be told. */
+	if (!h->asked)
+		send_ping(h, now);
+	return true;
 }
 
 bool helpers_ask(struct mesh *mesh, const struct node_key *key, uint64_t now)
@@ -151,6 +164,7 @@ static void take_ovc_frame(struct helper *h, const struct ovc_frame *f, uint64_t
 
 	switch (f->type) {
 	case FRAME_REGISTERED:
+		answered(h);
 		if (h->ping_sent)
 			h->rtt_ns = now - h->ping_sent;
 		h->ping_sent = 0;
@@ -166,6 +180,8 @@ static void take_ovc_frame(struct helper *h, const struct ovc_frame *f, uint64_t
 		h->wake = false;
 		return;
 	case FRAME_INTRODUCTION:
+		if (f->introduction.role == INTRODUCTION_INITIATE)
+			answered(h);
 		p = mesh_peer_find(mesh, &f->introduction.key);
 		if (!p)
 			break;
@@ -187,6 +203,7 @@ static void take_ovc_frame(struct helper *h, const struct ovc_frame *f, uint64_t
 				   now);
 		return;
 	case FRAME_NOT_HERE:
+		answered(h);
 		p = mesh_peer_find(mesh, &f->not_here.key);
 		if (!p)
 			break;
@@ -219,6 +236,8 @@ static void take_ovr_frame(struct helper *h, const struct ovr_frame *f, uint64_t
 		close_lane(h, f->lane, now);
 		return;
 	}
+	if (f->type == FRAME_LANE_REFUSED)
+		answered(h);
 	if (f->type == FRAME_LANE || f->type == FRAME_LANE_REFUSED)
 		p = mesh_peer_find(h->mesh, &f->key);
 	if (!p) {
@@ -236,6 +255,7 @@ static void take_common_frame(struct helper *h, const struct frame *f, uint64_t 
 {
 	if (f->type != FRAME_PONG || !h->ping_sent || f->ping.id != h->ping_id)
 		return;
+	answered(h);
 	h->rtt_ns = now - h->ping_sent;
 	h->ping_sent = 0;
 	h->garbled = false;
@@ -258,8 +278,6 @@ static void on_frame(void *ctx, struct peer *peer, const struct via *via, const 
 	struct ovr_frame ovr;
 	struct frame frame;
 
-	h->asked = 0;
-	h->silent = false;
 	if (frame_parse(bytes, len, &frame))
 		take_common_frame(h, &frame, now);
 	else if (is_ovc(h) && ovc_frame_parse(bytes, len, &ovc))

@@ -1,5 +1,11 @@
 #include "sim/pair.h"
 
+#include "core/mesh_parts.h"
+#include "wire/buf.h"
+#include "wire/message.h"
+#include "wire/ovc.h"
+#include "wire/ovr.h"
+
 /* What breaks, and how soon packets flow again. */
 
 static void a_blocked_direct_path_gives_way_to_the_relay_and_comes_back(void **state)
@@ -323,6 +329,58 @@ static void after_an_hour_without_the_network_all_goes_on(void **state)
 	}
 }
 
+/* INTRODUCE and LANE_OPEN for alice by bob, past all limits of his own. */
+static void ask_for_alice(struct pair *p)
+{
+	struct ovc_frame introduce = {.type = FRAME_INTRODUCE};
+	struct ovr_frame open = {.type = FRAME_LANE_OPEN};
+	uint8_t bytes[FRAME_MAX];
+	struct helper *h;
+	struct writer w;
+
+	introduce.introduce = open.key = *member_key(p->alice);
+	LIST_FOREACH(h, &member_mesh(p->bob)->helpers, entry)
+	{
+		writer_init(&w, bytes, sizeof(bytes));
+		if (h->row.kind == OBJECT_OVC)
+			ovc_frame_write(&w, &introduce);
+		else
+			ovr_frame_write(&w, &open);
+		peer_send_frame(h->peer, peer_via(h->peer), bytes, writer_len(&w),
+				member_now(p->bob));
+	}
+}
+
+/* What somebody else made a helper say is no answer to what we asked, however often it comes. */
+static void who_is_heard_but_does_not_answer_has_stopped_answering(void **state)
+{
+	struct flow *there, *back;
+	struct pair p;
+
+	pair_make(&p, 990, NAT_PORT_RESTRICTED, NAT_PORT_RESTRICTED);
+	sim_block(world_net(p.w), member_host(p.alice), member_host(p.bob), true);
+	pair_flows(&p, &there, &back);
+	world_run(p.w, 5 * SIM_SECOND);
+	assert_string_equal(trouble_with(p.alice, p.ovc), "");
+	assert_string_equal(trouble_with(p.alice, p.ovr), "");
+	sim_block_way(world_net(p.w), member_host(p.alice), server_host(p.ovc), true);
+	sim_block_way(world_net(p.w), member_host(p.alice), server_host(p.ovr), true);
+	for (unsigned ms = 0; ms < 33000; ms += 100) {
+		ask_for_alice(&p);
+		world_run(p.w, 100 * SIM_MS);
+		if (ms < 17000) /* the next question is asked after 15 s at most */
+			continue;
+		assert_string_not_equal(trouble_with(p.alice, p.ovc), "");
+		assert_string_not_equal(trouble_with(p.alice, p.ovr), "");
+	}
+	sim_block_way(world_net(p.w), member_host(p.alice), server_host(p.ovc), false);
+	sim_block_way(world_net(p.w), member_host(p.alice), server_host(p.ovr), false);
+	world_run(p.w, 10 * SIM_SECOND);
+	assert_string_equal(trouble_with(p.alice, p.ovc), "");
+	assert_string_equal(trouble_with(p.alice, p.ovr), "");
+	world_free(p.w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,6 +389,7 @@ int main(void)
 		cmocka_unit_test(a_long_block_is_left_within_seconds_too),
 		cmocka_unit_test(a_restarted_ovr_gets_its_lanes_again),
 		cmocka_unit_test(a_restarted_ovc_introduces_again),
+		cmocka_unit_test(who_is_heard_but_does_not_answer_has_stopped_answering),
 		cmocka_unit_test(without_its_helpers_a_direct_flow_goes_on),
 		cmocka_unit_test(who_moves_to_another_network_stays_connected),
 		cmocka_unit_test(who_moves_while_he_is_relayed_stays_connected),
