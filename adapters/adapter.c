@@ -10,6 +10,7 @@ static const struct adapter_ops *const backends[] = {
 	&adapter_native,
 	&adapter_tinc,
 	&adapter_wireguard,
+	&adapter_exec,
 };
 
 const struct adapter_ops *adapter_find(const char *name)

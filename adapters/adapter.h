@@ -176,6 +176,7 @@ struct adapter_ops {
 
 extern const struct adapter_ops adapter_native;
 extern const struct adapter_ops adapter_tinc;
+extern const struct adapter_ops adapter_exec;
 
 /* NULL: no such backend. */
 const struct adapter_ops *adapter_find(const char *name);

@@ -68,6 +68,10 @@ static const struct conf_option options[] = {
 	{"adapters", "wireguard-go", CONF_PATH, "/usr/bin/wireguard-go", 0, 0,
 	 offsetof(struct dnetd_config, programs[PROGRAM_WIREGUARD_GO]),
 	 "the program of the backend wireguard where the kernel has none"},
+	{"adapters", "exec-program", CONF_STRING, "", 0, 1000,
+	 offsetof(struct dnetd_config, programs[PROGRAM_EXEC]),
+	 "program of the backend exec, a path with arguments behind blanks; doc/porting.md says "
+	 "what it has to do"},
 };
 
 const struct conf_program dnetd_program = {
@@ -150,6 +154,20 @@ static bool check_backends(const char *text, char error[static CONF_ERROR_MAX])
 	return parse_backends(text, backends, error) > 0;
 }
 
+static bool check_programs(const struct dnetd_config *config, char error[static CONF_ERROR_MAX])
+{
+	const char *program = config->programs[PROGRAM_EXEC];
+	if (!settings_use_backend(config, &adapter_exec) || program[0] == '/')
+		return true;
+	if (program[0])
+		snprintf(error, CONF_ERROR_MAX, "exec-program '%s' is not an absolute path",
+			 program);
+	else
+		snprintf(error, CONF_ERROR_MAX,
+			 "backend exec needs a program: exec-program = /PATH ARGUMENTS");
+	return false;
+}
+
 static bool check_prefix(const char *prefix, char error[static CONF_ERROR_MAX])
 {
 	size_t len = strlen(prefix);
@@ -208,7 +226,7 @@ bool settings_check(const struct dnetd_config *config, char error[static CONF_ER
 		if (!check_backends(name, error))
 			return false;
 	}
-	return true;
+	return check_programs(config, error);
 }
 
 size_t settings_backends(const struct dnetd_config *config, const struct object_id *dnet,

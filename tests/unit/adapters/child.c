@@ -1,75 +1,31 @@
 #include "fixture/test.h"
 
 #include "adapters/child.h"
-#include "fixture/temp.h"
-#include "node/spawn.h"
+#include "fixture/program.h"
 #include "os/base.h"
 #include "os/clock.h"
 #include "os/loop.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* A real program by a real spawner: the script that each test writes. */
 
-enum { PATIENCE_S = 20, PAUSE_MS = 40 };
+enum { PAUSE_MS = 40 };
 
 struct world {
-	struct temp temp;
-	struct spawn *spawn;
-	struct adapter_os os;
-	struct loop *loop;
-	struct loop_timer *deadline;
+	struct program_world p;
 	struct child *child;
-	bool late;
 	char lines[32][CHILD_LINE_MAX + 1];
 	size_t line_count;
 	unsigned ends, starts;
 	int status;
 };
-
-static const char *os_error(void *ctx)
-{
-	const struct world *w = ctx;
-	return spawn_error(w->spawn);
-}
-
-static int os_start(void *ctx, enum adapter_program program, const int *fds, size_t count,
-		    int *ret_pidfd, int *ret_pid)
-{
-	struct world *w = ctx;
-	return spawn_child(w->spawn, program, "dtst5", fds, count, ret_pidfd, ret_pid);
-}
-
-static int os_signal(void *ctx, int pid, int signal)
-{
-	struct world *w = ctx;
-	return spawn_signal(w->spawn, pid, signal);
-}
-
-static int os_reap(void *ctx, int pid, int *ret_status)
-{
-	struct world *w = ctx;
-	return spawn_reap(w->spawn, pid, ret_status);
-}
-
-static void write_program(struct world *w, const char *text)
-{
-	char path[256], new_path[256];
-	FILE *f = fopen(temp_file(&w->temp, "new", new_path), "w");
-	assert_non_null(f);
-	fprintf(f, "#!/bin/sh\n%s", text);
-	fclose(f);
-	assert_int_equal(chmod(new_path, 0755), 0);
-	assert_int_equal(rename(new_path, temp_file(&w->temp, "program", path)), 0);
-}
 
 static int give_descriptors(void *ctx, int output, int fds[static ADAPTER_CHILD_FDS])
 {
@@ -100,16 +56,10 @@ static void on_ended(void *ctx, int status)
 	w->status = status;
 }
 
-static void on_late(void *arg)
-{
-	struct world *w = arg;
-	w->late = true;
-}
-
 static struct child *new_child(struct world *w, uint64_t pause_max_ms, uint64_t settled_ms)
 {
-	const struct child_config config = {.loop = w->loop,
-					    .os = &w->os,
+	const struct child_config config = {.loop = w->p.loop,
+					    .os = &w->p.os,
 					    .program = PROGRAM_EXEC,
 					    .name = "dtst5: program",
 					    .pause_ms = PAUSE_MS,
@@ -122,18 +72,7 @@ static struct child *new_child(struct world *w, uint64_t pause_max_ms, uint64_t 
 static int begin(void **state)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
-	char program[256], path[256];
-	struct spawn_config config = {.interface_prefix = "dtst", .user = ""};
-	temp_make(&w->temp);
-	config.state_folder = w->temp.path;
-	config.programs[PROGRAM_EXEC] = temp_file(&w->temp, "program", program);
-	assert_int_equal(mkdir(temp_file(&w->temp, "backend", path), 0700), 0);
-	spawn_folder(w->temp.path, "dtst5", path, sizeof(path));
-	assert_int_equal(mkdir(path, 0700), 0);
-	assert_int_equal(spawn_start(&config, &w->spawn), 0);
-	w->os = (struct adapter_os){w, os_error, os_start, os_signal, os_reap};
-	w->loop = loop_new();
-	w->deadline = loop_timer_new(w->loop, on_late, w);
+	program_world_open(&w->p);
 	w->child = new_child(w, 4 * PAUSE_MS, 60000);
 	*state = w;
 	return 0;
@@ -143,36 +82,20 @@ static int end(void **state)
 {
 	struct world *w = *state;
 	child_free(w->child);
-	loop_timer_free(w->deadline);
-	loop_free(w->loop);
-	spawn_stop(w->spawn);
-	temp_remove(&w->temp);
+	program_world_close(&w->p);
 	free(w);
 	return 0;
 }
 
-/* Runs the loop until that is so. */
-#define wait_until(w, fact)                                                                        \
-	do {                                                                                       \
-		const char *patience_ = getenv("DNET_PATIENCE");                                   \
-		int times_ = patience_ ? MAX(atoi(patience_), 1) : 1;                              \
-		(w)->late = false;                                                                 \
-		loop_timer_start((w)->deadline, PATIENCE_S * 1000U * (unsigned)times_);            \
-		while (!(fact) && !(w)->late)                                                      \
-			loop_step((w)->loop, true);                                                \
-		loop_timer_stop((w)->deadline);                                                    \
-		assert_true(fact);                                                                 \
-	} while (0)
-
 static void its_lines_come_and_its_end_is_told(void **state)
 {
 	struct world *w = *state;
-	write_program(w, "printf 'one\\ntwo\\033\\377\\nlast'\nexit 3\n");
+	program_write("printf 'one\\ntwo\\033\\377\\nlast'\nexit 3\n");
 	assert_int_equal(child_start(w->child), 0);
 	assert_int_equal(child_start(w->child), 0); /* does so already */
 	assert_true(child_is_running(w->child));
 	assert_string_equal(child_text(w->child), "running");
-	wait_until(w, w->ends == 1);
+	program_wait(&w->p, w->ends == 1);
 	assert_int_equal(w->starts, 1);
 	assert_int_equal(w->line_count, 3);
 	assert_string_equal(w->lines[0], "one");
@@ -185,10 +108,10 @@ static void its_lines_come_and_its_end_is_told(void **state)
 static void it_is_started_again_each_time_later(void **state)
 {
 	struct world *w = *state;
-	write_program(w, "exit 0\n");
+	program_write("exit 0\n");
 	uint64_t began = clock_monotonic_ns();
 	child_start(w->child);
-	wait_until(w, w->starts == 5);
+	program_wait(&w->p, w->starts == 5);
 	/* Pauses of 1, 2, 4 and 4. */
 	assert_true(clock_monotonic_ns() - began >= 11 * PAUSE_MS * NS_PER_MS);
 }
@@ -199,19 +122,19 @@ static void after_a_long_run_the_pause_is_the_first(void **state)
 	struct world *w = *state;
 	child_free(w->child);
 	w->child = new_child(w, 3600000, 1);
-	write_program(w, "sleep 0.01\n");
+	program_write("sleep 0.01\n");
 	child_start(w->child);
-	wait_until(w, w->starts == 20);
+	program_wait(&w->p, w->starts == 20);
 }
 
 static void killed_it_comes_back(void **state)
 {
 	struct world *w = *state;
-	write_program(w, "echo here\nexec sleep 1000\n");
+	program_write("echo here\nexec sleep 1000\n");
 	child_start(w->child);
-	wait_until(w, w->line_count == 1);
+	program_wait(&w->p, w->line_count == 1);
 	child_kill(w->child, "for the test");
-	wait_until(w, w->line_count == 2);
+	program_wait(&w->p, w->line_count == 2);
 	assert_int_equal(w->ends, 1);
 	assert_int_equal(WTERMSIG(w->status), SIGKILL);
 }
@@ -219,25 +142,25 @@ static void killed_it_comes_back(void **state)
 static void stopped_it_stays_stopped(void **state)
 {
 	struct world *w = *state;
-	write_program(w, "trap 'echo bye; exit 0' TERM\necho here\n"
-			 "while :; do sleep 0.02; done\n");
+	program_write("trap 'echo bye; exit 0' TERM\necho here\n"
+		      "while :; do sleep 0.02; done\n");
 	child_start(w->child);
-	wait_until(w, w->line_count == 1);
-	child_stop(w->child, PATIENCE_S * 1000);
+	program_wait(&w->p, w->line_count == 1);
+	child_stop(w->child, PROGRAM_PATIENCE_S * 1000);
 	assert_false(child_is_running(w->child));
 	assert_string_equal(child_text(w->child), "stopped");
-	assert_string_equal(w->lines[1], "bye");
+	assert_string_equal(w->lines[w->line_count - 1], "bye"); /* its sleep ends first */
 	assert_int_equal(w->ends, 0);
 	assert_int_equal(child_signal(w->child, SIGHUP), -ESRCH);
-	assert_false(loop_step(w->loop, false)); /* nothing is left to wait for */
+	assert_false(loop_step(w->p.loop, false)); /* nothing is left to wait for */
 }
 
 static void what_does_not_end_is_killed(void **state)
 {
 	struct world *w = *state;
-	write_program(w, "trap '' TERM\necho here\nwhile :; do sleep 1000; done\n");
+	program_write("trap '' TERM\necho here\nwhile :; do sleep 1000; done\n");
 	child_start(w->child);
-	wait_until(w, w->line_count == 1);
+	program_wait(&w->p, w->line_count == 1);
 	child_stop(w->child, 50);
 	assert_false(child_is_running(w->child));
 	assert_int_equal(w->line_count, 1);
@@ -251,18 +174,17 @@ static void a_program_that_is_not_there_is_tried_again(void **state)
 	assert_non_null(strstr(child_text(w->child), "cannot run: "));
 	assert_non_null(strstr(child_text(w->child), "/program: No such file or directory"));
 	assert_non_null(strstr(child_text(w->child), ", again in "));
-	write_program(w, "echo here\nexec sleep 1000\n");
-	wait_until(w, w->line_count == 1);
+	program_write("echo here\nexec sleep 1000\n");
+	program_wait(&w->p, w->line_count == 1);
 	assert_int_equal(w->starts, 1);
 }
 
 static void a_long_line_is_cut_and_the_next_is_whole(void **state)
 {
 	struct world *w = *state;
-	write_program(w,
-		      "head -c 300000 /dev/zero | tr '\\0' x\necho\necho next\nexec sleep 1000\n");
+	program_write("head -c 300000 /dev/zero | tr '\\0' x\necho\necho next\nexec sleep 1000\n");
 	child_start(w->child);
-	wait_until(w, w->line_count == 2);
+	program_wait(&w->p, w->line_count == 2);
 	assert_int_equal(strlen(w->lines[0]), CHILD_LINE_MAX);
 	assert_string_equal(w->lines[1], "next");
 }
@@ -270,9 +192,9 @@ static void a_long_line_is_cut_and_the_next_is_whole(void **state)
 static void a_program_that_never_stops_writing_leaves_time_for_others(void **state)
 {
 	struct world *w = *state;
-	write_program(w, "exec yes\n");
+	program_write("exec yes\n");
 	child_start(w->child);
-	wait_until(w, w->line_count > 100000);
+	program_wait(&w->p, w->line_count > 100000);
 	child_stop(w->child, 1000);
 }
 
@@ -293,5 +215,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_program_that_never_stops_writing_leaves_time_for_others, begin, end),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, program_open_group, program_close_group);
 }
