@@ -157,7 +157,6 @@ static void open_sockets(struct wg_direct *d)
 /* ---- The world around ---- */
 
 struct search {
-	const struct wg_direct *d;
 	struct endpoint servers[DIRECT_SERVERS_MAX];
 	size_t count;
 };
@@ -172,7 +171,7 @@ static void see_helper(void *ctx, const struct mesh_helper_status *s)
 
 static void look_at_servers(struct wg_direct *d)
 {
-	struct search search = {.d = d};
+	struct search search = {.count = 0};
 	mesh_visit_helpers(d->host.mesh, see_helper, &search);
 	direct_set_servers(d->direct, search.servers, search.count, clock_monotonic_ns());
 }
@@ -200,8 +199,10 @@ static void on_look(void *arg)
 		d->open_at = clock_monotonic_ns() + OPEN_AGAIN_S * NS_PER_S;
 		open_sockets(d);
 	}
-	look_at_servers(d);
-	look_at_addresses(d);
+	if (d->host.mesh) {
+		look_at_servers(d);
+		look_at_addresses(d);
+	}
 	schedule(d);
 }
 
@@ -252,11 +253,11 @@ bool wg_direct_path(const struct wg_direct *d, const struct node_key *node, cons
 {
 	struct direct_status status;
 	if (d->error[0] && !d->open) {
-		*ret_reason = "no direct path: raw sockets cannot be had";
+		*ret_reason = "through the control plane, as raw sockets cannot be had";
 		return false;
 	}
 	if (!direct_status(d->direct, node, &status)) {
-		*ret_reason = "no direct path is looked for";
+		*ret_reason = "through the control plane";
 		return false;
 	}
 	*ret_reason = status.reason;

@@ -1,6 +1,7 @@
 #include "adapters/wireguard.h"
 
 #include "adapters/wg_bridge.h"
+#include "adapters/wg_direct.h"
 #include "adapters/wg_keys.h"
 #include "core/mesh.h"
 #include "os/base.h"
@@ -41,6 +42,7 @@ struct adapter {
 	struct adapter_host host;
 	const struct wg_device_ops *ops;
 	struct wg_device *device; /* owned */
+	struct wg_direct *direct; /* owned */
 	struct wg_keys keys;
 	struct member **members; /* owned, sorted by node key */
 	size_t member_count;
@@ -305,6 +307,16 @@ static void keep_endpoints(struct wg_config *state, const struct wg_config *told
 	}
 }
 
+static bool is_bridged(const struct member *m)
+{
+	const struct endpoint *e =
+		m->seen.endpoint.addr.family != ADDR_NONE ? &m->seen.endpoint : NULL;
+	if (!e)
+		return m->direct.addr.family == ADDR_NONE;
+	return m->bridge && e->port == wg_bridge_port(m->bridge) && e->addr.family == ADDR_V4 &&
+	       e->addr.bytes[0] == 127;
+}
+
 static void on_got(void *ctx, const struct wg_config *state)
 {
 	struct adapter *a = ctx;
@@ -312,10 +324,13 @@ static void on_got(void *ctx, const struct wg_config *state)
 	a->asked = false;
 	for (size_t i = 0; i < a->member_count; i++) {
 		struct member *m = a->members[i];
-		const struct wg_peer *peer = wg_config_find(state, m->peer.key);
+		const struct wg_peer *peer = wg_config_find(state, m->peer.key), before = m->seen;
 		memset(&m->seen, 0, sizeof(m->seen));
-		if (peer && !m->refused)
-			m->seen = *peer;
+		if (!peer || m->refused)
+			continue;
+		m->seen = *peer;
+		if (!a->set_since)
+			wg_direct_seen(a->direct, &m->node, &before, &m->seen, is_bridged(m));
 	}
 	if (a->set_since && a->known)
 		return; /* older than what we know */
@@ -341,6 +356,40 @@ static void on_poll(void *arg)
 	bool looked = clock_monotonic_ns() - *a->looked_ns < ASKED_S * NS_PER_S;
 	ask(a);
 	loop_timer_start(a->poll, looked ? POLL_ASKED_MS : POLL_MS);
+}
+
+/* ---- Paths ---- */
+
+void wireguard_set_endpoint(struct adapter *a, const struct node_key *key,
+			    const struct endpoint *endpoint)
+{
+	struct member *m = find_member(a, key);
+	struct wg_peer *wanted = m && !m->refused ? wg_config_find(&a->want, m->peer.key) : NULL;
+	if (!wanted)
+		return;
+	m->direct = endpoint ? *endpoint : (struct endpoint){0};
+	*wanted = wanted_peer(a, m);
+	/* Set in any case: the device may have roamed away from what it was told before. */
+	struct wg_peer *told = a->known ? wg_config_find(&a->have, m->peer.key) : NULL;
+	if (told)
+		told->endpoint = (struct endpoint){0};
+	(void)push(a);
+}
+
+static void on_choose(void *ctx, const struct node_key *key, const struct endpoint *endpoint)
+{
+	wireguard_set_endpoint(ctx, key, endpoint);
+}
+
+/* Where its port may be reached, for the probes. */
+static void look_for_path(struct adapter *a, const struct member *m,
+			  const struct adapter_peer *planned)
+{
+	if (m->refused)
+		wg_direct_remove_peer(a->direct, &m->node);
+	else
+		wg_direct_set_peer(a->direct, &m->node, m->peer.key, planned->endpoints,
+				   planned->endpoint_count);
 }
 
 /* ---- Operations ---- */
@@ -378,9 +427,15 @@ static int start_with(const struct adapter_host *host, const struct wg_device_op
 	a->host = *host;
 	a->ops = ops;
 	int r = wg_keys_load(host->folder, &host->dnet, &a->keys);
+	const struct wg_direct_io direct_io = {a, on_choose};
+	if (r == 0)
+		a->direct = wg_direct_new(&a->host, &direct_io, a->keys.private_key, a->keys.port);
+	if (r == 0 && !a->direct)
+		r = -ENOMEM;
 	if (r == 0)
 		r = ops->open(&a->host, &io, &a->device);
 	if (r < 0) {
+		wg_direct_free(a->direct);
 		wg_keys_wipe(&a->keys);
 		free(a);
 		return r;
@@ -413,7 +468,10 @@ static int wireguard_apply(struct adapter *a, const struct adapter_plan *plan, u
 		struct member *old = a->members[i];
 		while (j < plan->peer_count && node_key_compare(&members[j]->node, &old->node) < 0)
 			j++;
-		if (j == plan->peer_count || members[j] != old)
+		bool stays = j < plan->peer_count && node_key_equal(&members[j]->node, &old->node);
+		if (!stays)
+			wg_direct_remove_peer(a->direct, &old->node);
+		if (!stays || members[j] != old)
 			free_member(old);
 	}
 	free(a->members);
@@ -424,25 +482,18 @@ static int wireguard_apply(struct adapter *a, const struct adapter_plan *plan, u
 	settle_claims(a);
 	look_for_nat(a);
 	build_wanted(a);
-	return push(a);
-}
-
-void wireguard_set_endpoint(struct adapter *a, const struct node_key *key,
-			    const struct endpoint *endpoint)
-{
-	struct member *m = find_member(a, key);
-	struct wg_peer *wanted = m && !m->refused ? wg_config_find(&a->want, m->peer.key) : NULL;
-	if (!wanted)
-		return;
-	m->direct = endpoint ? *endpoint : (struct endpoint){0};
-	*wanted = wanted_peer(a, m);
-	(void)push(a);
+	int r = push(a);
+	for (size_t i = 0; i < plan->peer_count; i++)
+		look_for_path(a, members[i], &plan->peers[i]);
+	wg_direct_planned(a->direct, plan);
+	return r;
 }
 
 static void wireguard_offer(const struct adapter *a, struct adapter_offer *ret_offer)
 {
 	*ret_offer = (struct adapter_offer){
 		.key = a->keys.public_key, .key_len = WG_KEY_LEN, .port = a->keys.port};
+	ret_offer->endpoint_count = wg_direct_mapped(a->direct, &ret_offer->endpoints);
 }
 
 static void wireguard_carried(struct adapter *a, const struct node_key *key, const uint8_t *bytes,
@@ -455,16 +506,6 @@ static void wireguard_carried(struct adapter *a, const struct node_key *key, con
 
 /* ---- Views ---- */
 
-static bool is_bridged(const struct member *m)
-{
-	const struct endpoint *e =
-		m->seen.endpoint.addr.family != ADDR_NONE ? &m->seen.endpoint : NULL;
-	if (!e)
-		return m->direct.addr.family == ADDR_NONE;
-	return m->bridge && e->port == wg_bridge_port(m->bridge) && e->addr.family == ADDR_V4 &&
-	       e->addr.bytes[0] == 127;
-}
-
 static const char *reason_of(const struct member *m, bool connected, bool bridged)
 {
 	if (m->refused)
@@ -475,9 +516,12 @@ static const char *reason_of(const struct member *m, bool connected, bool bridge
 		return "no socket is left for its bridge: raise the limit of open files";
 	if (bridged && !m->reachable)
 		return "no direct path, and the control plane does not reach it";
+	if (bridged && !connected)
+		return "no handshake yet, through the control plane";
+	const char *path;
+	(void)wg_direct_path(m->adapter->direct, &m->node, &path);
 	if (bridged)
-		return connected ? "through the control plane, as there is no direct path"
-				 : "no handshake yet, through the control plane";
+		return path;
 	return connected ? "direct" : "direct, no handshake yet";
 }
 
@@ -515,6 +559,7 @@ static void wireguard_status(const struct adapter *a, struct adapter_status *ret
 
 static void wireguard_teardown(struct adapter *a)
 {
+	wg_direct_free(a->direct);
 	a->ops->close(a->device);
 	loop_timer_free(a->poll);
 	for (size_t i = 0; i < a->member_count; i++)

@@ -666,9 +666,10 @@ bool direct_status(const struct direct *d, const struct node_key *key,
 
 	if (!p)
 		return false;
-	*ret_status = (struct direct_status){.reason = "its endpoints do not answer"};
+	*ret_status = (struct direct_status){
+		.reason = "through the control plane, as its endpoints do not answer"};
 	if (!p->count)
-		ret_status->reason = "it told no endpoint of its own";
+		ret_status->reason = "through the control plane, as it told no endpoint of its own";
 	if (p->current == NONE)
 		return true;
 	c = &p->candidates[p->current];
