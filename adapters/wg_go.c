@@ -23,6 +23,7 @@
 
 enum {
 	CONNECT_AGAIN_MS = 100,
+	REFUSED_AGAIN_MS = 1000,
 	ANSWER_MS = 20000, /* a set of thousands of peers takes it seconds */
 	READ_SIZE = 16384,
 	STOP_MS = 500,
@@ -48,10 +49,15 @@ struct wg_device {
 	bool ready; /* and told so */
 };
 
-static void connect_soon(struct wg_device *d)
+static void connect_in(struct wg_device *d, unsigned ms)
 {
 	if (child_is_running(d->child))
-		loop_timer_start(d->again, CONNECT_AGAIN_MS);
+		loop_timer_start(d->again, ms);
+}
+
+static void connect_soon(struct wg_device *d)
+{
+	connect_in(d, CONNECT_AGAIN_MS);
 }
 
 /* ---- The connection ---- */
@@ -125,7 +131,7 @@ static bool end_request(struct wg_device *d)
 		/* It has not read the rest of the request, which would be taken for others. */
 		disconnect(d, why);
 		d->io.refused(d->io.ctx, why);
-		connect_soon(d);
+		connect_in(d, REFUSED_AGAIN_MS);
 		return false;
 	}
 	free_first(d);
