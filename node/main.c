@@ -14,6 +14,7 @@
 #include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* Start order: configuration and state folder; what only root may; the root helper (forked before
  * there is a loop, and before a key is read); sockets and control socket; then the user and all
@@ -77,6 +78,17 @@ static bool start_helpers(const struct dnetd_config *config, struct priv **ret_p
 	return false;
 }
 
+/* Backends have a socket for each member; the programs, which began before, keep the usual limit.
+ */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run(struct daemon *d, const struct dnetd_config *config)
 {
 	struct priv *priv = NULL;
@@ -84,6 +96,7 @@ static int run(struct daemon *d, const struct dnetd_config *config)
 	struct node node;
 	if (!check_machine() || !start_helpers(config, &priv, &spawn))
 		return 1;
+	raise_file_limit();
 	int status = daemon_init_loop(d);
 	if (status >= 0) {
 		stop_helpers(priv, spawn);

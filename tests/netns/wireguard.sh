@@ -142,6 +142,17 @@ as_wanted()
 	[ "$(wg_of a allowed-ips)" = "$wanted" ] && [ "$(public a)" = "$public_a" ] && [ "$(in_ns a wg show "$if_a" listen-port)" = "$port_a" ]
 }
 
+# pid_named WHO NAME: of the first process of that name in the namespace.
+pid_named()
+{
+	local one
+
+	for one in $(ip netns pids "$id-$1"); do
+		[ "$(cat "/proc/$one/comm" 2>/dev/null)" = "$2" ] && echo "$one" && return
+	done
+	return 1
+}
+
 same_device()
 {
 	[ "$(public a)" = "$public_a" ] && [ "$(in_ns a wg show "$if_a" listen-port)" = "$port_a" ]
@@ -209,6 +220,13 @@ file=$(echo "$dir"/a/backend/"$if_a"/*.key)
 [ "$(wg pubkey <"$file")" = "$public_a" ] || die "the stored key is not the one in use"
 grep -qF "$(cat "$file")" "$dir"/*.log && die "a private key is in the log"
 ok "wg show agrees with dnet peers; key and port are where they belong"
+
+program=$(pid_named a wireguard-go) || die "no wireguard-go in a"
+grep -q '^CapEff:[[:space:]]*0*$' "/proc/$program/status" && grep -q '^CapPrm:[[:space:]]*0*$' "/proc/$program/status" &&
+	grep -q '^CapBnd:[[:space:]]*0*$' "/proc/$program/status" && grep -q '^NoNewPrivs:[[:space:]]*1$' "/proc/$program/status" ||
+	die "wireguard-go has rights: $(cat "/proc/$program/status")"
+[ "$(in_ns a cat "/sys/class/net/$if_a/mtu")" = 1400 ] || die "the MTU is not the node's"
+ok "wireguard-go runs without any capability, and the MTU is the node's"
 
 # What others do to the device is taken back.
 (umask 077 && wg genkey >"$dir/other")
