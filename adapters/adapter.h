@@ -135,9 +135,9 @@ struct adapter_status {
 
 struct adapter_peer_status {
 	struct node_key key;
-	uint64_t rx_bytes, tx_bytes;
-	uint64_t last_handshake_s; /* seconds ago; UINT64_MAX: never */
-	struct endpoint endpoint;  /* family ADDR_NONE: none */
+	uint64_t rx_bytes, tx_bytes; /* UINT64_MAX: it does not count them */
+	uint64_t last_handshake_s;   /* seconds ago; UINT64_MAX: never */
+	struct endpoint endpoint;    /* family ADDR_NONE: none */
 	bool connected;
 	bool bridged;	    /* through the control plane */
 	const char *reason; /* why it is as it is; static or borrowed during the visit; not NULL */

@@ -413,6 +413,8 @@ static void tinc_visit_peers(const struct adapter *a, adapter_visit_peer *visit,
 		const struct member *m = &a->members.list[i];
 		struct adapter_peer_status s = {
 			.key = m->node,
+			.rx_bytes = UINT64_MAX, /* tinc 1.0 has no count of a node */
+			.tx_bytes = UINT64_MAX,
 			.last_handshake_s = m->up ? (now - m->up_since_ns) / NS_PER_S : UINT64_MAX,
 			.endpoint = m->at,
 			.connected = m->up,

@@ -287,6 +287,17 @@ static int run_status(struct cli *cli, const struct args *args)
 	return 0;
 }
 
+/* "-" when the backend does not count them. */
+static void bytes_of(const json_t *peer, const char *name, char ret[static OUT_BYTES_MAX])
+{
+	const json_t *value = json_object_get(peer, name);
+
+	if (json_is_integer(value))
+		out_bytes((uint64_t)json_integer_value(value), ret);
+	else
+		snprintf(ret, OUT_BYTES_MAX, "-");
+}
+
 static void peer_row(struct table *table, const json_t *peer)
 {
 	const json_t *age = json_object_get(peer, "last_handshake_s");
@@ -298,8 +309,8 @@ static void peer_row(struct table *table, const json_t *peer)
 
 	if (json_is_integer(age))
 		out_age((uint64_t)json_integer_value(age), ago);
-	out_bytes((uint64_t)json_integer_value(json_object_get(peer, "rx_bytes")), in);
-	out_bytes((uint64_t)json_integer_value(json_object_get(peer, "tx_bytes")), out);
+	bytes_of(peer, "rx_bytes", in);
+	bytes_of(peer, "tx_bytes", out);
 	table_row(table, *name ? name : text_of(peer, "key"),
 		  json_string_value(json_array_get(json_object_get(peer, "addresses"), 0)),
 		  text_of(peer, "state"), *backend ? backend : "none", text_of(peer, "path"), via,

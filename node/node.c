@@ -203,6 +203,16 @@ static struct overlay *add_overlay(struct node *n, const struct state_dnet *stor
 	return o;
 }
 
+static bool is_joined(void *arg, uint32_t number)
+{
+	const struct node *n = arg;
+	for (size_t i = 0; i < state_dnet_count(n->state); i++) {
+		if (state_dnet_at(n->state, i)->number == number)
+			return true;
+	}
+	return false;
+}
+
 int node_join(struct node *n, const struct object_id *id, struct overlay **ret_overlay)
 {
 	int r = state_add(n->state, id);
@@ -379,6 +389,8 @@ void node_run(struct node *n)
 	if (priv_rules_sweep(n->priv) < 0)
 		log_warn("cannot look for rules that an earlier dnetd left: %s",
 			 priv_error(n->priv));
+	if (n->spawn) /* else no backend has a folder, and there is no right to remove one */
+		slot_sweep(state_folder(n->state), n->config->interface_prefix, is_joined, n);
 	look_at_addresses(n, false);
 	for (size_t i = 0; i < state_dnet_count(n->state); i++)
 		overlay_refresh(add_overlay(n, state_dnet_at(n->state, i)));

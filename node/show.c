@@ -251,6 +251,11 @@ struct peers_arg {
 	uint64_t now;
 };
 
+static json_t *show_count(uint64_t count)
+{
+	return count == UINT64_MAX ? json_null() : json_integer((json_int_t)count);
+}
+
 /* The same fields as of the mesh, which stand for the control plane there. */
 static void visit_carried(void *ctx, const struct adapter_peer_status *s)
 {
@@ -262,10 +267,10 @@ static void visit_carried(void *ctx, const struct adapter_peer_status *s)
 			      ? json_null()
 			      : json_integer((json_int_t)s->last_handshake_s);
 	json_object_set_new(arg->carried, hex,
-			    json_pack("{s:s, s:s, s:o, s:I, s:I, s:o, s:s}", "state",
+			    json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s}", "state",
 				      s->connected ? "connected" : "connecting", "path", path,
 				      "endpoint", show_endpoint(&s->endpoint), "rx_bytes",
-				      (json_int_t)s->rx_bytes, "tx_bytes", (json_int_t)s->tx_bytes,
+				      show_count(s->rx_bytes), "tx_bytes", show_count(s->tx_bytes),
 				      "last_handshake_s", age, "reason", s->reason));
 }
 

@@ -8,10 +8,12 @@
 #include "os/file.h"
 #include "os/log.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -181,6 +183,42 @@ static int make_folder(struct slot *s)
 	if (mkdirat(AT_FDCWD, s->folder, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	return 0;
+}
+
+/* The number of the dnet's first interface: UINT32_MAX when the name is no interface of ours. */
+static uint32_t number_of(const char *name, const char *interface_prefix)
+{
+	size_t len = strlen(interface_prefix);
+	char *end = NULL;
+	if (strncmp(name, interface_prefix, len) != 0 || strlen(name) >= IF_NAMESIZE ||
+	    name[len] < '0' || name[len] > '9')
+		return UINT32_MAX;
+	unsigned long number = strtoul(name + len, &end, 10);
+	return *end || number >= SLOTS_MAX * SLOT_NUMBER_STEP
+		       ? UINT32_MAX
+		       : (uint32_t)(number % SLOT_NUMBER_STEP);
+}
+
+void slot_sweep(const char *state_folder, const char *interface_prefix,
+		bool (*is_joined)(void *ctx, uint32_t number), void *ctx)
+{
+	_cleanup_(freep) char *parent = xasprintf("%s/backend", state_folder);
+	DIR *dir = opendir(parent);
+	const struct dirent *entry;
+	if (!dir)
+		return; /* no backend has had a folder */
+	while ((entry = readdir(dir))) {
+		_cleanup_(freep) char *path = xasprintf("%s/%s", parent, entry->d_name);
+		uint32_t number = number_of(entry->d_name, interface_prefix);
+		bool dots = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
+		if (dots || (number != UINT32_MAX && is_joined(ctx, number)))
+			continue;
+		int r = file_remove_folder(path);
+		if (r < 0)
+			log_error("cannot remove %s: %s", path, strerror(-r));
+	}
+	closedir(dir);
+	(void)unlinkat(AT_FDCWD, parent, AT_REMOVEDIR); /* when it is empty now */
 }
 
 void slot_start(struct slot *s, struct mesh *mesh)

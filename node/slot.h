@@ -54,6 +54,13 @@ struct slot *slot_new(const struct slot_env *env, const struct slot_io *io,
 		      const struct adapter_ops *ops, const char *interface_prefix, uint32_t number);
 void slot_free(struct slot *slot); /* takes everything back */
 
+/* At the start: removes what backends keep in the state folder, their keys too, for interfaces of
+ * no joined dnet. A process that was killed while it left one has not, and the next dnet must not
+ * begin with the keys of another. is_joined: asked with the number of the dnet's first interface.
+ */
+void slot_sweep(const char *state_folder, const char *interface_prefix,
+		bool (*is_joined)(void *ctx, uint32_t number), void *ctx);
+
 /* Starts the adapter if it is not running; what it cannot is in slot_status(), and is tried again
  * with the next call. */
 void slot_start(struct slot *slot, struct mesh *mesh);
