@@ -527,8 +527,10 @@ static const char *reason_of(const struct member *m, bool connected, bool bridge
 
 static void wireguard_visit_peers(const struct adapter *a, adapter_visit_peer *visit, void *ctx)
 {
-	uint64_t now_s = clock_wall_s();
-	*a->looked_ns = clock_monotonic_ns();
+	uint64_t now_s = clock_wall_s(), now = clock_monotonic_ns();
+	if (now - *a->looked_ns > POLL_ASKED_MS * NS_PER_MS)
+		loop_timer_start(a->poll, 0); /* who looks again gets what is true now */
+	*a->looked_ns = now;
 	for (size_t i = 0; i < a->member_count; i++) {
 		const struct member *m = a->members[i];
 		uint64_t at = m->seen.handshake_s;
