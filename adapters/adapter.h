@@ -8,6 +8,7 @@
  * backend, or its status says which do not. */
 
 #include "core/netmap.h"
+#include "os/wglink.h"
 #include "wire/statement.h"
 
 #include <stdbool.h>
@@ -61,6 +62,13 @@ struct adapter_os {
 	/* A socket for rawudp_init(), to probe from the backend's own port; family: ADDR_V4 or
 	 * ADDR_V6. The caller's. wireguard alone. */
 	int (*raw_open)(void *ctx, uint8_t family, uint16_t port, int *ret_fd);
+	/* Of ADAPTER_DEVICE_WIREGUARD, as os/wglink.h has them. */
+	int (*wireguard_set)(void *ctx, uint32_t index, const uint8_t *private_key, uint16_t port,
+			     const struct wglink_peer *peers, size_t count);
+	int (*wireguard_get)(void *ctx, uint32_t index, struct wglink_device *ret_device,
+			     wglink_visit_peer *visit, void *visit_ctx);
+	/* Of these three, in place of error(). */
+	const char *(*helper_error)(void *ctx);
 };
 
 /* What the node gives. All borrowed until teardown(). */

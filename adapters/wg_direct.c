@@ -133,7 +133,7 @@ static int open_one(struct wg_direct *d, uint8_t family)
 	int r = d->host.os->raw_open(d->host.os->ctx, family, d->port, &fd);
 	if (r < 0 && r != -EAFNOSUPPORT)
 		snprintf(d->error, sizeof(d->error), "no direct paths: %s",
-			 d->host.os->error(d->host.os->ctx));
+			 d->host.os->helper_error(d->host.os->ctx));
 	return r < 0 ? -1 : fd;
 }
 

@@ -395,6 +395,7 @@ static void look_for_path(struct adapter *a, const struct member *m,
 /* ---- Operations ---- */
 
 static const struct wg_device_ops *const devices[] = {
+	&wg_device_kernel,
 	&wg_device_go,
 };
 
@@ -410,13 +411,32 @@ static const struct wg_device_ops *find_device(const struct wg_device_ops *only,
 	return NULL;
 }
 
+static int probe_with(const struct wg_device_ops *only, const char *program,
+		      enum adapter_device *ret_device, char error[static ADAPTER_ERROR_MAX])
+{
+	const struct wg_device_ops *ops = find_device(only, program, error);
+	if (!ops)
+		return -ENOENT;
+	*ret_device = ops->device;
+	return 0;
+}
+
+static int probe_auto(const char *program, enum adapter_device *ret_device,
+		      char error[static ADAPTER_ERROR_MAX])
+{
+	return probe_with(NULL, program, ret_device, error);
+}
+
+static int probe_kernel(const char *program, enum adapter_device *ret_device,
+			char error[static ADAPTER_ERROR_MAX])
+{
+	return probe_with(&wg_device_kernel, program, ret_device, error);
+}
+
 static int probe_go(const char *program, enum adapter_device *ret_device,
 		    char error[static ADAPTER_ERROR_MAX])
 {
-	if (!find_device(&wg_device_go, program, error))
-		return -ENOENT;
-	*ret_device = wg_device_go.device;
-	return 0;
+	return probe_with(&wg_device_go, program, ret_device, error);
 }
 
 static int start_with(const struct adapter_host *host, const struct wg_device_ops *ops,
@@ -448,9 +468,22 @@ static int start_with(const struct adapter_host *host, const struct wg_device_op
 	return 0;
 }
 
+static int start_kernel(const struct adapter_host *host, struct adapter **ret_adapter)
+{
+	return start_with(host, &wg_device_kernel, ret_adapter);
+}
+
 static int start_go(const struct adapter_host *host, struct adapter **ret_adapter)
 {
 	return start_with(host, &wg_device_go, ret_adapter);
+}
+
+/* As probe_auto() found it. */
+static int start_auto(const struct adapter_host *host, struct adapter **ret_adapter)
+{
+	char error[ADAPTER_ERROR_MAX];
+	bool kernel = wg_device_kernel.probe(NULL, error) == 0;
+	return start_with(host, kernel ? &wg_device_kernel : &wg_device_go, ret_adapter);
 }
 
 static void wireguard_device(struct adapter *a, uint32_t index, int fd)
@@ -584,7 +617,8 @@ static void wireguard_teardown(struct adapter *a)
 		.teardown = wireguard_teardown,                                                    \
 	}
 
-const struct adapter_ops adapter_wireguard = WIREGUARD_OPS(probe_go, start_go);
+const struct adapter_ops adapter_wireguard = WIREGUARD_OPS(probe_auto, start_auto);
+const struct adapter_ops adapter_wireguard_kernel = WIREGUARD_OPS(probe_kernel, start_kernel);
 const struct adapter_ops adapter_wireguard_go = WIREGUARD_OPS(probe_go, start_go);
 
 const struct adapter_ops *adapter_choose_wireguard(const char *choice)
@@ -592,7 +626,12 @@ const struct adapter_ops *adapter_choose_wireguard(const char *choice)
 	static const struct {
 		const char *name;
 		const struct adapter_ops *ops;
-	} choices[] = {{"auto", &adapter_wireguard}, {"go", &adapter_wireguard_go}};
+	} choices[] = {{"auto", &adapter_wireguard},
+		       {"kernel", &adapter_wireguard_kernel},
+		       {"go", &adapter_wireguard_go}};
+	char error[ADAPTER_ERROR_MAX];
+	/* Whether the kernel has it can be asked only as long as the daemon has its rights. */
+	(void)wg_device_kernel.probe(NULL, error);
 	for (size_t i = 0; i < ARRAY_SIZE(choices); i++) {
 		if (strcmp(choices[i].name, choice) == 0)
 			return choices[i].ops;

@@ -58,6 +58,7 @@ struct wg_device_ops {
 };
 
 extern const struct wg_device_ops wg_device_go;
+extern const struct wg_device_ops wg_device_kernel;
 
 /* Where packets of this peer go from now on; NULL: over the bridge, that is through the control
  * plane. Nothing happens when the backend does not carry it. */

@@ -19,7 +19,7 @@ struct search {
 static void take_link(void *arg, const struct netlink_link *link)
 {
 	struct search *s = arg;
-	bool overlay = strcmp(link->kind, "tun") == 0 &&
+	bool overlay = (strcmp(link->kind, "tun") == 0 || strcmp(link->kind, "wireguard") == 0) &&
 		       strncmp(link->name, s->prefix, strlen(s->prefix)) == 0;
 	if (!(link->flags & IFF_UP) || (link->flags & IFF_LOOPBACK) || overlay ||
 	    s->link_count == LINKS_MAX)

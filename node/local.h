@@ -15,8 +15,8 @@ struct netlink;
 enum { LOCAL_ENDPOINTS_MAX = 7 };
 
 /* Addresses of links that are up, without loopback, link-local ones and overlay interfaces (TUN
- * devices whose name begins with prefix), with these ports; global ones before private ones. A port
- * of 0 leaves its family out. 0 or -errno. */
+ * and WireGuard devices whose name begins with prefix), with these ports; global ones before
+ * private ones. A port of 0 leaves its family out. 0 or -errno. */
 int local_endpoints(struct netlink *nl, const char *prefix, uint16_t port4, uint16_t port6,
 		    struct endpoint ret_endpoints[static LOCAL_ENDPOINTS_MAX], size_t *ret_count);
 

@@ -230,6 +230,8 @@ static int open_by_kind(const struct netcfg *n, int *ret_fd, uint32_t *ret_index
 				     ret_offload);
 	case NETCFG_DEVICE_PLAIN:
 		return priv_tun_open_plain(n->priv, w->name, &w->ipv4, ret_fd, ret_index);
+	case NETCFG_DEVICE_WIREGUARD:
+		return priv_link_wireguard(n->priv, w->name, &w->ipv4, ret_index);
 	case NETCFG_DEVICE_PROGRAM:
 		return priv_link_adopt(n->priv, w->name, &w->ipv4, ret_index);
 	}

@@ -40,9 +40,10 @@ struct netcfg_route {
 };
 
 enum netcfg_device {
-	NETCFG_DEVICE_MESH,    /* a TUN with virtio headers, for the data path */
-	NETCFG_DEVICE_PLAIN,   /* a TUN without, for a program that gets its descriptor */
-	NETCFG_DEVICE_PROGRAM, /* a program makes it: waited for, then kept as the others are */
+	NETCFG_DEVICE_MESH,	 /* a TUN with virtio headers, for the data path */
+	NETCFG_DEVICE_PLAIN,	 /* a TUN without, for a program that gets its descriptor */
+	NETCFG_DEVICE_WIREGUARD, /* of the kernel */
+	NETCFG_DEVICE_PROGRAM,	 /* a program makes it: waited for, then kept as the others are */
 };
 
 struct netcfg_wanted {

@@ -24,22 +24,6 @@ enum { PREFIX_MAX = 10 };
 
 /* ---- The privileged side ---- */
 
-struct interface {
-	uint32_t index; /* 0: free */
-	char name[IF_NAMESIZE];
-	struct prefix ipv4;
-	uint32_t table; /* its own */
-};
-
-struct helper {
-	int fd;
-	const char *prefix; /* borrowed */
-	uint32_t table_base;
-	bool adopt, wireguard;
-	struct netlink *nl; /* owned */
-	struct interface interfaces[PRIV_INTERFACES_MAX];
-};
-
 _printf_(2, 3) int priv_refuse(struct priv_reply *reply, const char *format, ...)
 {
 	va_list args;
@@ -94,7 +78,7 @@ bool priv_ipv4_prefix_ok(const struct prefix *prefix)
 }
 
 /* Inside fd00::/8, at least a /16, or inside the interface's IPv4 prefix. */
-static bool range_is_ours(const struct interface *i, const struct prefix *range)
+bool priv_range_is_ours(const struct interface *i, const struct prefix *range)
 {
 	if (range->addr.family == ADDR_V6)
 		return range->addr.bytes[0] == 0xfd && range->bits >= 16 && range->bits <= 128;
@@ -186,7 +170,7 @@ static int do_rule_add(struct helper *h, const struct interface *i,
 {
 	char text[PREFIX_TEXT_MAX];
 	const struct prefix *from = &request->prefix;
-	if (!range_is_ours(i, from) || from->bits != address_bits(&from->addr))
+	if (!priv_range_is_ours(i, from) || from->bits != address_bits(&from->addr))
 		return priv_refuse(reply, "rule from %s: not an address of the ranges of %s",
 				   prefix_format(from, text), i->name);
 	if (request->number > PRIV_RULE_PRIORITY ||
@@ -251,6 +235,8 @@ static int make_device(struct helper *h, const struct priv_request *request,
 			r = priv_refuse(reply, "%s is no TUN of a program", request->name);
 		return r;
 	}
+	if (request->op == PRIV_LINK_WIREGUARD)
+		return kernel_result(h, reply, privwg_link_make(h, request, reply));
 	int fd = request->op == PRIV_TUN_OPEN_PLAIN
 			 ? tun_open_plain(request->name, reply->error)
 			 : tun_open(request->name, &offload, reply->error);
@@ -291,6 +277,7 @@ static int do_open(struct helper *h, const struct priv_request *request, struct 
 	*slot = (struct interface){
 		.index = link.index, .ipv4 = request->prefix, .table = h->table_base + number};
 	memcpy(slot->name, request->name, strlen(request->name) + 1);
+	memcpy(slot->kind, link.kind, sizeof(slot->kind));
 	reply->index = link.index;
 	*ret_fd = fd;
 	fd = -1;
@@ -305,7 +292,7 @@ static int do_close(struct helper *h, struct interface *i)
 	if (r < 0)
 		log_warn("%s: rules of table %u stay: %s", i->name, i->table,
 			 netlink_error_text(h->nl));
-	if (netlink_link_get(h->nl, i->index, &link) == 0 && strcmp(link.kind, "tun") == 0)
+	if (netlink_link_get(h->nl, i->index, &link) == 0 && strcmp(link.kind, i->kind) == 0)
 		(void)netlink_link_delete(h->nl, i->index);
 	*i = (struct interface){0};
 	return 0;
@@ -316,7 +303,7 @@ static int do_address(struct helper *h, const struct interface *i,
 {
 	char text[PREFIX_TEXT_MAX];
 	/* Taking away may be anything: the interface is ours, and others put addresses on it. */
-	if (request->op == PRIV_ADDRESS_ADD && !range_is_ours(i, &request->prefix))
+	if (request->op == PRIV_ADDRESS_ADD && !priv_range_is_ours(i, &request->prefix))
 		return priv_refuse(reply, "address %s is outside the ranges of %s",
 				   prefix_format(&request->prefix, text), i->name);
 	struct netlink_address address = {
@@ -330,7 +317,7 @@ static int do_route(struct helper *h, const struct interface *i, const struct pr
 		    struct priv_reply *reply)
 {
 	char text[PREFIX_TEXT_MAX];
-	if (!range_is_ours(i, &request->prefix))
+	if (!priv_range_is_ours(i, &request->prefix))
 		return priv_refuse(reply, "route %s is outside the ranges of %s",
 				   prefix_format(&request->prefix, text), i->name);
 	if (request->table != NETLINK_TABLE_MAIN && request->table != i->table)
@@ -398,11 +385,11 @@ static int do_rename(struct helper *h, const struct interface *i, struct priv_re
 	return kernel_result(h, reply, r);
 }
 
-/* When ours went, its number may have gone to a link of somebody else. All of ours are TUNs. */
+/* When ours went, its number may have gone to a link of somebody else. */
 static bool went_to_another(struct helper *h, const struct interface *i)
 {
 	struct netlink_link link;
-	return netlink_link_get(h->nl, i->index, &link) == 0 && strcmp(link.kind, "tun") != 0;
+	return netlink_link_get(h->nl, i->index, &link) == 0 && strcmp(link.kind, i->kind) != 0;
 }
 
 static int serve_interface(struct helper *h, const struct priv_request *request,
@@ -419,7 +406,12 @@ static int serve_interface(struct helper *h, const struct priv_request *request,
 	case PRIV_LINK_ADOPT:
 	case PRIV_RULES_SWEEP:
 	case PRIV_RAW_OPEN:
+	case PRIV_LINK_WIREGUARD:
 		break;
+	case PRIV_WIREGUARD_SET:
+		return privwg_set(h, i, request, reply);
+	case PRIV_WIREGUARD_GET:
+		return privwg_get(h, i, request, reply);
 	case PRIV_TUN_CLOSE:
 		return do_close(h, i);
 	case PRIV_LINK_UP:
@@ -449,7 +441,7 @@ static int serve(struct helper *h, const struct priv_request *request, struct pr
 		 int *ret_fd)
 {
 	if (request->op == PRIV_TUN_OPEN || request->op == PRIV_TUN_OPEN_PLAIN ||
-	    request->op == PRIV_LINK_ADOPT)
+	    request->op == PRIV_LINK_ADOPT || request->op == PRIV_LINK_WIREGUARD)
 		return do_open(h, request, reply, ret_fd);
 	if (request->op == PRIV_RULES_SWEEP)
 		return do_sweep(h, reply);
@@ -459,6 +451,11 @@ static int serve(struct helper *h, const struct priv_request *request, struct pr
 		return privwg_raw_open(request, reply, ret_fd);
 	return serve_interface(h, request, reply);
 }
+
+struct start {
+	struct priv_config config;
+	struct priv_shared *shared;
+};
 
 static bool serve_one(struct helper *h)
 {
@@ -483,12 +480,14 @@ static bool serve_one(struct helper *h)
 
 static int helper_main(int fd, void *arg)
 {
-	const struct priv_config *config = arg;
+	const struct start *start = arg;
+	const struct priv_config *config = &start->config;
 	struct helper h = {.fd = fd,
 			   .prefix = config->prefix,
 			   .table_base = config->table_base,
 			   .adopt = config->adopt,
-			   .wireguard = config->wireguard};
+			   .wireguard = config->wireguard,
+			   .shared = start->shared};
 	log_set_prefix("dnetd[root]: ");
 	/* Not killed with the engine: the closed socket says the same, and there are rules to take
 	 * back. */
@@ -502,6 +501,8 @@ static int helper_main(int fd, void *arg)
 		log_error("cannot open netlink: %s", strerror(-r));
 		return 1;
 	}
+	if (h.wireguard && wglink_open(&h.wglink) < 0)
+		log_debug("the kernel has no WireGuard");
 	/* Kept open: what the rules of the sandbox are about must stay in the kernel's memory. */
 	_cleanup_(closep) int sysctl = open(SYSCTL_FOLDER, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct sandbox sandbox = {
@@ -515,9 +516,12 @@ static int helper_main(int fd, void *arg)
 	while (serve_one(&h))
 		;
 	for (size_t i = 0; i < PRIV_INTERFACES_MAX; i++) {
-		if (h.interfaces[i].index)
+		if (h.interfaces[i].index && privwg_is_kernel(&h.interfaces[i]))
+			(void)do_close(&h, &h.interfaces[i]); /* no descriptor takes it along */
+		else if (h.interfaces[i].index)
 			(void)remove_table_rules(&h, h.interfaces[i].table);
 	}
+	privwg_done(&h);
 	netlink_free(h.nl);
 	return 0;
 }
@@ -529,9 +533,14 @@ int priv_start(const struct priv_config *config, struct priv **ret_priv)
 	assert(strlen(config->prefix) >= 1 && strlen(config->prefix) <= PREFIX_MAX);
 	assert(config->table_base >= PRIV_TABLE_MIN && config->table_base <= PRIV_TABLE_MAX);
 	struct priv *priv = xcalloc(1, sizeof(*priv));
-	int r = proc_fork("dnetd-root", helper_main, (void *)config, NULL, &priv->child);
+	struct start start = {.config = *config};
+	int r = privwg_share(&start.shared);
+	priv->shared = start.shared;
+	if (r == 0)
+		r = proc_fork("dnetd-root", helper_main, &start, NULL, &priv->child);
 	if (r < 0) {
 		log_error("cannot start the root helper: %s", strerror(-r));
+		privwg_unshare(priv->shared);
 		free(priv);
 		return r;
 	}
@@ -546,6 +555,7 @@ void priv_stop(struct priv *priv)
 	close(priv->child.fd);
 	int status;
 	(void)proc_wait(priv->child.pid, &status);
+	privwg_unshare(priv->shared);
 	free(priv);
 }
 
@@ -640,6 +650,16 @@ int priv_link_adopt(struct priv *priv, const char *name, const struct prefix *ip
 {
 	struct priv_reply reply;
 	int r = call_open(priv, PRIV_LINK_ADOPT, name, ipv4, TUN_OFFLOAD_NONE, &reply, NULL);
+	if (r == 0)
+		*ret_index = reply.index;
+	return r;
+}
+
+int priv_link_wireguard(struct priv *priv, const char *name, const struct prefix *ipv4,
+			uint32_t *ret_index)
+{
+	struct priv_reply reply;
+	int r = call_open(priv, PRIV_LINK_WIREGUARD, name, ipv4, TUN_OFFLOAD_NONE, &reply, NULL);
 	if (r == 0)
 		*ret_index = reply.index;
 	return r;

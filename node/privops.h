@@ -7,6 +7,7 @@
  * answered. */
 
 #include "node/tun.h"
+#include "os/wglink.h"
 #include "wire/addr.h"
 
 #include <net/if.h>
@@ -39,7 +40,7 @@ struct priv_config {
 	const char *prefix;
 	uint32_t table_base; /* the interface with number N has the table table_base + N */
 	bool adopt;	     /* programs of backends make interfaces too */
-	bool wireguard;	     /* that backend is configured: raw UDP sockets are given out */
+	bool wireguard;	     /* that backend is configured: raw UDP sockets, and kernel devices */
 	bool sandbox;	     /* seccomp */
 };
 
@@ -68,6 +69,16 @@ int priv_tun_open_plain(struct priv *priv, const char *name, const struct prefix
  * made here. -ENODEV: it is not there. */
 int priv_link_adopt(struct priv *priv, const char *name, const struct prefix *ipv4,
 		    uint32_t *ret_index);
+/* The kernel's WireGuard, as a new link; one that an earlier helper of ours left is made anew.
+ * -EOPNOTSUPP: this kernel has none. */
+int priv_link_wireguard(struct priv *priv, const char *name, const struct prefix *ipv4,
+			uint32_t *ret_index);
+/* As wglink_set() and wglink_get() of such a link. Refused: AllowedIPs outside the ranges of the
+ * interface, endpoints that are none, ports below 1024. */
+int priv_wireguard_set(struct priv *priv, uint32_t index, const uint8_t *private_key, uint16_t port,
+		       const struct wglink_peer *peers, size_t count);
+int priv_wireguard_get(struct priv *priv, uint32_t index, struct wglink_device *ret_device,
+		       wglink_visit_peer *visit, void *ctx);
 /* The caller has closed the descriptor, or wants the interface gone anyway. */
 int priv_tun_close(struct priv *priv, uint32_t index);
 

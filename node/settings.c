@@ -64,7 +64,9 @@ static const struct conf_option options[] = {
 	 "operator can then read and change these packets"},
 	{"adapters", "wireguard", CONF_STRING, "auto", 1, 16,
 	 offsetof(struct dnetd_config, wireguard),
-	 "what the backend wireguard runs on: go (wireguard-go), or auto: what there is"},
+	 "what the backend wireguard runs on: kernel, go (wireguard-go), or auto: the kernel's "
+	 "where "
+	 "it has one"},
 	{"adapters", "wireguard-go", CONF_PATH, "/usr/bin/wireguard-go", 0, 0,
 	 offsetof(struct dnetd_config, programs[PROGRAM_WIREGUARD_GO]),
 	 "the program of the backend wireguard where the kernel has none"},
@@ -208,7 +210,7 @@ bool settings_check(const struct dnetd_config *config, char error[static CONF_ER
 		return false;
 	}
 	if (!adapter_choose_wireguard(config->wireguard)) {
-		snprintf(error, CONF_ERROR_MAX, "wireguard '%s' is none of auto, go",
+		snprintf(error, CONF_ERROR_MAX, "wireguard '%s' is none of auto, kernel, go",
 			 config->wireguard);
 		return false;
 	}

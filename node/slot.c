@@ -67,6 +67,26 @@ static int os_raw_open(void *ctx, uint8_t family, uint16_t port, int *ret_fd)
 	return priv_raw_open(s->env.priv, family, port, ret_fd);
 }
 
+static int os_wireguard_set(void *ctx, uint32_t index, const uint8_t *private_key, uint16_t port,
+			    const struct wglink_peer *peers, size_t count)
+{
+	const struct slot *s = ctx;
+	return priv_wireguard_set(s->env.priv, index, private_key, port, peers, count);
+}
+
+static int os_wireguard_get(void *ctx, uint32_t index, struct wglink_device *ret_device,
+			    wglink_visit_peer *visit, void *visit_ctx)
+{
+	const struct slot *s = ctx;
+	return priv_wireguard_get(s->env.priv, index, ret_device, visit, visit_ctx);
+}
+
+static const char *os_helper_error(void *ctx)
+{
+	const struct slot *s = ctx;
+	return priv_error(s->env.priv);
+}
+
 static void on_event(void *ctx, const struct node_key *key, const char *text)
 {
 	const struct slot *s = ctx;
@@ -116,9 +136,10 @@ void slot_set_wanted(struct slot *s, const struct netcfg_wanted *wanted, uint32_
 	}
 	w = *wanted;
 	memcpy(w.name, s->interface, sizeof(w.name));
-	w.device = s->device == ADAPTER_DEVICE_MESH  ? NETCFG_DEVICE_MESH
-		   : s->device == ADAPTER_DEVICE_TUN ? NETCFG_DEVICE_PLAIN
-						     : NETCFG_DEVICE_PROGRAM;
+	w.device = s->device == ADAPTER_DEVICE_MESH	   ? NETCFG_DEVICE_MESH
+		   : s->device == ADAPTER_DEVICE_TUN	   ? NETCFG_DEVICE_PLAIN
+		   : s->device == ADAPTER_DEVICE_WIREGUARD ? NETCFG_DEVICE_WIREGUARD
+							   : NETCFG_DEVICE_PROGRAM;
 	w.metric = ROUTE_METRIC + s->number;
 	w.table = table_base + s->number;
 	netcfg_set_wanted(s->netcfg, &w);
@@ -148,7 +169,10 @@ struct slot *slot_new(const struct slot_env *env, const struct slot_io *io,
 				    .child_start = os_child_start,
 				    .child_signal = os_child_signal,
 				    .child_reap = os_child_reap,
-				    .raw_open = os_raw_open};
+				    .raw_open = os_raw_open,
+				    .wireguard_set = os_wireguard_set,
+				    .wireguard_get = os_wireguard_get,
+				    .helper_error = os_helper_error};
 	return s;
 }
 

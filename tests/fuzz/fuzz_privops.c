@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,9 +23,11 @@ static struct device {
 	bool has_ipv4;
 	struct prefix ipv4;
 	char name[IF_NAMESIZE];
+	const char *kind;
 } devices[DEVICES];
 static uint32_t device_count;
 static struct prefix asked; /* by the request that runs */
+static const char *asked_kind;
 static const uint8_t *input;
 static size_t input_left;
 static bool answered;
@@ -66,6 +69,38 @@ static int fake_tun_open(const char *name, enum tun_offload *offload, char *erro
 	return DEVICE_FD;
 }
 
+static int fake_link_add(struct netlink *nl, const char *name, const char *kind, const char *alias)
+{
+	check_name(name);
+	FUZZ_CHECK(!strcmp(kind, "wireguard") && !strcmp(alias, "dnetd"));
+	return device_count == DEVICES ? -ENOSPC : 0;
+}
+
+static int fake_wglink_set(struct wglink *wl, uint32_t index, const uint8_t *private_key,
+			   uint16_t port, const struct wglink_peer *peers, size_t count)
+{
+	FUZZ_CHECK(port == 0 || port >= 1024);
+	FUZZ_CHECK(!strcmp(device(index)->kind, "wireguard"));
+	for (size_t i = 0; i < count; i++) {
+		FUZZ_CHECK(peers[i].allowed_count <= WGLINK_ALLOWED_MAX);
+		for (size_t k = 0; k < peers[i].allowed_count; k++)
+			check_range(index, &peers[i].allowed[k].addr, peers[i].allowed[k].bits);
+	}
+	return 0;
+}
+
+static int fake_wglink_get(struct wglink *wl, uint32_t index, struct wglink_device *ret_device,
+			   wglink_visit_peer *visit, void *ctx)
+{
+	const struct wglink_peer peer = {.key = {1}};
+
+	FUZZ_CHECK(!strcmp(device(index)->kind, "wireguard"));
+	for (int i = 0; i < 100; i++)
+		visit(ctx, &peer);
+	*ret_device = (struct wglink_device){.index = index, .port = 51820};
+	return 0;
+}
+
 static int fake_rawudp_open(uint8_t family, uint16_t port, int *ret_fd)
 {
 	FUZZ_CHECK(port >= 1024 && (family == ADDR_V4 || family == ADDR_V6));
@@ -79,13 +114,16 @@ static int fake_link_find(struct netlink *nl, const char *name, struct netlink_l
 		   (asked.addr.family == ADDR_V4 && asked.bits >= 8 && asked.bits <= 32));
 	devices[device_count] = (struct device){true, asked.addr.family == ADDR_V4, asked};
 	snprintf(devices[device_count].name, IF_NAMESIZE, "%s", name);
+	devices[device_count].kind = asked_kind;
 	*ret_link = (struct netlink_link){.index = DEVICE_FIRST + device_count++};
+	snprintf(ret_link->kind, sizeof(ret_link->kind), "%s", asked_kind);
 	return 0;
 }
 
 static int fake_link_get(struct netlink *nl, uint32_t index, struct netlink_link *ret_link)
 {
-	*ret_link = (struct netlink_link){.index = index, .kind = "tun"};
+	*ret_link = (struct netlink_link){.index = index};
+	snprintf(ret_link->kind, sizeof(ret_link->kind), "%s", device(index)->kind);
 	memcpy(ret_link->name, device(index)->name, IF_NAMESIZE);
 	return 0;
 }
@@ -228,6 +266,9 @@ static int fake_send(int fd, const void *data, size_t len, const int *fds, size_
 
 #define tun_open		 fake_tun_open
 #define rawudp_open		 fake_rawudp_open
+#define netlink_link_add	 fake_link_add
+#define wglink_set		 fake_wglink_set
+#define wglink_get		 fake_wglink_get
 #define netlink_link_find	 fake_link_find
 #define netlink_link_get	 fake_link_get
 #define netlink_link_delete	 fake_link_delete
@@ -272,19 +313,30 @@ static ssize_t fake_receive(int fd, void *data, size_t size, int *fds, size_t fd
 	input += len;
 	input_left -= len;
 	asked = ((const struct priv_request *)data)->prefix;
+	asked_kind = ((const struct priv_request *)data)->op == PRIV_LINK_WIREGUARD ? "wireguard"
+										    : "tun";
 	return (ssize_t)len;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct helper helper = {.prefix = "fuzz", .table_base = TABLE_BASE, .wireguard = true};
+	static struct priv_shared shared;
+	struct helper helper = {.prefix = "fuzz",
+				.table_base = TABLE_BASE,
+				.wireguard = true,
+				.wglink = (struct wglink *)&shared, /* never looked into */
+				.shared = &shared};
 
 	memset(devices, 0, sizeof(devices));
 	device_count = 0;
 	answered = true;
 	input = data;
 	input_left = len;
+	/* What the engine has put there: the same bytes, wherever its fields lie. */
+	for (size_t i = 0; i < sizeof(shared) && len > 0; i++)
+		((uint8_t *)&shared)[i] = data[i % len];
 	while (serve_one(&helper))
 		FUZZ_CHECK(answered);
+	free(helper.peers);
 	return 0;
 }

@@ -57,7 +57,7 @@ key_of()
 # The prefix of the interfaces: sockets of wireguard-go lie beside each other in the one file system of this test.
 begin()
 {
-	start "$1" -c /dev/null --backend wireguard --interface-prefix "w$$$1"
+	start "$1" -c /dev/null --backend wireguard --wireguard "${DNET_WIREGUARD:-go}" --interface-prefix "w$$$1"
 }
 
 pings()

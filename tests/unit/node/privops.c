@@ -107,6 +107,62 @@ static void a_raw_socket_is_given_out_for_a_port_and_no_other(void **state)
 	assert_int_equal(priv_raw_open(priv, 17, 51820, &fd), -EPERM);
 }
 
+struct kernel_peers {
+	struct wglink_peer peers[200];
+	size_t count;
+};
+
+static void take_kernel_peer(void *ctx, const struct wglink_peer *peer)
+{
+	struct kernel_peers *list = ctx;
+	assert_true(list->count < sizeof(list->peers) / sizeof(list->peers[0]));
+	list->peers[list->count++] = *peer;
+}
+
+/* Skipped where the kernel has no WireGuard (contrib/long --only kernel). */
+static void a_wireguard_of_the_kernel_takes_only_peers_of_its_ranges(void **state)
+{
+	static struct kernel_peers list;
+	struct wglink_peer peers[150];
+	struct wglink_device device;
+	uint8_t key[WGLINK_KEY_LEN] = {0, 1, 2, [31] = 64};
+	uint32_t index, tun;
+	(void)state;
+	if (!priv)
+		skip();
+	assert_int_equal(priv_link_wireguard(priv, "eth7", &no_ipv4, &index), -EPERM);
+	if (priv_link_wireguard(priv, "dtst7", &no_ipv4, &index) < 0)
+		skip();
+	for (size_t i = 0; i < 150; i++) {
+		peers[i] = (struct wglink_peer){.key = {1, (uint8_t)i},
+						.flags = WGLINK_REPLACE_ALLOWED | WGLINK_ENDPOINT,
+						.allowed_count = 1,
+						.allowed = {prefix_of("fd00::/128")}};
+		peers[i].allowed[0].addr.bytes[15] = (uint8_t)i;
+		assert_true(endpoint_parse("192.0.2.1:4711", &peers[i].endpoint));
+	}
+	assert_int_equal(priv_wireguard_set(priv, index, key, 51820, peers, 150), 0);
+	assert_int_equal(priv_wireguard_get(priv, index, &device, take_kernel_peer, &list), 0);
+	assert_int_equal(list.count, 150);
+	assert_int_equal(device.port, 51820);
+	assert_memory_equal(device.private_key, key, sizeof(key));
+	/* Not the whole world, no other's port, no other kind of link. */
+	peers[0].allowed[0] = prefix_of("0.0.0.0/0");
+	assert_int_equal(priv_wireguard_set(priv, index, NULL, 0, peers, 1), -EPERM);
+	peers[0].allowed[0] = prefix_of("2000::/3");
+	assert_int_equal(priv_wireguard_set(priv, index, NULL, 0, peers, 1), -EPERM);
+	peers[0].allowed[0] = prefix_of("fd00::/128");
+	peers[0].endpoint.port = 0;
+	assert_int_equal(priv_wireguard_set(priv, index, NULL, 0, peers, 1), -EPERM);
+	assert_int_equal(priv_wireguard_set(priv, index, NULL, 53, NULL, 0), -EPERM);
+	int fd = open_tun("dtst8", &no_ipv4, &tun);
+	assert_int_equal(priv_wireguard_set(priv, tun, NULL, 0, NULL, 0), -EPERM);
+	assert_int_equal(priv_wireguard_get(priv, tun, &device, take_kernel_peer, &list), -EPERM);
+	close(fd);
+	assert_int_equal(priv_tun_close(priv, tun), 0);
+	assert_int_equal(priv_tun_close(priv, index), 0);
+}
+
 static void names_of_others_are_refused(void **state)
 {
 	static const char *const names[] = {"eth0",   "dtst", "dtst0x", "dtst00000",
@@ -458,6 +514,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_interface_is_made_and_goes_with_its_descriptor),
 		cmocka_unit_test(a_raw_socket_is_given_out_for_a_port_and_no_other),
+		cmocka_unit_test(a_wireguard_of_the_kernel_takes_only_peers_of_its_ranges),
 		cmocka_unit_test(names_of_others_are_refused),
 		cmocka_unit_test(interfaces_that_were_not_made_here_are_refused),
 		cmocka_unit_test(a_plain_tun_gives_packets_with_their_protocol),

@@ -129,7 +129,7 @@ static void descriptors_that_nobody_asked_for_are_closed(void **state)
 
 static void operations_that_there_are_not_are_refused(void **state)
 {
-	static const uint32_t ops[] = {0, PRIV_RAW_OPEN + 1, 255, INT32_MAX, UINT32_MAX};
+	static const uint32_t ops[] = {0, PRIV_WIREGUARD_GET + 1, 255, INT32_MAX, UINT32_MAX};
 	uint32_t index;
 	int fd;
 
