@@ -178,7 +178,8 @@ static int begin(void **state)
 	struct world *w = xcalloc(1, sizeof(*w));
 	temp_make(&w->temp);
 	w->loop = loop_new();
-	w->os = (struct adapter_os){.error = no_error, .raw_open = no_raw};
+	w->os = (struct adapter_os){
+		.error = no_error, .raw_open = no_raw, .helper_error = no_error};
 	w->host = (struct adapter_host){.ctx = w,
 					.loop = w->loop,
 					.os = &w->os,
