@@ -259,6 +259,9 @@ static void print_dnet(const struct cli *cli, const json_t *dnet)
 			printf("  %s%-10s %s%s\n", out_on(cli, OUT_RED), text_of(value, "part"),
 			       text_of(value, "error"), out_off(cli));
 	}
+	json_array_foreach(json_object_get(dnet, "unreachable"), i, value)
+		printf("  %s%-10s %s%s\n", out_on(cli, OUT_RED), text_of(value, "name"),
+		       text_of(value, "reason"), out_off(cli));
 	print_helpers(cli, json_object_get(dnet, "helpers"));
 }
 
@@ -501,6 +504,19 @@ static void print_verdict(const struct cli *cli, const char *what, const json_t 
 	       text_of(verdict, "explanation"));
 }
 
+/* With another backend than native, the candidates are those of the session beside it. */
+static void print_carrier(const json_t *result)
+{
+	const char *backend = text_of(result, "backend"), *control = text_of(result, "control");
+
+	if (*text_of(result, "choice"))
+		printf("backend: %s: %s\n", *backend ? backend : "none", text_of(result, "choice"));
+	if (*control)
+		printf("what follows is of the session that the two tell each other their backends "
+		       "in: path %s\n",
+		       control);
+}
+
 static void print_why(const struct cli *cli, const json_t *result)
 {
 	const json_t *policy = json_object_get(result, "policy"), *value;
@@ -510,6 +526,7 @@ static void print_why(const struct cli *cli, const json_t *result)
 	       *text_of(result, "name") ? text_of(result, "name") : text_of(result, "key"),
 	       out_off(cli), text_of(result, "state"), text_of(result, "path"),
 	       text_of(result, "reason"));
+	print_carrier(result);
 	print_candidates(cli, json_object_get(result, "candidates"));
 	printf("told to peers as ours:");
 	json_array_foreach(json_object_get(result, "own"), i, value)

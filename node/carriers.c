@@ -164,6 +164,26 @@ const char *carriers_reason(const struct carriers *c, const struct netmap_node *
 	return text;
 }
 
+const char *carriers_choice(const struct carriers *c, const struct netmap_node *node,
+			    char text[static CARRIERS_TEXT_MAX])
+{
+	struct mesh_offer theirs = {0};
+	char of_them[64], ours[64];
+	int slot = choose(c, node, &theirs);
+	if (slot < 0)
+		return carriers_reason(c, node, text);
+	bool we_choose = node_key_compare(&c->env.identity->key, &node->key) < 0;
+	append_backends(&theirs, of_them, sizeof(of_them));
+	append_backends(&c->own, ours, sizeof(ours));
+	snprintf(text, CARRIERS_TEXT_MAX,
+		 "%s is the first that %s would rather have (%s) and %s offers too (%s): of a "
+		 "pair, the one with the smaller key chooses",
+		 slot_ops(c->env.slots[slot])->name, we_choose ? "this node" : "it",
+		 we_choose ? ours : of_them, we_choose ? "it" : "this node",
+		 we_choose ? of_them : ours);
+	return text;
+}
+
 /* ---- Plans ---- */
 
 struct planned {

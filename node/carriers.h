@@ -45,6 +45,9 @@ int carriers_slot(const struct carriers *c, const struct netmap_node *node);
 /* Why none does; "" when one does. */
 const char *carriers_reason(const struct carriers *c, const struct netmap_node *node,
 			    char text[static CARRIERS_TEXT_MAX]);
+/* Which one carries, by whose order of preference; as carriers_reason() when none does. */
+const char *carriers_choice(const struct carriers *c, const struct netmap_node *node,
+			    char text[static CARRIERS_TEXT_MAX]);
 /* The host routes to the members that a slot carries; self has our addresses that may be used.
  * Returns how many, room at most. */
 size_t carriers_routes(const struct carriers *c, const struct netmap *netmap,

@@ -162,6 +162,24 @@ static json_int_t count_carried(const struct overlay *o)
 	return connected;
 }
 
+/* Members that no backend carries. */
+static json_t *unreachable_of(const struct overlay *o)
+{
+	json_t *array = json_array();
+	char reason[CARRIERS_TEXT_MAX], hex[2 * PUBKEY_LEN + 1];
+	for (size_t i = 0; o->mesh && o->netmap && i < o->netmap->node_count; i++) {
+		const struct netmap_node *node = &o->netmap->nodes[i];
+		if (node_key_equal(&node->key, &o->identity.key) ||
+		    carriers_slot(o->carriers, node) >= 0)
+			continue;
+		hex_format(node->key.bytes, PUBKEY_LEN, hex);
+		json_array_append_new(array, json_pack("{s:s, s:s}", "name",
+						       node->name[0] ? node->name : hex, "reason",
+						       carriers_reason(o->carriers, node, reason)));
+	}
+	return array;
+}
+
 static json_t *show_overlay(const struct overlay *o)
 {
 	char state[OVERLAY_TEXT_MAX], hex[2 * PUBKEY_LEN + 1];
@@ -183,6 +201,7 @@ static json_t *show_overlay(const struct overlay *o)
 		show_helpers(o), "peers_total", total, "peers_connected", connected);
 	json_object_set_new(json, "backend", json_string(slot_ops(o->slots[0])->name));
 	json_object_set_new(json, "backends", backends_of(o));
+	json_object_set_new(json, "unreachable", unreachable_of(o));
 	json_object_set_new(json, "remark", text_or_null(self ? self->remark : NULL));
 	json_object_set_new(json, "from_copy", json_boolean(o->lastgood.from_copy));
 	if (o->lastgood.behind)

@@ -3,6 +3,7 @@
 #include "core/acl.h"
 #include "core/mesh.h"
 #include "core/netmap.h"
+#include "node/carriers.h"
 #include "node/node.h"
 #include "node/show.h"
 #include "os/clock.h"
@@ -96,6 +97,7 @@ json_t *why_node(const struct overlay *o, const struct netmap_node *node)
 	struct mesh *mesh = o->mesh;
 	struct paths_arg arg = {json_array(), clock_boottime_ns()};
 	const struct netmap_node *self = netmap_find_node(o->netmap, &o->identity.key);
+	char choice[CARRIERS_TEXT_MAX];
 	json_t *row = row_of(o, node);
 	if (mesh) {
 		(void)mesh_visit_paths(mesh, &node->key, visit_path, &arg);
@@ -103,6 +105,7 @@ json_t *why_node(const struct overlay *o, const struct netmap_node *node)
 		json_object_set_new(row, "helpers", show_helpers(o));
 	}
 	json_object_set_new(row, "candidates", arg.array);
+	json_object_set_new(row, "choice", json_string(carriers_choice(o->carriers, node, choice)));
 	if (mesh && self)
 		json_object_set_new(row, "policy",
 				    json_pack("{s:o, s:o}", "ping_to", ping_verdict(o, self, node),

@@ -350,6 +350,8 @@ shown()
 		within 5 peer "$from" "$to" ".state == \"connected\" and .backend == \"$backend\" and $paths and
 			.last_handshake_s != null and (.reason | length > 0)" || die "$from says of $to: $(looks)"
 	done
+	is a why '{"node": "bob"}' ".backend == \"$backend\" and (.choice | startswith(\"$backend is the first that \")) and (.candidates | length > 0)" >/dev/null ||
+		die "why: $(call a why '{"node": "bob"}')"
 	if [ "$counts" = no ]; then
 		peer a c '.rx_bytes == null and .tx_bytes == null' >/dev/null || die "$backend counts bytes: $(call a peers)"
 		bytes='bytes are not counted, and not said'

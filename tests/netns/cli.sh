@@ -70,7 +70,8 @@ tool a why bob --json | jq -e --arg key "$key_b" --arg at "198.51.100.2:$port_b"
 	.policy.ping_to.allowed and .policy.ping_from.rule == null and .helpers == [] and (.own | length > 0)' >/dev/null ||
 	die "why --json: $(tool a why bob --json)"
 tool a why 10.77.0.2 >"$dir/out" || die "why by address"
-grep -q "^bob connected, path direct" "$dir/out" && grep -q "^  direct: confirmed" "$dir/out" &&
+grep -q "^bob connected, path direct" "$dir/out" && grep -q "^backend: native: native is the first that" "$dir/out" &&
+	grep -q "^  direct: confirmed" "$dir/out" &&
 	grep -q "^  \*  *direct  *198.51.100.2:$port_b .* answers " "$dir/out" &&
 	grep -q "ping to it: allowed: no policy is published" "$dir/out" || die "why for people: $(cat "$dir/out")"
 tool a why alice bob tcp 443 | grep -q "^alice (fd.*) to bob (fd.*), tcp 443: allowed: no policy" || die "why of a flow: $(tool a why alice bob tcp 443)"

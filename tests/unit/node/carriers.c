@@ -319,6 +319,10 @@ static void a_member_that_says_nothing_is_carried_natively(void **state)
 	plan(&t);
 	assert_string_equal(name_of_pair(&t), "native");
 	assert_string_equal(carriers_reason(t.carriers, node_of(&t, t.other), text), "");
+	assert_string_equal(carriers_choice(t.carriers, node_of(&t, t.other), text),
+			    "native is the first that this node would rather have (tinc, native) "
+			    "and it offers too (native): of a pair, the one with the smaller key "
+			    "chooses");
 	assert_int_equal(noted[BACKEND_NATIVE].peer_count, 1);
 	assert_int_equal(noted[BACKEND_TINC].peer_count, 0);
 	assert_int_equal(noted[BACKEND_TINC].applied, 1);
@@ -342,6 +346,7 @@ static void the_order_of_the_smaller_key_decides(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[CARRIERS_TEXT_MAX];
 		struct test t;
 
 		begin(&t, rows[i].smaller, rows[i].mine);
@@ -349,6 +354,11 @@ static void the_order_of_the_smaller_key_decides(void **state)
 		others_offer(&t, rows[i].theirs, NULL);
 		plan(&t);
 		assert_string_equal(name_of_pair(&t), rows[i].want);
+		carriers_choice(t.carriers, node_of(&t, t.other), text);
+		assert_true(!strcmp(rows[i].want, "none") ||
+			    !strncmp(text, rows[i].want, strlen(rows[i].want)));
+		assert_int_equal(strstr(text, "that this node would rather") != NULL,
+				 rows[i].smaller && strcmp(rows[i].want, "none") != 0);
 		end(&t);
 	}
 }
