@@ -105,6 +105,20 @@ looks()
 	done
 }
 
+# sends FROM TO: a file over TCP, which comes whole.
+sends()
+{
+	local receiver
+
+	in_ns "$2" timeout 60 socat -u TCP4-LISTEN:4711,reuseaddr "CREATE:$dir/copy" &
+	receiver=$!
+	within 5 sh -c "ip netns exec $id-$2 ss -Htln | grep -q :4711" || die "no listener at $2"
+	in_ns "$1" timeout 60 socat -u "OPEN:$dir/file" "TCP4:${ip4[$2]}:4711" || die "TCP from $1 to $2: $(looks)"
+	wait $receiver
+	cmp -s "$dir/file" "$dir/copy" || die "what came from $1 to $2 is not what was sent"
+	rm "$dir/copy"
+}
+
 # wg_of WHO WHAT: a table of its device, sorted.
 wg_of()
 {
@@ -168,6 +182,12 @@ reason()
 	call "$1" peers | jq -r ".[] | select(.name == \"${name[$2]}\") | .reason"
 }
 
+# b, which is native alone, learns what c offers when it has something to say to it.
+apart()
+{
+	! pings b c && peer b c '.backend == null and .state == "unreachable"'
+}
+
 # Only on the loopback, and joined to WireGuard's own port.
 bridges_are_local()
 {
@@ -205,6 +225,14 @@ for pair in "a b" "b a" "a c" "c a" "b c" "c b"; do
 done
 peer a c '.path == "bridge" and .control == "relay" and .backend == "wireguard"' >/dev/null || die "a says of c: $(looks)"
 ok "three members, one of them only through the OVR: ping all ways"
+
+head -c 3000000 /dev/urandom >"$dir/file"
+for pair in "a b" "b a" "a c" "c a"; do
+	# shellcheck disable=SC2086 # two words
+	sends $pair
+done
+in_ns a ping -qc1 -W2 -M do -s 1372 "${ip4[c]}" >/dev/null || die "no packet of the MTU gets through the OVR: $(looks)"
+ok "3 MB over TCP both ways, also through the OVR; packets as large as the MTU"
 
 if_a=$(interface a)
 public_a=$(public a)
@@ -279,7 +307,8 @@ within 20 pings a b || die "no ping over native: $(looks)"
 within 10 pings b a || die "no ping over native, back: $(looks)"
 within 5 peer a b '.backend == "native"' || die "a says of b: $(looks)"
 within 5 peer a c '.backend == "wireguard"' || die "a says of c: $(looks)"
-within 5 peer b c '.backend == null and .state == "unreachable"' || die "b says of c: $(looks)"
+within 5 apart || die "b says of c: $(looks)"
+within 5 peer c b '.backend == null and .state == "unreachable"' || die "c says of b: $(looks)"
 pings b c >/dev/null && die "b reaches c without a backend in common"
 [ "$(reason b c)" = "no backend in common: it offers wireguard, this node offers native" ] || die "the reason of b: $(reason b c)"
 [ "$(reason c b)" = "no backend in common: it offers native, this node offers wireguard" ] || die "the reason of c: $(reason c b)"
