@@ -284,6 +284,7 @@ static bool open_control(struct watch *w)
 		.version = program.version,
 		.path = options_->control,
 		.group = options_->control_group,
+		.user = options_->user,
 		.commands = watch_commands,
 		.commands_count = watch_commands_count,
 		.topics = watch_topics,

@@ -401,6 +401,7 @@ int cmds_start(struct node *n)
 		.path = n->config->daemon.control,
 		.mode = mode,
 		.group = n->config->daemon.control_group,
+		.user = n->config->daemon.user,
 		.commands = commands,
 		.commands_count = ARRAY_SIZE(commands),
 		.topics = topics,

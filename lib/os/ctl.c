@@ -4,6 +4,7 @@
 #include "os/file.h"
 #include "os/log.h"
 #include "os/loop.h"
+#include "os/sandbox.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -33,6 +34,7 @@ struct ctl_server {
 	int fd; /* listening */
 	struct loop_fd *watch;
 	struct loop_timer *retry;
+	uid_t user;   /* (uid_t)-1: as it is */
 	gid_t group;  /* (gid_t)-1: none */
 	dev_t device; /* of our socket file, so that no other is removed */
 	ino_t inode;
@@ -537,7 +539,8 @@ static int set_owner(struct ctl_server *server, const char *path)
 	mode_t mode = server->config.mode ? server->config.mode : 0660;
 	struct stat st;
 
-	if (server->group != (gid_t)-1 && lchown(path, (uid_t)-1, server->group))
+	if ((server->user != (uid_t)-1 || server->group != (gid_t)-1) &&
+	    lchown(path, server->user, server->group))
 		return -errno;
 	if (chmod(path, mode) || lstat(path, &st))
 		return -errno;
@@ -619,12 +622,17 @@ static void stop_listening(struct ctl_server *server)
 		unlink(server->config.path);
 }
 
-static int find_group(struct ctl_server *server)
+static int find_owner(struct ctl_server *server)
 {
-	const char *name = server->config.group;
+	const char *name = server->config.group, *user = server->config.user;
+	unsigned uid, gid;
 	struct group *group;
 
+	server->user = (uid_t)-1;
 	server->group = (gid_t)-1;
+	if (user && user[0] && geteuid() == 0 && sandbox_user_possible(user) == 0 &&
+	    sandbox_user_find(user, &uid, &gid) == 0)
+		server->user = uid;
 	if (!name || !name[0])
 		return 0;
 	errno = 0;
@@ -679,7 +687,7 @@ int ctl_server_new(struct loop *loop, const struct ctl_config *config, struct ct
 	assert(server->topics_count <= TOPICS_MAX);
 	TAILQ_INIT(&server->connections);
 	server->retry = loop_timer_new(loop, on_retry, server);
-	result = find_group(server);
+	result = find_owner(server);
 	if (!result) {
 		result = start_listening(server);
 		if (result)

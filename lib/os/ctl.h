@@ -66,6 +66,9 @@ struct ctl_config {
 	const char *path;
 	mode_t mode;	   /* of the socket; 0: 0660 */
 	const char *group; /* name; gets the socket and may write. NULL or "": none */
+	/* name; when root makes the socket it is his, so that he may remove it from a sticky
+	 * folder. NULL or "": it stays root's. */
+	const char *user;
 	const struct ctl_command *commands;
 	size_t commands_count;
 	const char *const *topics; /* NULL-terminated; what may be subscribed. NULL: none */

@@ -352,6 +352,7 @@ static int open_control(struct helper *h)
 		.version = PACKAGE_VERSION,
 		.path = o->control,
 		.group = o->control_group,
+		.user = o->user,
 		.commands = commands,
 		.commands_count = ARRAY_SIZE(commands),
 		.arg = h,

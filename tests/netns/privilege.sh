@@ -7,7 +7,10 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 need_root
-chmod 711 "$dir"
+# As /run/dnet is made: of root, the daemons' group may add to it.
+mode=$(awk '$2 == "/run/dnet" {print $3}' "${top_srcdir:-$here/../..}/contrib/systemd/dnet.tmpfiles.conf")
+chgrp 65534 "$dir"
+chmod "$mode" "$dir"
 chmod 755 "$dir/chain"
 
 helper()
@@ -154,3 +157,16 @@ done
 [ $secrets = 3 ] || die "$secrets secrets found"
 ! grep -q watch-secret-word "$dir"/*.log || die "the password of the chain node is in a log"
 ok "no secret key or password in what they log at level debug or answer"
+
+# Each takes its own socket away, and nobody else's.
+sockets=$(find "$dir" -maxdepth 1 -name "*.sock" | wc -l)
+[ "$sockets" = 4 ] || die "$sockets control sockets"
+for file in "$dir"/*.sock; do
+	! setpriv --reuid 64001 --regid 65534 --clear-groups rm -f "$file" 2>/dev/null || die "a member of the group takes ${file##*/} away"
+	[ "$(stat -c %U "$file")" = nobody ] || die "${file##*/} is $(stat -c %U "$file")'s"
+done
+for process in "${pids[@]}"; do
+	! kill "$process" 2>/dev/null || wait "$process" || die "$process ends with status $?: $(tail -n 3 "$dir"/*.log)"
+done
+[ -z "$(find "$dir" -maxdepth 1 -name "*.sock")" ] || die "stays: $(ls "$dir"/*.sock)"
+ok "control sockets: their own users take them away, others of the group cannot"

@@ -132,6 +132,14 @@ static struct record_row grant_row(const struct dnet *d, const struct server *s)
 	return row;
 }
 
+void dnet_grant(struct dnet *d, const struct server *s, uint32_t rate_kbit)
+{
+	struct record_row row = grant_row(d, s);
+
+	row.record.grant.rate_kbit = rate_kbit;
+	dnet_put_row(d, &row);
+}
+
 void world_link(struct dnet *d, struct server *s)
 {
 	enum realm_kind kind = server_kind(s);

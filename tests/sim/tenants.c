@@ -327,6 +327,42 @@ static void one_that_floods_does_not_starve_the_other(void **state)
 	finish();
 }
 
+static uint64_t forwarded(const struct tenant *t)
+{
+	return ovr_usage(server_ovr(house.ovr), dnet_id(t->dnet)).bytes;
+}
+
+/* Twelve times the rate of its grant, for 30 s; the other sends what its own of the same size lets
+ * pass. The bucket holds 64 KiB. */
+static void a_flood_under_one_grant_takes_nothing_of_the_other(void **state)
+{
+	enum { RATE_KBIT = 800, SECONDS = 30, BUCKET = 65536 };
+	struct tenant *full = &house.tenants[0], *other = &house.tenants[1];
+	uint64_t before;
+
+	(void)state;
+	begin(1060);
+	only_by_relay();
+	dnet_grant(full->dnet, house.ovr, RATE_KBIT);
+	dnet_grant(other->dnet, house.ovr, RATE_KBIT);
+	world_publish(house.w);
+	talk(other);
+	world_add_flow(house.w, full->members[0], full->members[1], SIM_MS, 1200);
+	world_run(house.w, 10 * SIM_SECOND);
+	mark(other);
+	before = forwarded(full);
+	world_run(house.w, SECONDS * SIM_SECOND);
+	assert_is_well(other);
+	assert_int_equal(ovr_usage(server_ovr(house.ovr), dnet_id(other->dnet)).dropped, 0);
+	/* What its own grant gives it, no less and no more. */
+	before = forwarded(full) - before;
+	printf("# %u bytes in %u s at %u kbit/s\n", (unsigned)before, SECONDS, RATE_KBIT);
+	assert_true(before <= RATE_KBIT * 125 * SECONDS + BUCKET);
+	assert_true(before >= RATE_KBIT * 125 * SECONDS * 95 / 100);
+	assert_true(ovr_counter(server_ovr(house.ovr), OVR_dropped_rate) > SECONDS * 500);
+	finish();
+}
+
 static void who_leaves_one_stays_in_the_other(void **state)
 {
 	struct tenant *left = &house.tenants[0], *kept = &house.tenants[1];
@@ -360,6 +396,7 @@ int main(void)
 		cmocka_unit_test(what_belongs_to_the_other_is_as_if_nobody_had_it),
 		cmocka_unit_test(a_lane_of_the_other_is_not_to_be_used),
 		cmocka_unit_test(one_that_floods_does_not_starve_the_other),
+		cmocka_unit_test(a_flood_under_one_grant_takes_nothing_of_the_other),
 		cmocka_unit_test(who_leaves_one_stays_in_the_other),
 	};
 

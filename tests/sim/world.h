@@ -31,6 +31,8 @@ const struct object_id *world_dnet(const struct world *w); /* of the first */
 struct server *world_add_server(struct world *w, enum realm_kind kind);
 /* The owner's LINK and the operator's GRANT, also when they were there before. */
 void world_link(struct dnet *d, struct server *s);
+/* The operator's GRANT anew, with a rate in kbit/s. Takes effect as those below. */
+void dnet_grant(struct dnet *d, const struct server *s, uint32_t rate_kbit);
 /* The owner's UNLINK. Takes effect as those below. */
 void world_unlink(struct dnet *d, struct server *s);
 struct member *world_add_member(struct world *w, struct sim_nat *nat);

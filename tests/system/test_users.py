@@ -89,7 +89,8 @@ def world():
         os.chmod(folder, 0o711)
         os.mkdir(os.path.join(folder, "run"))
         os.chown(os.path.join(folder, "run"), 0, GROUP)
-        os.chmod(os.path.join(folder, "run"), 0o775)
+        with open(os.path.join(SOURCE, "contrib/systemd/dnet.tmpfiles.conf")) as f:
+            os.chmod(os.path.join(folder, "run"), int(re.search(r"^d /run/dnet (\d+)", f.read(), re.M).group(1), 8))
         for name, mode in (("db", 0o750), ("state", 0o750)):
             os.mkdir(os.path.join(folder, name))
             os.chown(os.path.join(folder, name), USERS["chainwatch"], GROUP)
