@@ -257,6 +257,9 @@ static void one_that_does_not_cut_in_time_is_ended(void **state)
 	assert_false(status_of(w).applied);
 	wait_heard(w, 3); /* it is told at once */
 	program_wait(&w->p, strstr(status_of(w).program, "killed by signal 9"));
+	char path[512];
+	snprintf(path, sizeof(path), "%s/heard", w->p.folder);
+	assert_int_equal(remove(path), 0);
 	program_wait(&w->p, strstr(status_of(w).program, "running"));
 	wait_heard(w, 2);
 	json_t *wanted = heard_at(w, 1);
