@@ -508,7 +508,8 @@ int spawn_start(const struct spawn_config *config, struct spawn **ret_spawn)
 	int r = proc_fork_contained("dnetd-spawn", spawner_main, arg, NULL, &spawn->process);
 	if (r == -EPERM) {
 		log_notice("no PID namespace can be made here: a backend's program that leaves its "
-			   "process group may outlive a killed dnetd");
+			   "process group may outlive a killed dnetd where no service manager "
+			   "ends it");
 		r = proc_fork("dnetd-spawn", spawner_main, arg, NULL, &spawn->process);
 	}
 	if (r < 0) {
