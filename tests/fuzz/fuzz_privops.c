@@ -69,6 +69,13 @@ static int fake_tun_open(const char *name, enum tun_offload *offload, char *erro
 	return DEVICE_FD;
 }
 
+static int fake_tun_open_plain(const char *name, char *error)
+{
+	enum tun_offload offload = TUN_OFFLOAD_NONE;
+
+	return fake_tun_open(name, &offload, error);
+}
+
 static int fake_link_add(struct netlink *nl, const char *name, const char *kind, const char *alias)
 {
 	check_name(name);
@@ -265,6 +272,7 @@ static int fake_send(int fd, const void *data, size_t len, const int *fds, size_
 }
 
 #define tun_open		 fake_tun_open
+#define tun_open_plain		 fake_tun_open_plain
 #define rawudp_open		 fake_rawudp_open
 #define netlink_link_add	 fake_link_add
 #define wglink_set		 fake_wglink_set
@@ -335,6 +343,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	/* What the engine has put there: the same bytes, wherever its fields lie. */
 	for (size_t i = 0; i < sizeof(shared) && len > 0; i++)
 		((uint8_t *)&shared)[i] = data[i % len];
+	/* Every other one near to what is good, or nothing else is ever seen. */
+	for (size_t i = 0; i < PRIV_PEERS_AT_ONCE && len > 0 && len % 2; i++) {
+		struct wglink_peer *peer = &shared.peers[i];
+
+		shared.port = 51820;
+		peer->flags = data[0] & WGLINK_REPLACE_ALLOWED;
+		peer->allowed_count = data[i % len] % 3;
+		for (size_t k = 0; k < WGLINK_ALLOWED_MAX; k++) {
+			peer->allowed[k].addr.family = ADDR_V6;
+			peer->allowed[k].bits = 128;
+		}
+	}
 	while (serve_one(&helper))
 		FUZZ_CHECK(answered);
 	free(helper.peers);
