@@ -312,6 +312,7 @@ static void apply_slot(const struct carriers *c, size_t slot, const struct netma
 				    .peer_count = count,
 				    .hubs = hubs.hubs,
 				    .hub_count = hubs.count};
+	plan.rules = mesh_policy(c->mesh, &plan.rule_count);
 	slot_apply(s, &plan, now);
 	for (size_t i = 0; i < count; i++)
 		free(planned[i].key);

@@ -64,7 +64,10 @@ static bool start_helpers(const struct dnetd_config *config, struct priv **ret_p
 				   .sandbox = config->daemon.sandbox};
 	for (int i = 0; i < BACKEND_COUNT; i++) {
 		const struct adapter_ops *ops = adapter_find_backend((enum backend)i);
-		if (!ops || ops->program == PROGRAM_COUNT || !settings_use_backend(config, ops))
+		if (!ops || !settings_use_backend(config, ops))
+			continue;
+		priv.filter = priv.filter || ops->backend != BACKEND_NATIVE;
+		if (ops->program == PROGRAM_COUNT)
 			continue;
 		programs.programs[ops->program] = config->programs[ops->program];
 		priv.adopt = priv.adopt || ops->program != PROGRAM_WIREGUARD_GO;

@@ -258,8 +258,11 @@ static bool open_device(struct netcfg *n, uint64_t now_ms)
 	n->fd = fd;
 	n->index = index;
 	n->ipv6_stuck = false;
-	n->io.opened(n->io.ctx, fd, offload);
-	return true;
+	if (n->io.opened(n->io.ctx, fd, offload))
+		return true;
+	close_device(n);
+	set_failed(n, NETCFG_LINK, now_ms, "it stays down while it has no filter");
+	return false;
 }
 
 static bool ipv6_is_quiet(const struct netcfg *n, const struct netlink_link *link)

@@ -86,8 +86,8 @@ struct netcfg_status {
 struct netcfg_io {
 	void *ctx;
 	/* The interface is there. The descriptor is netcfg's; valid until closed(). -1: a program
-	 * has it. */
-	void (*opened)(void *ctx, int fd, enum tun_offload offload);
+	 * has it. False: it may not come up yet, and is closed again. */
+	bool (*opened)(void *ctx, int fd, enum tun_offload offload);
 	/* It is about to be closed, or was deleted by somebody. */
 	void (*closed)(void *ctx);
 };

@@ -59,8 +59,7 @@ bool overlay_has_interface(const struct overlay *o, uint32_t index)
 bool overlay_is_good(const struct overlay *o)
 {
 	for (size_t i = 0; i < o->slot_count; i++) {
-		struct slot *s = o->slots[i];
-		if (slot_has_interface(s) ? !netcfg_good(slot_netcfg(s)) : !slot_is_up(s))
+		if (!slot_is_good(o->slots[i]))
 			return false;
 	}
 	return true;
@@ -221,8 +220,7 @@ static void pass(struct overlay *o)
 	uint64_t wait_ms = UINT64_MAX;
 	o->drifted = false;
 	for (size_t i = 0; i < o->slot_count; i++)
-		wait_ms = MIN(wait_ms, netcfg_pass(slot_netcfg(o->slots[i]),
-						   clock_monotonic_ns() / NS_PER_MS));
+		wait_ms = MIN(wait_ms, slot_pass(o->slots[i], clock_monotonic_ns() / NS_PER_MS));
 	bool active = o->state == OVERLAY_STARTING || o->state == OVERLAY_UP;
 	if (!active)
 		return;

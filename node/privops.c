@@ -294,6 +294,7 @@ static int do_close(struct helper *h, struct interface *i)
 			 netlink_error_text(h->nl));
 	if (netlink_link_get(h->nl, i->index, &link) == 0 && strcmp(link.kind, i->kind) == 0)
 		(void)netlink_link_delete(h->nl, i->index);
+	privfilter_forget(h->filter, i->name);
 	*i = (struct interface){0};
 	return 0;
 }
@@ -392,9 +393,10 @@ static bool went_to_another(struct helper *h, const struct interface *i)
 	return netlink_link_get(h->nl, i->index, &link) == 0 && strcmp(link.kind, i->kind) != 0;
 }
 
-static int serve_interface(struct helper *h, const struct priv_request *request,
+static int serve_interface(struct helper *h, const struct priv_message *m, size_t more,
 			   struct priv_reply *reply)
 {
+	const struct priv_request *request = &m->request;
 	struct interface *i = find_interface(h, request->index);
 	if (!i)
 		return priv_refuse(reply, "interface number %u was not made here", request->index);
@@ -433,13 +435,23 @@ static int serve_interface(struct helper *h, const struct priv_request *request,
 		return do_rule_add(h, i, request, reply);
 	case PRIV_RULE_DELETE:
 		return do_rule_delete(h, i, request, reply);
+	case PRIV_FILTER_SERVICES:
+	case PRIV_FILTER_ELEMENTS:
+	case PRIV_FILTER_COMMIT:
+	case PRIV_FILTER_GET:
+	case PRIV_FILTER_CLEAR:
+		return privfilter_serve(h->filter, m, more, i->name, reply);
 	}
 	return priv_refuse(reply, "no operation %u", request->op);
 }
 
-static int serve(struct helper *h, const struct priv_request *request, struct priv_reply *reply,
-		 int *ret_fd)
+/* more: bytes beside the request. */
+static int serve(struct helper *h, const struct priv_message *m, size_t more,
+		 struct priv_reply *reply, int *ret_fd)
 {
+	const struct priv_request *request = &m->request;
+	if (more > 0 && request->op != PRIV_FILTER_SERVICES && request->op != PRIV_FILTER_ELEMENTS)
+		return priv_refuse(reply, "a request of another form");
 	if (request->op == PRIV_TUN_OPEN || request->op == PRIV_TUN_OPEN_PLAIN ||
 	    request->op == PRIV_LINK_ADOPT || request->op == PRIV_LINK_WIREGUARD)
 		return do_open(h, request, reply, ret_fd);
@@ -449,7 +461,7 @@ static int serve(struct helper *h, const struct priv_request *request, struct pr
 		return priv_refuse(reply, "no backend here needs a raw socket");
 	if (request->op == PRIV_RAW_OPEN)
 		return privwg_raw_open(request, reply, ret_fd);
-	return serve_interface(h, request, reply);
+	return serve_interface(h, m, more, reply);
 }
 
 struct start {
@@ -459,19 +471,20 @@ struct start {
 
 static bool serve_one(struct helper *h)
 {
-	struct priv_request request;
-	ssize_t n = proc_receive(h->fd, &request, sizeof(request), NULL, 0, &(size_t){0});
+	struct priv_message message;
+	struct priv_request *request = &message.request;
+	ssize_t n = proc_receive(h->fd, &message, sizeof(message), NULL, 0, &(size_t){0});
 	if (n == 0)
 		return false; /* the engine has gone */
 	if (n == -EINTR)
 		return true;
 	struct priv_reply reply = {0};
 	int fd = -1;
-	if (n != sizeof(request))
+	if (n < (ssize_t)sizeof(*request))
 		reply.result = priv_refuse(&reply, "a request of another form");
 	else {
-		request.name[IF_NAMESIZE - 1] = '\0';
-		reply.result = serve(h, &request, &reply, &fd);
+		request->name[IF_NAMESIZE - 1] = '\0';
+		reply.result = serve(h, &message, (size_t)n - sizeof(*request), &reply, &fd);
 	}
 	int r = proc_send(h->fd, &reply, sizeof(reply), &fd, fd >= 0 ? 1 : 0);
 	closep(&fd);
@@ -503,6 +516,8 @@ static int helper_main(int fd, void *arg)
 	}
 	if (h.wireguard && wglink_open(&h.wglink) < 0)
 		log_debug("the kernel has no WireGuard");
+	if (config->filter)
+		h.filter = privfilter_open();
 	/* Kept open: what the rules of the sandbox are about must stay in the kernel's memory. */
 	_cleanup_(closep) int sysctl = open(SYSCTL_FOLDER, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct sandbox sandbox = {
@@ -522,6 +537,7 @@ static int helper_main(int fd, void *arg)
 			(void)remove_table_rules(&h, h.interfaces[i].table);
 	}
 	privwg_done(&h);
+	privfilter_close(h.filter);
 	netlink_free(h.nl);
 	return 0;
 }
@@ -583,10 +599,10 @@ static ssize_t receive_reply(struct priv *priv, struct priv_reply *ret_reply, in
 	return proc_receive(priv->child.fd, ret_reply, sizeof(*ret_reply), fds, 1, ret_fds_count);
 }
 
-int priv_call(struct priv *priv, const struct priv_request *request, struct priv_reply *ret_reply,
-	      int *ret_fd)
+int priv_call_bytes(struct priv *priv, const void *message, size_t len,
+		    struct priv_reply *ret_reply, int *ret_fd)
 {
-	int r = priv->lost ? -EPIPE : proc_send(priv->child.fd, request, sizeof(*request), NULL, 0);
+	int r = priv->lost ? -EPIPE : proc_send(priv->child.fd, message, len, NULL, 0);
 	int fds[1];
 	size_t fds_count = 0;
 	ssize_t n = 0;
@@ -605,6 +621,12 @@ int priv_call(struct priv *priv, const struct priv_request *request, struct priv
 	if (ret_reply->result < 0)
 		memcpy(priv->error, ret_reply->error, sizeof(priv->error));
 	return ret_reply->result;
+}
+
+int priv_call(struct priv *priv, const struct priv_request *request, struct priv_reply *ret_reply,
+	      int *ret_fd)
+{
+	return priv_call_bytes(priv, request, sizeof(*request), ret_reply, ret_fd);
 }
 
 static int call_simple(struct priv *priv, const struct priv_request *request)

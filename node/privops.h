@@ -6,6 +6,7 @@
  * whoever takes over the engine process gets no more than these. Calls block until the helper has
  * answered. */
 
+#include "core/filter.h"
 #include "node/tun.h"
 #include "os/wglink.h"
 #include "wire/addr.h"
@@ -40,6 +41,7 @@ struct priv_config {
 	const char *prefix;
 	uint32_t table_base; /* the interface with number N has the table table_base + N */
 	bool adopt;	     /* programs of backends make interfaces too */
+	bool filter;	     /* the kernel filters packets of interfaces: nftables */
 	bool wireguard;	     /* that backend is configured: raw UDP sockets, and kernel devices */
 	bool sandbox;	     /* seccomp */
 };
@@ -118,6 +120,15 @@ int priv_rules_sweep(struct priv *priv);
  * (os/rawudp.h). family: ADDR_V4 or ADDR_V6. Refused unless wireguard is configured, and for ports
  * below 1024. -EAFNOSUPPORT: this machine has no such family. */
 int priv_raw_open(struct priv *priv, uint8_t family, uint16_t port, int *ret_fd);
+
+/* Puts a filter of the interface in force, at once and as a whole. old: the one that is in force,
+ * then just what differs is touched; NULL: none, or not known. One that is in force stays when it
+ * fails, and goes with the interface and with the helper. Refused unless filter is configured. */
+int priv_filter_set(struct priv *priv, uint32_t index, const struct filter *old,
+		    const struct filter *filter);
+/* Packets that it refused. -ENOENT: none is in force. */
+int priv_filter_get(struct priv *priv, uint32_t index, uint64_t ret_packets[FILTER_COUNTER_COUNT]);
+int priv_filter_clear(struct priv *priv, uint32_t index);
 
 /* The ranges that overlay prefixes may come from. */
 bool priv_ipv4_prefix_ok(const struct prefix *prefix);

@@ -3,6 +3,7 @@
 
 /* What the two sides of the root helper say to each other. Inside of privops only. */
 
+#include "core/filter.h"
 #include "node/privops.h"
 #include "os/base.h"
 #include "os/proc.h"
@@ -30,6 +31,11 @@ enum priv_op {
 	PRIV_LINK_WIREGUARD,
 	PRIV_WIREGUARD_SET,
 	PRIV_WIREGUARD_GET,
+	PRIV_FILTER_SERVICES,
+	PRIV_FILTER_ELEMENTS,
+	PRIV_FILTER_COMMIT,
+	PRIV_FILTER_GET,
+	PRIV_FILTER_CLEAR,
 };
 
 struct priv_request {
@@ -50,6 +56,16 @@ struct priv_reply {
 	uint32_t offload;
 	uint32_t count, total; /* of peers */
 	char error[PRIV_ERROR_MAX];
+	uint64_t counters[FILTER_COUNTER_COUNT]; /* of PRIV_FILTER_GET */
+};
+
+/* A request with what PRIV_FILTER_SERVICES and PRIV_FILTER_ELEMENTS bring beside it. */
+struct priv_message {
+	struct priv_request request;
+	union {
+		struct filter_service services[64];
+		struct filter_element elements[1024];
+	};
 };
 
 /* Memory of both: what goes with PRIV_WIREGUARD_SET, and comes with PRIV_WIREGUARD_GET. The helper
@@ -78,8 +94,9 @@ struct helper {
 	const char *prefix; /* borrowed */
 	uint32_t table_base;
 	bool adopt, wireguard;
-	struct netlink *nl;    /* owned */
-	struct wglink *wglink; /* owned; NULL: wireguard is not configured */
+	struct netlink *nl;	   /* owned */
+	struct wglink *wglink;	   /* owned; NULL: wireguard is not configured */
+	struct privfilter *filter; /* owned; NULL: nobody needs one */
 	struct priv_shared *shared;
 	struct wglink_peer *peers; /* owned; of the last PRIV_WIREGUARD_GET from 0 on */
 	size_t peer_count, peer_room;
@@ -100,6 +117,9 @@ struct priv {
 /* Asks and waits: 0 or -errno, and priv_error(). ret_fd may be NULL. */
 int priv_call(struct priv *priv, const struct priv_request *request, struct priv_reply *ret_reply,
 	      int *ret_fd);
+/* The same with a struct priv_message, as far as it is filled. */
+int priv_call_bytes(struct priv *priv, const void *message, size_t len,
+		    struct priv_reply *ret_reply, int *ret_fd);
 /* -EPERM, and why. */
 _printf_(2, 3) int priv_refuse(struct priv_reply *reply, const char *format, ...);
 
@@ -116,5 +136,22 @@ void privwg_done(struct helper *h);
 /* Before the fork. 0 or -errno. */
 int privwg_share(struct priv_shared **ret_shared);
 void privwg_unshare(struct priv_shared *shared); /* wipes; NULL: nothing */
+
+/* How PRIV_FILTER_COMMIT puts in force what came. */
+enum privfilter_commit {
+	PRIVFILTER_CHANGE, /* elements of the one that is there */
+	PRIVFILTER_WHOLE,
+	PRIVFILTER_WHOLE_OPEN, /* without policy */
+};
+
+/* The privileged side of packet filters. Never NULL; what failed is said when it is asked for. */
+struct privfilter *privfilter_open(void);
+/* All filters go. */
+void privfilter_close(struct privfilter *filter);
+/* The interface of that name goes. NULL: nothing happens. */
+void privfilter_forget(struct privfilter *filter, const char *name);
+/* len: of what came beside the request. name: of its interface. NULL: refused. */
+int privfilter_serve(struct privfilter *filter, const struct priv_message *message, size_t len,
+		     const char *name, struct priv_reply *reply);
 
 #endif

@@ -4,6 +4,7 @@
 #include "core/mesh.h"
 #include "node/carriers.h"
 #include "node/datapath.h"
+#include "node/guard.h"
 #include "node/names.h"
 #include "node/netcfg.h"
 #include "node/node.h"
@@ -72,6 +73,13 @@ static void append_slot(json_t *parts, const struct slot *slot, bool named)
 		snprintf(part, sizeof(part), "%s%s%s", named ? slot_interface(slot) : "",
 			 named ? " " : "", s.part);
 		append_part(parts, part, s.applied, s.error);
+	}
+	const struct guard *guard = slot_guard(slot);
+	if (guard && slot_has_interface(slot)) {
+		snprintf(part, sizeof(part), "%s%sfilter", named ? slot_interface(slot) : "",
+			 named ? " " : "");
+		append_part(parts, part, guard_is_wanted(guard) && guard_is_good(guard),
+			    guard_error(guard));
 	}
 	slot_status(slot, &status);
 	append_part(parts, slot_ops(slot)->name, status.applied && !status.error, status.error);
@@ -355,6 +363,23 @@ static void add(json_t *counters, const char *name, uint64_t value)
 	json_object_set_new(counters, name, json_integer(before + (json_int_t)value));
 }
 
+/* What the kernel refused on interfaces of other backends than native. */
+static void add_filters(json_t *counters, const struct overlay *o)
+{
+	uint64_t packets[FILTER_COUNTER_COUNT];
+	char name[64];
+	for (size_t i = 0; i < o->slot_count; i++) {
+		struct guard *guard = slot_guard(o->slots[i]);
+		if (!guard || !guard_counters(guard, packets))
+			continue;
+		for (int c = 0; c < FILTER_COUNTER_COUNT; c++) {
+			snprintf(name, sizeof(name), "filter_%s",
+				 filter_counter_name((enum filter_counter)c));
+			add(counters, name, packets[c]);
+		}
+	}
+}
+
 json_t *show_counters(const struct node *n, const struct overlay *only)
 {
 	json_t *counters = json_object();
@@ -373,6 +398,7 @@ json_t *show_counters(const struct node *n, const struct overlay *only)
 		for (int i = 0; i < MESH_COUNTER_COUNT; i++)
 			add(counters, mesh_counter_name((enum mesh_counter)i),
 			    mesh_counter(mesh, (enum mesh_counter)i));
+		add_filters(counters, o);
 	}
 	return counters;
 }

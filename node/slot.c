@@ -1,6 +1,8 @@
 #include "node/slot.h"
 
 #include "core/error.h"
+#include "core/filter.h"
+#include "node/guard.h"
 #include "node/privops.h"
 #include "node/spawn.h"
 #include "os/base.h"
@@ -27,6 +29,7 @@ struct slot {
 	struct adapter *adapter; /* owned; NULL: not running */
 	enum adapter_device device;
 	struct netcfg *netcfg; /* owned */
+	struct guard *guard;   /* owned; NULL: the data path does it */
 	char interface[IF_NAMESIZE];
 	uint32_t number;
 	char folder[256];
@@ -107,15 +110,23 @@ static void on_changed(void *ctx)
 
 /* ---- The interface ---- */
 
-static void on_opened(void *ctx, int fd, enum tun_offload offload)
+/* The filter first: nothing passes before it is in force. */
+static bool on_opened(void *ctx, int fd, enum tun_offload offload)
 {
 	struct slot *s = ctx;
+	if (s->guard) {
+		guard_set_index(s->guard, netcfg_index(s->netcfg));
+		guard_pass(s->guard, clock_monotonic_ns() / NS_PER_MS);
+		if (!guard_is_wanted(s->guard) || !guard_is_good(s->guard))
+			return false;
+	}
 	log_info("interface %s, %s, offload %s", s->interface, s->ops->name,
 		 tun_offload_name(offload));
 	if (s->device == ADAPTER_DEVICE_MESH)
 		s->io.tun(s->io.ctx, fd, offload);
 	if (s->adapter && s->ops->device)
 		s->ops->device(s->adapter, netcfg_index(s->netcfg), fd);
+	return true;
 }
 
 static void on_closed(void *ctx)
@@ -125,6 +136,8 @@ static void on_closed(void *ctx)
 		s->io.tun(s->io.ctx, -1, TUN_OFFLOAD_NONE);
 	if (s->adapter && s->ops->device)
 		s->ops->device(s->adapter, 0, -1);
+	if (s->guard)
+		guard_set_index(s->guard, 0);
 }
 
 void slot_set_wanted(struct slot *s, const struct netcfg_wanted *wanted, uint32_t table_base)
@@ -163,6 +176,8 @@ struct slot *slot_new(const struct slot_env *env, const struct slot_io *io,
 	s->number = number;
 	snprintf(s->interface, sizeof(s->interface), "%s%u", interface_prefix, number);
 	spawn_folder(env->state_folder, s->interface, s->folder, sizeof(s->folder));
+	if (ops->backend != BACKEND_NATIVE)
+		s->guard = guard_new(env->priv, s->interface);
 	s->netcfg = netcfg_new(env->priv, env->nl, &netcfg_io);
 	s->os = (struct adapter_os){.ctx = s,
 				    .error = os_error,
@@ -182,6 +197,7 @@ void slot_free(struct slot *s)
 		return;
 	slot_stop(s);
 	netcfg_free(s->netcfg);
+	guard_free(s->guard);
 	free(s);
 }
 
@@ -288,6 +304,8 @@ void slot_stop(struct slot *s)
 	netcfg_set_wanted(s->netcfg, NULL);
 	if (s->adapter)
 		s->ops->teardown(steal(s->adapter));
+	if (s->guard)
+		guard_set_wanted(s->guard, NULL);
 	s->error[0] = '\0';
 }
 
@@ -304,10 +322,32 @@ void slot_leave(struct slot *s)
 			  strerror(-r));
 }
 
+/* Who is no peer any more is out before the backend hears of it. Where there is no such list nobody
+ * is let through. */
+static void set_filter(struct slot *s, const struct adapter_plan *plan)
+{
+	const struct netmap_node **peers = xcalloc(plan->peer_count, sizeof(*peers));
+	struct filter *filter;
+	for (size_t i = 0; i < plan->peer_count; i++)
+		peers[i] = plan->peers[i].node;
+	int r = filter_new(plan->rules, plan->rule_count, plan->self, peers, plan->peer_count,
+			   priv_ipv4_prefix_ok(&plan->netmap->ipv4_prefix), &filter);
+	free(peers);
+	if (r < 0) {
+		log_limited(LOG_LEVEL_WARN, 1, "%s: no packet passes: cannot make a filter: %s",
+			    s->interface, r == -E2BIG ? "the policy is too large" : error_text(r));
+		filter = xcalloc(1, sizeof(*filter));
+	}
+	guard_set_wanted(s->guard, filter);
+	guard_pass(s->guard, clock_monotonic_ns() / NS_PER_MS);
+}
+
 void slot_apply(struct slot *s, const struct adapter_plan *plan, uint64_t now)
 {
 	if (!s->adapter)
 		return;
+	if (s->guard)
+		set_filter(s, plan);
 	int r = s->ops->apply(s->adapter, plan, now);
 	if (r < 0)
 		set_error(s, "cannot apply the netmap: %s", error_text(r));
@@ -321,7 +361,25 @@ void slot_carried(struct slot *s, const struct node_key *key, const uint8_t *byt
 		s->ops->carried(s->adapter, key, bytes, len);
 }
 
+uint64_t slot_pass(struct slot *s, uint64_t now_ms)
+{
+	uint64_t wait_ms = netcfg_pass(s->netcfg, now_ms);
+	return s->guard ? MIN(wait_ms, guard_pass(s->guard, now_ms)) : wait_ms;
+}
+
 /* ---- Views ---- */
+
+bool slot_is_good(const struct slot *s)
+{
+	if (!slot_has_interface(s))
+		return slot_is_up(s);
+	return netcfg_good(s->netcfg) && (!s->guard || guard_is_good(s->guard));
+}
+
+struct guard *slot_guard(const struct slot *s)
+{
+	return s->guard;
+}
 
 const struct adapter_ops *slot_ops(const struct slot *s)
 {

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct guard;
 struct mesh;
 struct netlink;
 struct priv;
@@ -80,6 +81,13 @@ const char *slot_interface(const struct slot *slot);
 bool slot_runs(const struct slot *slot);
 /* It carries packets: the adapter runs and its interface is there. */
 bool slot_is_up(const struct slot *slot);
+/* Compares the interface and its filter with what is wanted, and repairs. Returns in how many ms to
+ * call again at the latest. */
+uint64_t slot_pass(struct slot *slot, uint64_t now_ms);
+/* All that is wanted of it is there. */
+bool slot_is_good(const struct slot *slot);
+/* NULL: packets of this backend pass the data path, or its program keeps the interface. */
+struct guard *slot_guard(const struct slot *slot);
 /* Of the adapter's interface when the node keeps it. */
 bool slot_has_interface(const struct slot *slot);
 void slot_status(const struct slot *slot, struct adapter_status *ret_status);

@@ -460,6 +460,12 @@ int mesh_set_policy(struct mesh *mesh, const struct acl_rule *rules, size_t coun
 	return 0;
 }
 
+const struct acl_rule *mesh_policy(const struct mesh *mesh, size_t *ret_count)
+{
+	*ret_count = mesh->rule_count;
+	return mesh->rules;
+}
+
 int mesh_explain(const struct mesh *mesh, const struct ip_flow *flow,
 		 struct acl_verdict *ret_verdict)
 {

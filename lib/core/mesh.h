@@ -62,6 +62,8 @@ bool mesh_add_endpoint(struct mesh *mesh, const struct node_key *key,
 /* The owner's policy; no rules (count 0): members may talk to members. Flows that it no longer
  * allows are cut. 0 or -ENOMEM (then nothing changed). Rules are copied. */
 int mesh_set_policy(struct mesh *mesh, const struct acl_rule *rules, size_t count, uint64_t now);
+/* The rules, borrowed until the next mesh_set_policy(). */
+const struct acl_rule *mesh_policy(const struct mesh *mesh, size_t *ret_count);
 /* What the policy says about the first packet of a flow between any two members, and the rule that
  * says so (core/acl.h). -DNET_ENOROUTE: source or destination belongs to no member. */
 int mesh_explain(const struct mesh *mesh, const struct ip_flow *flow,

@@ -1,5 +1,7 @@
 #include "fuzz/fuzz.h"
 
+#include "core/filter.h"
+#include "node/nft.h"
 #include "node/privops.h"
 #include "node/tun.h"
 #include "os/netlink.h"
@@ -271,6 +273,89 @@ static int fake_send(int fd, const void *data, size_t len, const int *fds, size_
 	return 0;
 }
 
+/* A filter is of an interface that was made, and of addresses that overlays have. */
+static int fake_nft_open(struct nft **ret_nft)
+{
+	*ret_nft = (struct nft *)devices; /* not looked into */
+	return 0;
+}
+
+static void fake_nft_free(struct nft *nft)
+{
+	FUZZ_CHECK(nft);
+}
+
+static void check_elements(const struct filter_element *elements, size_t count)
+{
+	static const struct prefix private = {{ADDR_V4, {10}}, 8};
+
+	FUZZ_CHECK(count <= FILTER_ELEMENTS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		const struct address *a = &elements[i].address;
+
+		FUZZ_CHECK(elements[i].set < FILTER_SETS_MAX && elements[i].removed <= 1);
+		if (a->family == ADDR_V6)
+			FUZZ_CHECK(a->bytes[0] == 0xfd);
+		else
+			FUZZ_CHECK(a->family == ADDR_V4 &&
+				   (prefix_contains(&private, a) ||
+				    priv_ipv4_prefix_ok(&(struct prefix){*a, 32})));
+	}
+}
+
+static int fake_nft_replace(struct nft *nft, const char *name, uint32_t index,
+			    const struct filter *filter)
+{
+	check_name(name);
+	(void)device(index);
+	FUZZ_CHECK(filter->service_count <= FILTER_SERVICES_MAX);
+	for (size_t i = 0; i < filter->service_count; i++) {
+		const struct filter_service *s = &filter->services[i];
+
+		FUZZ_CHECK(s->direction <= FILTER_OUT && s->nodes <= 1);
+		FUZZ_CHECK(s->family == ADDR_V4 || s->family == ADDR_V6);
+		FUZZ_CHECK(s->peer.bits <= 128 && s->own.bits <= 128);
+		FUZZ_CHECK(s->protocol <= ACL_ALL_PROTOCOLS && s->port_low <= s->port_high);
+		FUZZ_CHECK(memchr(s->label, 0, sizeof(s->label)));
+	}
+	check_elements(filter->elements, filter->element_count);
+	return 0;
+}
+
+static int fake_nft_change(struct nft *nft, const char *name, const struct filter_element *elements,
+			   size_t count)
+{
+	check_name(name);
+	check_elements(elements, count);
+	return 0;
+}
+
+static int fake_nft_counters(struct nft *nft, const char *name,
+			     uint64_t ret_packets[FILTER_COUNTER_COUNT])
+{
+	check_name(name);
+	memset(ret_packets, 0, FILTER_COUNTER_COUNT * sizeof(*ret_packets));
+	return 0;
+}
+
+static int fake_nft_delete(struct nft *nft, const char *name)
+{
+	check_name(name);
+	return 0;
+}
+
+static const char *fake_nft_error_text(const struct nft *nft)
+{
+	return "played";
+}
+
+#define nft_open		 fake_nft_open
+#define nft_free		 fake_nft_free
+#define nft_replace		 fake_nft_replace
+#define nft_change		 fake_nft_change
+#define nft_counters		 fake_nft_counters
+#define nft_delete		 fake_nft_delete
+#define nft_error_text		 fake_nft_error_text
 #define tun_open		 fake_tun_open
 #define tun_open_plain		 fake_tun_open_plain
 #define rawudp_open		 fake_rawudp_open
@@ -301,13 +386,16 @@ static int fake_send(int fd, const void *data, size_t len, const int *fds, size_
 #define close			 fake_close
 #include "node/privops.c"
 #include "node/privops_wg.c"
+#undef open
+#undef close
+#include "node/privops_filter.c"
 
 static ssize_t fake_receive(int fd, void *data, size_t size, int *fds, size_t fds_size,
 			    size_t *ret_fds_count)
 {
 	size_t len;
 
-	FUZZ_CHECK(size == sizeof(struct priv_request) && answered);
+	FUZZ_CHECK(size == sizeof(struct priv_message) && answered);
 	if (!input_left)
 		return 0;
 	len = *input++;
@@ -320,6 +408,8 @@ static ssize_t fake_receive(int fd, void *data, size_t size, int *fds, size_t fd
 	memcpy(data, input, len);
 	input += len;
 	input_left -= len;
+	if (len < sizeof(struct priv_request))
+		return (ssize_t)len;
 	asked = ((const struct priv_request *)data)->prefix;
 	asked_kind = ((const struct priv_request *)data)->op == PRIV_LINK_WIREGUARD ? "wireguard"
 										    : "tun";
@@ -336,6 +426,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 				.shared = &shared};
 
 	memset(devices, 0, sizeof(devices));
+	helper.filter = privfilter_open();
 	device_count = 0;
 	answered = true;
 	input = data;
@@ -358,5 +449,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	while (serve_one(&helper))
 		FUZZ_CHECK(answered);
 	free(helper.peers);
+	privfilter_close(helper.filter);
 	return 0;
 }

@@ -26,12 +26,13 @@ struct fixture {
 
 static struct fixture f;
 
-static void on_opened(void *ctx, int fd, enum tun_offload offload)
+static bool on_opened(void *ctx, int fd, enum tun_offload offload)
 {
 	(void)ctx;
 	(void)offload;
 	assert_true(fd >= 0);
 	f.opened++;
+	return true;
 }
 
 static void on_closed(void *ctx)
