@@ -24,11 +24,12 @@ enum {
 };
 
 static const char limits[] =
-	"tincd looks at no packet's author: a member can send in another one's name and no policy "
-	"rule is enforced; tinc 1.0 has no forward secrecy";
+	"tincd looks at no packet's author: a member can send in another one's name, and so within "
+	"what rules allow that one; tinc 1.0 has no forward secrecy";
 static const char limits_with_hub[] =
-	"tincd looks at no packet's author: a member can send in another one's name and no policy "
-	"rule is enforced; tinc 1.0 has no forward secrecy; THE OPERATOR OF THE OVC CAN READ AND "
+	"tincd looks at no packet's author: a member can send in another one's name, and so within "
+	"what rules allow that one; tinc 1.0 has no forward secrecy; THE OPERATOR OF THE OVC CAN "
+	"READ AND "
 	"CHANGE what goes through its hub (tinc-hub = yes)";
 
 /* A node of the VPN: a member, or a hub. */

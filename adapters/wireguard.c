@@ -52,7 +52,6 @@ struct adapter {
 	bool asked;	/* get() is under way */
 	bool set_since; /* and something was set behind it */
 	bool nat;	/* our address is another one outside */
-	bool rules;	/* the owner's policy has rules */
 	bool planned;
 	struct loop_timer *poll;
 	uint64_t *looked_ns; /* owned: when somebody looked at peers */
@@ -510,7 +509,6 @@ static int wireguard_apply(struct adapter *a, const struct adapter_plan *plan, u
 	free(a->members);
 	a->members = members;
 	a->member_count = plan->peer_count;
-	a->rules = plan->rule_count > 0;
 	a->planned = true;
 	settle_claims(a);
 	look_for_nat(a);
@@ -587,7 +585,6 @@ static void wireguard_status(const struct adapter *a, struct adapter_status *ret
 	*ret_status = (struct adapter_status){
 		.applied = a->planned && a->ready && a->known,
 		.error = a->error[0] ? a->error : NULL,
-		.limits = a->rules ? "the owner's rules are not enforced between members" : NULL,
 		.program = a->ops->text(a->device),
 	};
 }
