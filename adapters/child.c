@@ -130,14 +130,18 @@ static int failed(struct child *c, int result, const char *why)
 static int give_up_unseen(struct child *c, int result)
 {
 	const struct adapter_os *os = c->config.os;
+	int status = 0;
 	(void)os->child_signal(os->ctx, c->pid, SIGKILL);
-	for (int i = 0, status; i < KILL_WAIT_MS / REAP_AGAIN_MS; i++) {
+	for (int i = 0; i < KILL_WAIT_MS / REAP_AGAIN_MS; i++) {
 		if (os->child_reap(os->ctx, c->pid, &status) != -EAGAIN)
 			break;
 		(void)poll(NULL, 0, REAP_AGAIN_MS);
 	}
 	forget(c);
-	return failed(c, result, strerror(-result));
+	(void)failed(c, result, strerror(-result));
+	if (c->io.ended)
+		c->io.ended(c->io.ctx, status);
+	return result;
 }
 
 static int launch(struct child *c, int output)

@@ -179,6 +179,30 @@ static void a_program_that_is_not_there_is_tried_again(void **state)
 	assert_int_equal(w->starts, 1);
 }
 
+static int start_unseen(void *ctx, enum adapter_program program, const int *fds, size_t count,
+			int *ret_pidfd, int *ret_pid)
+{
+	int r = program_os_start(ctx, program, fds, count, ret_pidfd, ret_pid);
+	if (r == 0)
+		closep(ret_pidfd);
+	*ret_pidfd = -1;
+	return r;
+}
+
+static void one_whose_end_cannot_be_seen_is_not_left_running(void **state)
+{
+	struct world *w = *state;
+	program_write("exec sleep 1000\n");
+	w->p.os.child_start = start_unseen;
+	assert_true(child_start(w->child) < 0);
+	assert_false(child_is_running(w->child));
+	assert_int_equal(w->starts, 1);
+	assert_int_equal(w->ends, 1);
+	assert_int_equal(WTERMSIG(w->status), SIGKILL);
+	w->p.os.child_start = program_os_start;
+	program_wait(&w->p, child_is_running(w->child));
+}
+
 static void a_long_line_is_cut_and_the_next_is_whole(void **state)
 {
 	struct world *w = *state;
@@ -210,6 +234,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_does_not_end_is_killed, begin, end),
 		cmocka_unit_test_setup_teardown(a_program_that_is_not_there_is_tried_again, begin,
 						end),
+		cmocka_unit_test_setup_teardown(one_whose_end_cannot_be_seen_is_not_left_running,
+						begin, end),
 		cmocka_unit_test_setup_teardown(a_long_line_is_cut_and_the_next_is_whole, begin,
 						end),
 		cmocka_unit_test_setup_teardown(

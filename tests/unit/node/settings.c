@@ -45,6 +45,14 @@ static void an_unknown_backend_is_named_with_those_there_are(void **state)
 	assert_non_null(strstr(error, "native"));
 }
 
+static void exec_needs_a_program_by_its_path(void **state)
+{
+	(void)state;
+	assert_false(good_with("backend", "exec"));
+	assert_false(good_with("exec-program", "program"));
+	assert_true(good_with("exec-program", "/usr/bin/program with arguments"));
+}
+
 static void a_dnet_may_have_its_own_backend(void **state)
 {
 	struct object_id id = {{7}}, other = {{8}};
@@ -113,6 +121,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_defaults_are_good, defaults, release),
 		cmocka_unit_test_setup_teardown(an_unknown_backend_is_named_with_those_there_are,
 						defaults, release),
+		cmocka_unit_test_setup_teardown(exec_needs_a_program_by_its_path, defaults,
+						release),
 		cmocka_unit_test_setup_teardown(a_dnet_may_have_its_own_backend, defaults, release),
 		cmocka_unit_test_setup_teardown(offloads_and_prefixes_are_checked, defaults,
 						release),
