@@ -210,7 +210,11 @@ static int take_port(struct tincd *t)
 
 static int give_descriptors(void *ctx, int output, int fds[static ADAPTER_CHILD_FDS])
 {
-	(void)ctx;
+	char path[PATH_MAX];
+	/* Of one that was killed. Its number may be another tincd's by now, and then this one would
+	 * not start. */
+	path_of(ctx, "pid", path);
+	(void)unlink(path);
 	fds[0] = output;
 	return 1;
 }

@@ -1,5 +1,6 @@
 #include "config.h"
 #include "os/base.h"
+#include "ovc/commands.h"
 #include "ovc/ovc.h"
 #include "service/helper.h"
 
@@ -56,6 +57,8 @@ static const struct conf_option options[] = {
 /* clang-format on */
 
 static const struct helper_kind kind = {
+	.commands = ovc_commands,
+	.commands_count = OVC_COMMANDS,
 	.program = {.name = "ovcd",
 		    .version = PACKAGE_VERSION,
 		    .summary = "rendezvous of the dnet overlay network",

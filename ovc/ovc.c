@@ -218,6 +218,58 @@ int ovc_add_hub(struct ovc *ovc, const struct object_id *dnet, uint16_t port,
 	return 0;
 }
 
+static struct hub_statement *find_hub(const struct ovc *ovc, const struct object_id *dnet,
+				      uint8_t backend)
+{
+	for (size_t i = 0; i < ovc->hub_count; i++) {
+		if (object_id_equal(&ovc->hubs[i].dnet, dnet) &&
+		    ovc->hubs[i].kept->backend == backend)
+			return &ovc->hubs[i];
+	}
+	return NULL;
+}
+
+int ovc_set_hub(struct ovc *ovc, const struct object_id *dnet, uint16_t port,
+		const struct statement *statement)
+{
+	struct hub_statement *before = find_hub(ovc, dnet, statement->backend);
+
+	if (before) {
+		free(before->kept);
+		*before = ovc->hubs[--ovc->hub_count];
+	}
+	return ovc_add_hub(ovc, dnet, port, statement);
+}
+
+const uint8_t *ovc_hub(const struct ovc *ovc, const struct object_id *dnet, uint8_t backend,
+		       uint16_t *ret_port, size_t *ret_len)
+{
+	const struct hub_statement *hub = find_hub(ovc, dnet, backend);
+
+	if (!hub)
+		return NULL;
+	*ret_port = hub->port;
+	*ret_len = hub->kept->len;
+	return hub->kept->bytes;
+}
+
+void ovc_visit_statements(const struct ovc *ovc, const struct object_id *dnet, uint8_t backend,
+			  ovc_visit_statement *visit, void *ctx)
+{
+	const struct member *member;
+
+	LIST_FOREACH(member, &ovc->members, entry)
+	{
+		if (!object_id_equal(&member->tenant->dnet, dnet))
+			continue;
+		for (unsigned i = 0; i < KEPT_MAX; i++) {
+			if (member->kept[i] && member->kept[i]->backend == backend)
+				visit(ctx, peer_key(member->peer), member->kept[i]->bytes,
+				      member->kept[i]->len);
+		}
+	}
+}
+
 void ovc_free(struct ovc *ovc)
 {
 	if (!ovc)

@@ -33,6 +33,19 @@ enum { OVC_HUBS_MAX = 4096 };
 int ovc_add_hub(struct ovc *ovc, const struct object_id *dnet, uint16_t port,
 		const struct statement *statement);
 void ovc_clear_hubs(struct ovc *ovc);
+/* The same for one whose key was given by its own program: it replaces the one of that dnet and
+ * backend. */
+int ovc_set_hub(struct ovc *ovc, const struct object_id *dnet, uint16_t port,
+		const struct statement *statement);
+/* The one of that dnet and backend; NULL: none. Borrowed bytes of the statement. */
+const uint8_t *ovc_hub(const struct ovc *ovc, const struct object_id *dnet, uint8_t backend,
+		       uint16_t *ret_port, size_t *ret_len);
+/* The statements of that backend that members of a dnet who are here have published: not verified,
+ * but of the member and the dnet that they say. */
+typedef void ovc_visit_statement(void *ctx, const struct node_key *key, const uint8_t *bytes,
+				 size_t len);
+void ovc_visit_statements(const struct ovc *ovc, const struct object_id *dnet, uint8_t backend,
+			  ovc_visit_statement *visit, void *ctx);
 /* Replaces all of them by what a file says (ovc/hubs.c); self: our id. 0; -EBADMSG: a line is
  * wrong, its number and why (static text), and nothing changed; -ENOMEM. */
 int ovc_read_hubs(struct ovc *ovc, const char *text, const struct object_id *self,

@@ -48,9 +48,10 @@ struct helper {
 	struct chain *chain;	 /* owned */
 	struct lastgood **known; /* owned, each too: dnets that we ever granted */
 	size_t known_count;
-	struct ctl_server *ctl;	 /* owned */
-	struct loop_timer *tick; /* owned */
-	struct usage *usage;	 /* owned; NULL: nothing survives */
+	struct ctl_server *ctl;	      /* owned */
+	struct ctl_command *commands; /* owned: ours, then those of its kind */
+	struct loop_timer *tick;      /* owned */
+	struct usage *usage;	      /* owned; NULL: nothing survives */
 	char *file; /* owned; what hub_statement had when it was taken; NULL: not yet */
 };
 
@@ -341,6 +342,26 @@ static const struct ctl_command commands[] = {
 	{"counters", NULL, "What happened how often", CTL_READ, cmd_counters},
 };
 
+void *helper_decider(const struct helper *h)
+{
+	return h->decider;
+}
+
+const struct hub *helper_hub(const struct helper *h)
+{
+	return h->hub;
+}
+
+const struct identity *helper_identity(const struct helper *h)
+{
+	return &h->identity;
+}
+
+const struct object_id *helper_id(const struct helper *h)
+{
+	return &h->id;
+}
+
 /* ---- Life ---- */
 
 static int open_control(struct helper *h)
@@ -353,12 +374,16 @@ static int open_control(struct helper *h)
 		.path = o->control,
 		.group = o->control_group,
 		.user = o->user,
-		.commands = commands,
-		.commands_count = ARRAY_SIZE(commands),
+		.commands_count = ARRAY_SIZE(commands) + h->kind->commands_count,
 		.arg = h,
 	};
 	int r;
 
+	h->commands = xcalloc(config.commands_count, sizeof(*h->commands));
+	memcpy(h->commands, commands, sizeof(commands));
+	for (size_t i = 0; i < h->kind->commands_count; i++)
+		h->commands[ARRAY_SIZE(commands) + i] = h->kind->commands[i];
+	config.commands = h->commands;
 	daemon_control_mode(o, &mode); /* daemon_init() has checked it */
 	config.mode = mode;
 	r = ctl_server_new(h->loop, &config, &h->ctl);
@@ -452,6 +477,7 @@ static void serve(struct helper *h, struct daemon *d)
 static void stop(struct helper *h)
 {
 	ctl_server_free(h->ctl);
+	free(h->commands);
 	loop_timer_free(h->tick);
 	chain_free(h->chain);
 	if (h->usage)

@@ -8,10 +8,13 @@
 #include "core/hub.h"
 #include "os/chaindb.h"
 #include "os/conf.h"
+#include "os/ctl.h"
 #include "os/daemon.h"
 #include "service/pump.h"
 
 #include <jansson.h>
+
+struct identity; /* core/id.h */
 
 /* The configuration that both have; a row a field. */
 struct helper_config {
@@ -62,10 +65,20 @@ struct helper_kind {
 	/* Adds what it knows of a tenant to the object for `status`. */
 	void (*describe)(void *decider, const struct object_id *dnet, json_t *tenant, uint64_t now);
 	void (*add_counters)(void *decider, json_t *counters);
+	/* Of the control socket, beside those that both have; arg is the struct helper. */
+	const struct ctl_command *commands;
+	size_t commands_count;
 	/* What must survive a restart, by tenant; NULL: nothing. */
 	uint64_t (*get_used)(void *decider, const struct object_id *dnet);
 	int (*set_used)(void *decider, const struct object_id *dnet, uint64_t bytes);
 };
+
+struct helper;
+/* For its commands. Borrowed. */
+void *helper_decider(const struct helper *h);
+const struct hub *helper_hub(const struct helper *h);
+const struct identity *helper_identity(const struct helper *h);
+const struct object_id *helper_id(const struct helper *h);
 
 /* The whole life of the daemon: main() returns what it returns. */
 int helper_main(const struct helper_kind *kind, int argc, char **argv);

@@ -11,6 +11,7 @@ allowed() {
 	lib/os/*) echo os wire ;;
 	lib/embed/*) echo embed wire core os ;;
 	lib/service/*) echo service wire core os ;;
+	hub/*) echo hub adapters node wire core os service ;;
 	node/* | ovc/* | ovr/*) echo "${1%%/*}" wire core os service ;;
 	chainwatch/* | dashboard/* | adapters/* | cli/*)
 		echo "${1%%/*}" wire core os ;;
@@ -50,7 +51,7 @@ layers() {
 	local file
 	while read -r file; do
 		case $file in
-		lib/* | chainwatch/* | node/* | ovc/* | ovr/* | dashboard/* | adapters/* | cli/*)
+		lib/* | chainwatch/* | hub/* | node/* | ovc/* | ovr/* | dashboard/* | adapters/* | cli/*)
 			check_one "$1" "$file" ;;
 		esac
 	done < <(c_files "$1")
