@@ -7,6 +7,10 @@ deps_build="gcc make autoconf automake libtool autoconf-archive pkg-config lowdo
 # Optional at build time, and there on every amd64 Debian: AES-GCM by VAES.
 deps_amd64="libipsec-mb-dev"
 deps_demo="litecoind curl jq iproute2 nftables iputils-ping netcat-openbsd util-linux procps sqlite3"
+# Of contrib/demo --backend.
+deps_wireguard="wireguard-go"
+deps_tinc="tinc"
+deps_exec="nebula python3"
 deps_check="libcmocka-dev wireguard-go wireguard-tools tinc openssl procps socat man-db clang-format shellcheck python3 python3-pytest python3-zmq python3-cryptography sqlite3 iperf3 dnsmasq-base nebula"
 deps_bench="python3 iperf3 wireguard-go wireguard-tools tinc"
 # For contrib/guest.
