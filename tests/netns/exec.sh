@@ -26,6 +26,7 @@ for name in a b c; do
 	ip -n "$id-switch" link set "port$name" master br0 up
 	ip -n "$id-$name" addr add 198.51.100.$number/24 dev eth0
 	ip -n "$id-$name" link set eth0 up
+	carrier $name
 done
 before=$(snapshot a)
 

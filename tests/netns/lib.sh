@@ -101,6 +101,14 @@ veth()
 	ip -n "$id-$3" addr add "$4" dev eth0
 	ip -n "$id-$1" link set eth0 up
 	ip -n "$id-$3" link set eth0 up
+	carrier "$1"
+	carrier "$3"
+}
+
+# carrier NAME: its eth0 is up, which the kernel does a moment after it was told so; a snapshot shows it.
+carrier()
+{
+	within 5 sh -c "ip -n $id-$1 -j link show dev eth0 | jq -e '.[0].operstate == \"UP\"'" || die "no carrier in $1"
 }
 
 chain()

@@ -17,6 +17,7 @@ plug()
 	ip -n "$id-s" link set "to-$1" master br0 up
 	ip -n "$id-$1" addr add "$2" dev eth0
 	ip -n "$id-$1" link set eth0 up
+	carrier "$1"
 }
 
 # member NAME DNET IPV4: adds it; its key is $key.

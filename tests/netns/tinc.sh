@@ -17,6 +17,7 @@ plug()
 	ip -n "$id-sw" link set dev "$1" master br0 up
 	ip -n "$id-$1" addr add "$2" dev eth0
 	ip -n "$id-$1" link set eth0 up
+	carrier "$1"
 }
 
 netns sw
