@@ -253,6 +253,10 @@ static void each_role_does_what_its_table_says_and_nothing_else(void **state)
 		pid_t pid;
 		int status;
 
+		if (geteuid() && sandbox_roles[role].capabilities_count) {
+			print_message("%s needs root\n", sandbox_roles[role].name);
+			continue;
+		}
 		make_file("run/control.sock", 0666); /* the one before has removed it */
 		pid = fork();
 		if (!pid)
