@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 /* master.key: 32 random bytes. node.json: {"format", "port", "dnets": [{"id", "number", "down"}]}.
- * copy-HEX.json: service/lastgood.h. */
+ * copy-HEX.json, revoked-HEX.json: service/lastgood.h. */
 
 enum { FORMAT = 1, NODE_FILE_MAX = 1 << 20 };
 

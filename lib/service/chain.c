@@ -16,6 +16,8 @@
  * the next tick tries again; the file is also opened anew when another one has its name (chainwatch
  * was set up afresh). */
 
+enum { AGAIN_TICKS = 5 };
+
 struct chain {
 	struct chain_config config;
 	void (*changed)(void *arg);
@@ -28,6 +30,7 @@ struct chain {
 	bool have_tip;
 	bool again; /* a reading failed, or another file: the next look tells of a change even if
 		       there is none */
+	unsigned again_ticks; /* until changed() is called for chain_look_again(); 0: not wanted */
 	struct chaindb_tip tip;
 	char db_error[CHAIN_ERROR_MAX];
 	char watch_error[CHAIN_ERROR_MAX];
@@ -112,7 +115,10 @@ static void look(struct chain *c)
 
 static void on_tick(void *arg)
 {
-	look(arg);
+	struct chain *c = arg;
+	look(c);
+	if (c->again_ticks && --c->again_ticks == 0)
+		c->changed(c->arg);
 }
 
 static void on_state(void *arg, bool connected, const struct ctl_error *error)
@@ -190,6 +196,12 @@ struct chain_status chain_status(const struct chain *c)
 	else if (c->node_error[0])
 		status.error = c->node_error;
 	return status;
+}
+
+void chain_look_again(struct chain *c)
+{
+	if (!c->again_ticks)
+		c->again_ticks = AGAIN_TICKS;
 }
 
 uint64_t chain_change(const struct chain *c)

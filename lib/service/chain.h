@@ -36,6 +36,10 @@ struct chain *chain_new(struct loop *loop, const struct chain_config *config,
 void chain_free(struct chain *chain);
 struct chain_status chain_status(const struct chain *chain);
 
+/* Some seconds from now changed() is called, whether anything did: there is work left of this time.
+ */
+void chain_look_again(struct chain *chain);
+
 /* Bounds of what is read for one dnet; beyond them chain_read() gives -EFBIG. */
 enum { INPUT_ROWS_MAX = 100000, INPUT_REVOCATIONS_MAX = 100000 };
 

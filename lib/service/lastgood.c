@@ -5,6 +5,7 @@
 #include "os/log.h"
 #include "service/chain.h"
 #include "service/inputcopy.h"
+#include "wire/hash.h"
 #include "wire/hex.h"
 
 #include <dirent.h>
@@ -13,11 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Two files a dnet, of the same form: copy-HEX.json has rows and revocations, revoked-HEX.json
+ * revocations alone, so that whichever of them is damaged or taken away, what was revoked is in the
+ * other one. Each has a checksum inside: a flipped bit of a key would else be another key. */
 #define COPY_PREFIX    "copy-"
 #define REVOKED_PREFIX "revoked-"
-#define COPY_SUFFIX    ".json"
+#define SUFFIX	       ".json"
 
-enum { COPY_FILE_MAX = 64 << 20, ID_DIGITS = 2 * OBJECT_ID_LEN };
+enum { FILE_MAX = 256 << 20, ID_DIGITS = 2 * OBJECT_ID_LEN };
 
 void lastgood_init(struct lastgood *l, const struct object_id *id, const char *folder)
 {
@@ -30,19 +34,34 @@ void lastgood_done(struct lastgood *l)
 	l->have = false;
 }
 
-/* ---- The copy ---- */
+/* ---- The files ---- */
 
 static char *path_of(const char *folder, const char *prefix, const struct object_id *id)
 {
 	char hex[ID_DIGITS + 1];
 	hex_format(id->bytes, OBJECT_ID_LEN, hex);
-	return xasprintf("%s/%s%s" COPY_SUFFIX, folder, prefix, hex);
+	return xasprintf("%s/%s%s" SUFFIX, folder, prefix, hex);
 }
 
-static int write_input(const char *folder, const char *prefix, const struct netmap_input *input)
+/* Of everything but the sum itself. */
+static bool sum_of(const json_t *json, char ret_sum[static 2 * HASH_LEN + 1])
 {
+	_cleanup_(freep) char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+	struct hash256 sum;
+	if (!text)
+		return false;
+	hash_sha256(text, strlen(text), &sum);
+	hex_format(sum.bytes, HASH_LEN, ret_sum);
+	return true;
+}
+
+static int write_file(const char *folder, const char *prefix, const struct netmap_input *input)
+{
+	char sum[2 * HASH_LEN + 1];
 	json_t *json = input_to_json(input);
-	_cleanup_(freep) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	bool good = json && sum_of(json, sum) &&
+		    json_object_set_new(json, "sum", json_string(sum)) == 0;
+	_cleanup_(freep) char *text = good ? json_dumps(json, JSON_COMPACT) : NULL;
 	json_decref(json);
 	if (!text)
 		return -ENOMEM;
@@ -50,19 +69,24 @@ static int write_input(const char *folder, const char *prefix, const struct netm
 	return file_replace(path, text, strlen(text), 0600);
 }
 
-static int read_input(const char *folder, const char *prefix, const struct object_id *id,
+/* Takes the sum out. */
+static bool is_whole(json_t *json)
+{
+	const char *text = json_string_value(json_object_get(json, "sum"));
+	char found[2 * HASH_LEN + 1], sum[2 * HASH_LEN + 1];
+	if (!text || strlen(text) != sizeof(found) - 1)
+		return false;
+	memcpy(found, text, sizeof(found));
+	json_object_del(json, "sum");
+	return sum_of(json, sum) && strcmp(found, sum) == 0;
+}
+
+static int parse_file(const char *data, size_t len, const struct object_id *id,
 		      struct netmap_input *ret_input)
 {
-	_cleanup_(freep) char *path = path_of(folder, prefix, id);
-	_cleanup_(freep) char *data = NULL;
-	size_t len;
-	int r = file_read(path, COPY_FILE_MAX, &data, &len);
-	if (r < 0)
-		return r;
-	json_error_t where;
-	json_t *json = json_loadb(data, len, JSON_REJECT_DUPLICATES, &where);
 	struct netmap_input input;
-	bool good = json && input_from_json(json, &input);
+	json_t *json = json_loadb(data, len, JSON_REJECT_DUPLICATES, NULL);
+	bool good = json && is_whole(json) && input_from_json(json, &input);
 	json_decref(json);
 	if (!good)
 		return -EBADMSG;
@@ -74,20 +98,23 @@ static int read_input(const char *folder, const char *prefix, const struct objec
 	return 0;
 }
 
-/* Revocations first: they count as soon as they are known, whatever becomes of the rest. */
-int lastgood_save_copy(const char *folder, const struct netmap_input *input)
+static int read_file(const char *folder, const char *prefix, const struct object_id *id,
+		     struct netmap_input *ret_input)
 {
-	struct netmap_input revoked = *input;
-	revoked.rows = NULL;
-	revoked.row_count = 0;
-	int r = write_input(folder, REVOKED_PREFIX, &revoked);
-	return r < 0 ? r : write_input(folder, COPY_PREFIX, input);
-}
-
-int lastgood_load_copy(const char *folder, const struct object_id *id,
-		       struct netmap_input *ret_input)
-{
-	return read_input(folder, COPY_PREFIX, id, ret_input);
+	_cleanup_(freep) char *path = path_of(folder, prefix, id);
+	_cleanup_(freep) char *data = NULL;
+	size_t len;
+	int r = file_read(path, FILE_MAX, &data, &len);
+	if (r == 0)
+		r = parse_file(data, len, id, ret_input);
+	else if (r == -EFBIG)
+		r = -EBADMSG;
+	if (r == -EBADMSG)
+		log_warn("%s is damaged and not used", path);
+	else if (r < 0 && r != -ENOENT)
+		log_limited(LOG_LEVEL_WARN, 6, "cannot read %s: %s; it is tried again", path,
+			    strerror(-r));
+	return r;
 }
 
 void lastgood_remove_copy(const char *folder, const struct object_id *id)
@@ -102,9 +129,9 @@ static bool copy_name_parse(const char *name, struct object_id *ret_id)
 {
 	const size_t before = strlen(COPY_PREFIX);
 	char hex[ID_DIGITS + 1] = "";
-	if (strlen(name) != before + ID_DIGITS + strlen(COPY_SUFFIX) ||
+	if (strlen(name) != before + ID_DIGITS + strlen(SUFFIX) ||
 	    strncmp(name, COPY_PREFIX, before) != 0 ||
-	    strcmp(name + before + ID_DIGITS, COPY_SUFFIX) != 0)
+	    strcmp(name + before + ID_DIGITS, SUFFIX) != 0)
 		return false;
 	memcpy(hex, name + before, ID_DIGITS);
 	return hex_parse(hex, ret_id->bytes, OBJECT_ID_LEN);
@@ -178,6 +205,10 @@ static void add_revocations(struct netmap_input *to, const struct netmap_input *
 void lastgood_take(struct lastgood *l, struct netmap_input *newer)
 {
 	if (l->have && newer->tip_height < l->input.tip_height) {
+		if (!l->behind)
+			log_notice("chain.db is at height %u, behind %u that was seen: additions "
+				   "wait, revocations count",
+				   newer->tip_height, l->input.tip_height);
 		l->behind = newer->tip_height;
 		add_revocations(&l->input, newer);
 		input_free(newer);
@@ -192,64 +223,94 @@ void lastgood_take(struct lastgood *l, struct netmap_input *newer)
 	l->from_copy = false;
 }
 
-static int read_and_say(const struct lastgood *l, const char *prefix,
-			struct netmap_input *ret_input)
+/* What is there but cannot be read now must not be replaced by less. */
+static bool is_final(int result)
 {
-	int r = read_input(l->folder, prefix, &l->id, ret_input);
-	if (r == -EBADMSG)
-		log_warn("a copy of the last known state (%s…) is damaged and not used", prefix);
-	else if (r < 0 && r != -ENOENT)
-		log_warn("cannot read a copy of the last known state (%s…): %s", prefix,
-			 strerror(-r));
-	return r;
+	return result == 0 || result == -ENOENT || result == -EBADMSG;
 }
 
 void lastgood_load(struct lastgood *l)
 {
-	struct netmap_input copy, revoked;
-	int r = read_and_say(l, COPY_PREFIX, &copy);
-	int second = read_and_say(l, REVOKED_PREFIX, &revoked);
-	l->loaded = true;
-	if (r == 0) {
-		l->input = copy;
-		l->have = l->from_copy = true;
-	}
-	if (second == 0 && r == 0) {
-		add_revocations(&l->input, &revoked);
-		input_free(&revoked);
-	} else if (second == 0) {
-		l->input = revoked; /* not enough to build from, but nothing is forgotten */
-	}
-	/* What was not whole is written again. */
-	l->saved_revocations = r == 0 && second == 0 ? l->input.revocation_count : SIZE_MAX;
+	struct netmap_input known = {0}, revoked = {0}, newer = l->input;
+	bool had = l->have;
+	int rows = read_file(l->folder, COPY_PREFIX, &l->id, &known);
+	int revocations = read_file(l->folder, REVOKED_PREFIX, &l->id, &revoked);
+	l->loaded = is_final(rows) && is_final(revocations);
+	l->saved_revocations = revocations == 0 ? revoked.revocation_count : 0;
+	l->rows_unsaved = rows < 0 || known.revocation_count < revoked.revocation_count;
+	add_revocations(&known, &revoked);
+	input_free(&revoked);
+	l->input = known;
+	l->have = l->from_copy = rows == 0;
+	/* there is one when the files could not be read before */
+	if (had)
+		lastgood_take(l, &newer);
+	else
+		input_free(&newer);
 }
 
-static void save_copy(struct lastgood *l, const struct chain *chain)
+static int save(struct lastgood *l)
 {
-	const struct netmap_input *in = &l->input;
-	bool rows_moved = !l->behind && l->saved_change != chain_change(chain);
-	if (in->row_count + in->revocation_count == 0 ||
-	    (!rows_moved && l->saved_revocations == in->revocation_count))
-		return;
-	int r = lastgood_save_copy(l->folder, in);
-	if (r < 0) {
-		log_warn("cannot write the copy of the last known state: %s", strerror(-r));
-		return;
+	struct netmap_input revoked = l->input;
+	int r;
+	if (l->saved_revocations != l->input.revocation_count) {
+		revoked.rows = NULL;
+		revoked.row_count = 0;
+		r = write_file(l->folder, REVOKED_PREFIX, &revoked);
+		if (r < 0)
+			return r;
+		l->saved_revocations = l->input.revocation_count;
+		l->rows_unsaved = true;
 	}
-	l->saved_revocations = in->revocation_count;
-	if (!l->behind)
-		l->saved_change = chain_change(chain);
+	if (!l->rows_unsaved)
+		return 0;
+	r = write_file(l->folder, COPY_PREFIX, &l->input);
+	if (r == 0)
+		l->rows_unsaved = false;
+	return r;
+}
+
+/* Something of the folder is to be read still, or to be written. */
+static bool is_unfinished(const struct lastgood *l)
+{
+	bool any = l->input.row_count + l->input.revocation_count > 0;
+	return !l->loaded ||
+	       (l->have && any &&
+		(l->rows_unsaved || l->saved_revocations != l->input.revocation_count));
+}
+
+void lastgood_save(struct lastgood *l)
+{
+	if (!l->loaded || !is_unfinished(l))
+		return;
+	int r = save(l);
+	if (r < 0)
+		log_limited(LOG_LEVEL_WARN, 6,
+			    "cannot write the copy of the last known state in %s: %s; it is tried "
+			    "again",
+			    l->folder, strerror(-r));
+}
+
+static void take_reading(struct lastgood *l, struct chain *chain)
+{
+	struct netmap_input newer;
+	if (chain_read(chain, &l->id, &newer) < 0)
+		return;
+	lastgood_take(l, &newer);
+	if (!l->behind && l->change != chain_change(chain)) {
+		l->change = chain_change(chain);
+		l->rows_unsaved = true;
+	}
 }
 
 int lastgood_build(struct lastgood *l, struct chain *chain, struct netmap **ret_netmap)
 {
-	struct netmap_input newer;
 	if (!l->loaded)
 		lastgood_load(l);
-	if (chain_read(chain, &l->id, &newer) == 0) {
-		lastgood_take(l, &newer);
-		save_copy(l, chain);
-	}
+	take_reading(l, chain);
+	lastgood_save(l);
+	if (is_unfinished(l))
+		chain_look_again(chain);
 	if (!l->have)
 		return -ENOENT;
 	return netmap_build(&l->input, ret_netmap);

@@ -1,5 +1,6 @@
 """ovcd and ovrd as processes, over the loopback, with a chain.db as chainwatch writes it."""
 
+import glob
 import json
 import os
 import re
@@ -278,6 +279,62 @@ def test_what_was_revoked_stays_when_chain_db_is_an_older_one_or_gone(helper):
     assert stays(helper, 0)
     helper.chain("node", helper.dnet, MEMBER, "alice")  # of a higher one
     lib.wait_for(lambda: members(helper) == 1, "the owner's new record counts", 5)
+
+
+def rebuild(helper):
+    """chain.db as of a chainwatch that was set up afresh and is at the beginning; what it was."""
+    old = keep_copy(helper)
+    for end in ("", "-wal", "-shm"):
+        if os.path.exists(helper.db + end):
+            os.unlink(helper.db + end)
+    helper.chain("init")
+    helper.chain("height", "50")
+    with sqlite3.connect(helper.db) as db:
+        db.execute("DELETE FROM block WHERE height > 50")
+    return old
+
+
+def test_tenants_stay_while_a_rebuilt_chain_db_is_behind(helper):
+    helper.chain("grant", helper.id, helper.dnet)
+    helper.start()
+    lib.wait_for(lambda: members(helper) == 1, "the member is served", 5)
+    old = rebuild(helper)
+    assert stays(helper, 1)
+    assert "is at height 50, behind 100" in helper.process.log()
+    helper.stop(signal.SIGKILL)
+    helper.start()
+    assert stays(helper, 1), "also after a kill"
+    put_back(helper, old)
+    helper.chain("del", helper.dnet, MEMBER)
+    lib.wait_for(lambda: members(helper) == 0, "it has read the chain again", 5)
+
+
+@pytest.mark.parametrize("name,damage", [("copy", "flip"), ("copy", "gone"), ("revoked", "cut")])
+def test_a_damaged_copy_brings_nobody_back(helper, name, damage):
+    helper.chain("grant", helper.id, helper.dnet)
+    helper.start()
+    lib.wait_for(lambda: members(helper) == 1, "the member is served", 5)
+    old = keep_copy(helper)
+    helper.chain("del", helper.dnet, MEMBER)
+    lib.wait_for(lambda: members(helper) == 0, "the removal is seen", 2)
+    helper.stop(signal.SIGKILL)
+    put_back(helper, old)
+    path, = glob.glob(os.path.join(helper.folder, "state", name + "-*.json"))
+    with open(path, "r+b") as f:
+        data = f.read()
+        at = data.index(MEMBER[2:].encode())  # the key: its row, and what revokes it
+        if damage == "flip":
+            f.seek(at)
+            f.write(b"3")
+        elif damage == "cut":
+            f.truncate(at)
+        else:
+            os.unlink(path)
+    helper.start()
+    assert stays(helper, 0)
+    assert damage == "gone" or path + " is damaged" in helper.process.log()
+    with open(path, "rb") as f:
+        assert len(f.read()) >= len(data), "whole again"
 
 
 def test_usage_survives_a_restart():
