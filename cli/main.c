@@ -129,7 +129,7 @@ int cli_db(struct cli *cli)
 
 	if (r || cli->db)
 		return r;
-	r = chaindb_open(cli->conf.chain_db, &cli->db, error);
+	r = chaindb_open(cli->conf.chain_db, CHAINDB_WAIT_MS, &cli->db, error);
 	if (r)
 		return cli_error(cli, CLI_UNREACHABLE, db_next(r), "%s", error);
 	if (!chaindb_tip(cli->db, &tip) && strcmp(tip.chain, cli->params->name)) {

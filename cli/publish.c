@@ -582,7 +582,7 @@ static bool can_watch(struct cli *cli)
 	struct ctl_error error;
 
 	return !ctl_client_call(cli->conf.chainwatch, "version", NULL, CALL_MS, NULL, &error) &&
-	       (cli->db || !chaindb_open(cli->conf.chain_db, &cli->db, text));
+	       (cli->db || !chaindb_open(cli->conf.chain_db, CHAINDB_WAIT_MS, &cli->db, text));
 }
 
 /* Until chain.db has the last transaction. *ret_seen: it has. Without chainwatch it does not wait.

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BUSY_MS = 2000 };
-
 /* ?1, ?2, ?3: one id as dnet, ovc and ovr. */
 #define THIS "IN (?1, ?2, ?3)"
 
@@ -27,6 +25,8 @@ static int errno_of(int code)
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		return -EBADMSG;
+	case SQLITE_READONLY: /* to read in WAL mode takes -shm, which has to be made */
+		return -EACCES;
 	}
 	return -EIO;
 }
@@ -34,10 +34,16 @@ static int errno_of(int code)
 int chaindb_fail(struct chaindb *db)
 {
 	int result = errno_of(sqlite3_errcode(db->db));
+	const char *hint = "";
 
-	snprintf(db->error, sizeof(db->error), "%s: %s%s", db->path, sqlite3_errmsg(db->db),
-		 result == -EBADMSG ? ": damaged; stop chainwatch, remove it, start chainwatch"
-				    : "");
+	if (result == -EBADMSG)
+		hint = ": damaged; stop chainwatch, remove it, start chainwatch";
+	else if (result == -EACCES)
+		hint = ": its -wal and -shm are not beside it, and this user cannot make them: "
+		       "start chainwatch";
+	else if (result == -EBUSY)
+		hint = ": another program has it to itself";
+	snprintf(db->error, sizeof(db->error), "%s: %s%s", db->path, sqlite3_errmsg(db->db), hint);
 	return result;
 }
 
@@ -190,7 +196,7 @@ static const char *folder_hint(const char *path)
 		       : "";
 }
 
-static int open_file(struct chaindb *db, char error[static CHAINDB_ERROR_MAX])
+static int open_file(struct chaindb *db, unsigned wait_ms, char error[static CHAINDB_ERROR_MAX])
 {
 	if (access(db->path, F_OK) != 0 && errno == ENOENT)
 		return refuse(error, -ENOENT,
@@ -201,14 +207,15 @@ static int open_file(struct chaindb *db, char error[static CHAINDB_ERROR_MAX])
 	if (sqlite3_open_v2(db->path, &db->db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
 		return refuse(error, -EIO, "cannot open %s: %s%s", db->path, sqlite3_errmsg(db->db),
 			      folder_hint(db->path));
-	sqlite3_busy_timeout(db->db, BUSY_MS);
+	sqlite3_busy_timeout(db->db, (int)wait_ms);
 	/* Sorting more than the cache holds would need a file in a folder that is not ours. */
 	if (sqlite3_exec(db->db, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL) != SQLITE_OK)
 		return refuse(error, -EIO, "cannot open %s: %s", db->path, sqlite3_errmsg(db->db));
 	return check_schema(db, error);
 }
 
-int chaindb_open(const char *path, struct chaindb **ret_db, char error[static CHAINDB_ERROR_MAX])
+int chaindb_open(const char *path, unsigned wait_ms, struct chaindb **ret_db,
+		 char error[static CHAINDB_ERROR_MAX])
 {
 	struct chaindb *db = calloc(1, sizeof(*db));
 	int result = -ENOMEM;
@@ -218,7 +225,7 @@ int chaindb_open(const char *path, struct chaindb **ret_db, char error[static CH
 	if (!db || !db->path)
 		snprintf(error, CHAINDB_ERROR_MAX, "out of memory");
 	else
-		result = open_file(db, error);
+		result = open_file(db, wait_ms, error);
 	if (result) {
 		chaindb_close(db);
 		return result;

@@ -24,15 +24,19 @@ enum {
 	CHAINDB_NAME_SIZE = RECORD_NAME_MAX + 1,
 	CHAINDB_CHAIN_MAX = 32,
 	CHAINDB_SCRIPT_MAX = 10000, /* a longer one cannot be spent on any chain */
+	CHAINDB_WAIT_MS = 2000,	    /* for who has nothing else to do; a loop must not wait */
 	/* Rows that ended are visited for this many blocks more, because a reader that wants depth
 	 * looks at the state of some blocks ago. */
 	CHAINDB_DEPTH_MAX = 1000,
 };
 
-/* Opens read-only. 0, or with a text that names file, cause and next step in error: -ENOENT (not
- * there yet: chainwatch has not run), -EACCES, -EBUSY (locked), -EPROTONOSUPPORT (newer schema than
+/* Opens read-only. While another process has it to itself each call below, and this one, tries
+ * again for wait_ms and then fails with -EBUSY. 0, or with a text that names file, cause and next
+ * step in error: -ENOENT (not there yet: chainwatch has not run), -EACCES (also when -wal and -shm
+ * are missing and cannot be made), -EBUSY (locked), -EPROTONOSUPPORT (newer schema than
  * CHAINDB_SCHEMA), -EBADMSG (damaged, or not a chain.db), -ENOMEM. */
-int chaindb_open(const char *path, struct chaindb **ret_db, char error[static CHAINDB_ERROR_MAX]);
+int chaindb_open(const char *path, unsigned wait_ms, struct chaindb **ret_db,
+		 char error[static CHAINDB_ERROR_MAX]);
 void chaindb_close(struct chaindb *db);
 
 /* Text for the last failure of a function below: names file and cause; borrowed. They return 0,

@@ -16,7 +16,8 @@
  * the next tick tries again; the file is also opened anew when another one has its name (chainwatch
  * was set up afresh). */
 
-enum { AGAIN_TICKS = 5 };
+/* Packets wait as long: the loop is the data path. */
+enum { BUSY_MS = 10, AGAIN_TICKS = 5 };
 
 struct chain {
 	struct chain_config config;
@@ -69,7 +70,7 @@ static bool open_db(struct chain *c)
 		return true;
 	char error[CHAINDB_ERROR_MAX];
 	struct stat st;
-	if (chaindb_open(c->config.path, &c->db, error) < 0) {
+	if (chaindb_open(c->config.path, BUSY_MS, &c->db, error) < 0) {
 		c->db = NULL;
 		set_error(c, error);
 		return false;

@@ -11,7 +11,7 @@ need_root
 mkdir "$dir/a"
 mount -t tmpfs -o size=1m,mode=700 none "$dir/a" || skip "cannot mount"
 disk=$dir/a
-trap 'umount -l "$disk" 2>/dev/null; cleanup' EXIT
+trap 'status=$?; umount -l "$disk" 2>/dev/null; (exit $status); cleanup' EXIT
 
 netns a
 netns b
@@ -42,7 +42,7 @@ again
 flows 5 "at the beginning"
 state_of_a()
 {
-	(cd "$dir/a" && sha256sum master.key node.json)
+	(cd "$dir/a" && sha256sum master.key && jq -S 'del(.time)' node.json)
 }
 before=$(state_of_a)
 
@@ -110,6 +110,33 @@ else
 fi
 flows 5 "after no memory"
 ok "without memory it goes on or ends with the reason, and comes back as before"
+
+# ---- chain.db that another program has to itself: packets do not wait
+stop a
+held=$dir/held/chain.db
+mkdir "$dir/held" && sqlite3 "$dir/chain/chain.db" "VACUUM INTO '$held'" "PRAGMA user_version" >/dev/null || die "no copy of chain.db"
+exec {hold}> >(exec sqlite3 "$held" >/dev/null 2>&1)
+holder=$!
+pids+=("$holder")
+printf 'PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;\n' >&$hold
+locked()
+{
+	! sqlite3 "$held" 'SELECT 1 FROM meta'
+}
+within 5 locked || die "cannot lock chain.db"
+start a --peer-endpoint "$key_b 198.51.100.2:$port_b" --chain-db "$held"
+within 3 is a status '{}' '.chain.error | test("chain.db: database is locked")' || die "a locked chain.db is not said: $(call a status)"
+flows 5 "a locked chain.db"
+longest=$(in_ns a ping -i0.02 -c150 -W5 10.77.0.2 | sed -n 's|^rtt [^=]*= [^/]*/[^/]*/\([0-9]*\).*|\1|p')
+[ "${longest:-5000}" -lt $((200 * patience)) ] || die "packets wait for chain.db: up to ${longest:-?} ms"
+printf "ROLLBACK;\n.quit\n" >&$hold
+exec {hold}>&-
+wait "$holder" 2>/dev/null
+within 3 is a status '{}' '.chain.error == null' || die "does not go on with chain.db: $(call a status)"
+stop a
+again
+flows 5 "with the chain.db of before"
+ok "a locked chain.db is said, and no packet waits for it"
 
 # ---- chain.db
 damaged()

@@ -1,5 +1,6 @@
 """ovcd and ovrd as processes, over the loopback, with a chain.db as chainwatch writes it."""
 
+import contextlib
 import glob
 import json
 import os
@@ -12,6 +13,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -62,8 +64,8 @@ class Helper:
         return ["--id", self.id, "--port", str(self.port), "--chain-db", self.db, "--control",
                 self.control, "--chainwatch", "", "--confirm", "1"]
 
-    def start(self):
-        self.process = lib.Process(self.argv(*self.options()), os.path.join(self.folder, "log"))
+    def start(self, *by):
+        self.process = lib.Process([*by, *self.argv(*self.options())], os.path.join(self.folder, "log"))
         lib.wait_for(self.status, "%sd answers" % self.kind)
 
     def stop(self, number=signal.SIGTERM):
@@ -335,6 +337,85 @@ def test_a_damaged_copy_brings_nobody_back(helper, name, damage):
     assert damage == "gone" or path + " is damaged" in helper.process.log()
     with open(path, "rb") as f:
         assert len(f.read()) >= len(data), "whole again"
+
+
+class Locked:
+    """Another program has chain.db to itself."""
+
+    def __init__(self, path, *pragmas):
+        self.db = sqlite3.connect(path, isolation_level=None, timeout=10)
+        for pragma in pragmas:
+            self.db.execute("PRAGMA " + pragma)
+
+    def __enter__(self):
+        self.db.execute("BEGIN EXCLUSIVE")
+
+    def __exit__(self, *exc):
+        self.db.execute("ROLLBACK")
+        self.db.close()
+
+
+def chain_error(helper):
+    return helper.call("status")["chain"]["error"] or ""
+
+
+def longest_answer(helper, seconds):
+    """Packets wait as long as a control client: both are the loop's."""
+    end, longest = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        begin = time.monotonic()
+        helper.call("status")
+        longest = max(longest, time.monotonic() - begin)
+    return longest
+
+
+@pytest.mark.parametrize("pragma", ["locking_mode = EXCLUSIVE", "journal_mode = DELETE"])
+def test_a_locked_chain_db_is_said_and_nothing_waits_for_it(helper, pragma):
+    helper.chain("grant", helper.id, helper.dnet)
+    helper.start()
+    lib.wait_for(lambda: members(helper) == 1, "the member is served", 5)
+    helper.stop()
+    with Locked(helper.db, pragma):
+        helper.start()
+        lib.wait_for(lambda: "chain.db: database is locked" in chain_error(helper), "it is said", 5)
+        assert longest_answer(helper, 2.5) < 0.3 * lib.PATIENCE
+        assert members(helper) == 1
+    lib.wait_for(lambda: not chain_error(helper), "it goes on", 5)
+    helper.chain("del", helper.dnet, MEMBER)  # as chainwatch: back to WAL
+    lib.wait_for(lambda: members(helper) == 0, "it follows again", 5)
+
+
+def test_a_checkpoint_that_empties_the_log_changes_nothing(helper):
+    helper.chain("grant", helper.id, helper.dnet)
+    helper.start()
+    lib.wait_for(lambda: members(helper) == 1, "the member is served", 5)
+    with contextlib.closing(sqlite3.connect(helper.db, isolation_level=None, timeout=10)) as db:
+        for _ in range(20):
+            db.execute("UPDATE meta SET value = value + 1 WHERE name = 'change'")
+            assert db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        assert os.path.getsize(helper.db + "-wal") == 0
+        assert stays(helper, 1) and not chain_error(helper)
+        helper.chain("del", helper.dnet, MEMBER)
+        lib.wait_for(lambda: members(helper) == 0, "it follows", 5)
+
+
+def test_a_chain_db_that_another_user_closed_is_waited_for(helper):
+    """The last one to close it, another program than chainwatch, has taken -wal and -shm away."""
+    if os.geteuid():
+        pytest.skip("needs root, to be another user")
+    helper.chain("grant", helper.id, helper.dnet)
+    state = os.path.join(helper.folder, "state")
+    helper.control = os.path.join(state, "control")
+    os.chmod(helper.folder, 0o755)
+    for path in [state, *glob.glob(state + "/*")]:
+        os.chown(path, 65534, 65534)
+    assert not os.path.exists(helper.db + "-shm")
+    helper.start("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
+    lib.wait_for(lambda: "start chainwatch" in chain_error(helper), "it says what to do", 5)
+    with contextlib.closing(sqlite3.connect(helper.db, isolation_level=None)) as db:
+        db.execute("UPDATE meta SET value = value + 1 WHERE name = 'change'")
+        lib.wait_for(lambda: members(helper) == 1, "it is served", 5)
+        assert not chain_error(helper)
 
 
 def test_usage_survives_a_restart():

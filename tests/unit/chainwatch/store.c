@@ -51,7 +51,7 @@ static void open_store(struct bench *b)
 static void open_db(struct bench *b)
 {
 	char error[CHAINDB_ERROR_MAX] = "";
-	int result = chaindb_open(b->path, &b->db, error);
+	int result = chaindb_open(b->path, CHAINDB_WAIT_MS, &b->db, error);
 
 	assert_string_equal(error, "");
 	assert_int_equal(result, 0);
@@ -575,12 +575,13 @@ static void what_is_not_a_chain_db_is_named(void **state)
 	damage(b, "UPDATE meta SET value = 2 WHERE name = 'schema'");
 	config = config_of(b);
 	assert_int_equal(store_open(&config, &store, error), -EPROTONOSUPPORT);
-	assert_int_equal(chaindb_open(b->path, &db, error), -EPROTONOSUPPORT);
+	assert_int_equal(chaindb_open(b->path, CHAINDB_WAIT_MS, &db, error), -EPROTONOSUPPORT);
 	assert_non_null(strstr(error, "update dnet"));
 	damage(b, "DELETE FROM meta WHERE name = 'schema'");
 	assert_int_equal(store_open(&config, &store, error), -EBADMSG);
-	assert_int_equal(chaindb_open(b->path, &db, error), -EBADMSG);
-	assert_int_equal(chaindb_open("/nonexistent/chain.db", &db, error), -ENOENT);
+	assert_int_equal(chaindb_open(b->path, CHAINDB_WAIT_MS, &db, error), -EBADMSG);
+	assert_int_equal(chaindb_open("/nonexistent/chain.db", CHAINDB_WAIT_MS, &db, error),
+			 -ENOENT);
 	assert_non_null(strstr(error, "start chainwatch"));
 	temp_file(&b->folder, "text.db", b->path);
 	f = fopen(b->path, "w");
@@ -588,13 +589,13 @@ static void what_is_not_a_chain_db_is_named(void **state)
 	for (int i = 0; i < 1000; i++)
 		fputs("no database at all\n", f);
 	fclose(f);
-	assert_int_equal(chaindb_open(b->path, &db, error), -EBADMSG);
+	assert_int_equal(chaindb_open(b->path, CHAINDB_WAIT_MS, &db, error), -EBADMSG);
 	assert_int_equal(store_open(&config, &store, error), -EBADMSG);
 	temp_file(&b->folder, "empty.db", b->path);
 	f = fopen(b->path, "w");
 	assert_non_null(f);
 	fclose(f);
-	assert_int_equal(chaindb_open(b->path, &db, error), -ENOENT);
+	assert_int_equal(chaindb_open(b->path, CHAINDB_WAIT_MS, &db, error), -ENOENT);
 	assert_null(db);
 }
 

@@ -55,7 +55,7 @@ static void begin(struct bench *b)
 	config.path = temp_file(&b->folder, "chain.db", path);
 	assert_int_equal(store_open(&config, &b->store, error), 0);
 	assert_int_equal(store_set_base(b->store, &base), 0);
-	assert_int_equal(chaindb_open(path, &b->db, db_error), 0);
+	assert_int_equal(chaindb_open(path, CHAINDB_WAIT_MS, &b->db, db_error), 0);
 	assert_int_equal(sqlite3_open_v2(path, &b->views, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
 	new_registry(b);
 }
