@@ -49,7 +49,8 @@ before=$(state_of_a)
 # ---- Full disk
 cat /dev/zero >"$dir/a/filler" 2>/dev/null
 call a join "{\"id\": \"$other\"}" 2>&1 | grep -q "No space left" || die "a full disk is not said: $(call a join "{\"id\": \"$other\"}" 2>&1)"
-chain node "$dnet" "$(printf '02%064x' 4096)" carol
+carol=$(printf '02%064x' 4096)
+chain node "$dnet" "$carol" carol
 within 2 is a status '{}' '.dnets[0].peers_total == 2' || die "a full disk keeps the records out"
 [ "$(state_of_a)" = "$before" ] || die "a full disk changes the state folder"
 flows 2 "full disk"
@@ -57,7 +58,9 @@ kill -9 "$pid"
 wait "$pid" 2>/dev/null
 again
 flows 5 "started on a full disk"
+! grep -q "$carol" "$dir"/a/copy-*.json || die "there was room in the full disk"
 rm "$dir/a/filler"
+within 10 grep -q "$carol" "$dir"/a/copy-*.json || die "the copy is not written when there is room"
 call a join "{\"id\": \"$other\"}" >/dev/null || die "no join when there is room"
 call a leave "{\"id\": \"$other\"}" >/dev/null || die "no leave"
 [ "$(state_of_a)" = "$before" ] || die "the state folder is not as before"
