@@ -83,20 +83,26 @@ static bool take_endpoints(const json_t *json, struct exec_message *ret)
 	return true;
 }
 
+/* UINT64_MAX when nothing is said. */
+static bool take_count(const json_t *json, uint64_t *ret)
+{
+	if (!take_number(json, ret))
+		return false;
+	if (!json_is_integer(json))
+		*ret = UINT64_MAX;
+	return true;
+}
+
 static bool take_peer(const json_t *json, struct exec_peer *ret)
 {
-	const json_t *age = json_object_get(json, "handshake_age");
-	bool good = take_node(json_object_get(json, "key"), &ret->key) &&
-		    take_bool(json_object_get(json, "connected"), &ret->connected) &&
-		    take_bool(json_object_get(json, "bridged"), &ret->bridged) &&
-		    take_number(json_object_get(json, "rx"), &ret->rx_bytes) &&
-		    take_number(json_object_get(json, "tx"), &ret->tx_bytes) &&
-		    take_number(age, &ret->last_handshake_s) &&
-		    take_endpoint(json_object_get(json, "endpoint"), &ret->endpoint) &&
-		    take_text(json_object_get(json, "reason"), ret->reason);
-	if (!json_is_integer(age))
-		ret->last_handshake_s = UINT64_MAX;
-	return good;
+	return take_node(json_object_get(json, "key"), &ret->key) &&
+	       take_bool(json_object_get(json, "connected"), &ret->connected) &&
+	       take_bool(json_object_get(json, "bridged"), &ret->bridged) &&
+	       take_count(json_object_get(json, "rx"), &ret->rx_bytes) &&
+	       take_count(json_object_get(json, "tx"), &ret->tx_bytes) &&
+	       take_count(json_object_get(json, "handshake_age"), &ret->last_handshake_s) &&
+	       take_endpoint(json_object_get(json, "endpoint"), &ret->endpoint) &&
+	       take_text(json_object_get(json, "reason"), ret->reason);
 }
 
 static int compare_peers(const void *a, const void *b)

@@ -37,9 +37,9 @@ enum exec_type {
 struct exec_peer {
 	struct node_key key;
 	bool connected, bridged;
-	uint64_t rx_bytes, tx_bytes;
-	uint64_t last_handshake_s; /* UINT64_MAX: not said */
-	struct endpoint endpoint;  /* ADDR_NONE: not said */
+	uint64_t rx_bytes, tx_bytes; /* UINT64_MAX: not said */
+	uint64_t last_handshake_s;   /* UINT64_MAX: not said */
+	struct endpoint endpoint;    /* ADDR_NONE: not said */
 	char reason[EXEC_TEXT_MAX];
 };
 

@@ -6,6 +6,7 @@
 #   native     none: dnetd itself   dnetd              counted          direct
 #   wireguard  wireguard-go         dnetd              counted          direct, or a bridge through the control plane
 #   tinc       tincd                tincd              not counted      direct: the member behind the NAT connects to the others
+#   exec       Nebula, IPv4 alone   Nebula             not counted      direct, as tinc; the age of a handshake is not known
 #
 #   a ── 198.51.100.1 ═╗
 #   b ── 198.51.100.2 ═╬═ s: ovcd, ovrd 198.51.100.10
@@ -19,9 +20,12 @@ need_root
 backend=$1
 program='' # its name as the kernel has it; '': none
 counts=yes # the bytes of each peer
+families=46 # that the backend carries
+age='!=' # of a handshake: known
 paths='.path == "direct" and .endpoint != null'
 case $backend in
 native) options=() parts=(engine helper all) ;;
+exec) options=(--exec-program "$(cd "$here/../../contrib/examples" && pwd)/exec-nebula") parts=(engine helper spawner all program) program=nebula counts=no families=4 age='==' ;;
 tinc) options=() parts=(engine helper spawner all program) program=tincd counts=no ;;
 wireguard) options=() parts=(engine helper spawner all program) program=wireguard-go paths='(.path == "direct" and .endpoint != null or .path == "bridge")' ;;
 *) die "no backend '$backend' is known here" ;;
@@ -132,7 +136,7 @@ interface()
 # reach FROM TO: one answered ping each over IPv4 and IPv6.
 reach()
 {
-	in_ns "$1" ping -qc1 -W1 "${ip4[$2]}" && in_ns "$1" ping -qc1 -W1 "${ip6[$2]}"
+	in_ns "$1" ping -qc1 -W1 "${ip4[$2]}" && { [ $families = 4 ] || in_ns "$1" ping -qc1 -W1 "${ip6[$2]}"; }
 }
 
 # all_reach PAIR...: all at once.
@@ -190,11 +194,17 @@ sends()
 	rm "$dir/copy-$2-$3"
 }
 
+# at WHO: its address for the stream.
+at()
+{
+	[ $families = 4 ] && echo "${ip4[$1]}" || echo "[${ip6[$1]}]"
+}
+
 # A stream of numbered lines from a to b, 20 a second, which has to come whole at its end.
 stream_begins()
 {
 	rm -f "$dir/stream.stop" "$dir/stream.in"
-	in_ns b socat -u TCP6-LISTEN:4712,reuseaddr "CREATE:$dir/stream.in" &
+	in_ns b socat -u "TCP${families: -1}-LISTEN:4712,reuseaddr" "CREATE:$dir/stream.in" &
 	listener=$!
 	pids+=("$listener")
 	within 5 sh -c "ip netns exec $id-b ss -Htln | grep -q :4712" || die "no listener"
@@ -204,7 +214,7 @@ stream_begins()
 		until [ -e "$dir/stream.stop" ] || ! sleep 0.05; do
 			echo $((n += 1))
 		done
-	} | tee "$dir/stream.out" | in_ns a socat -u - "TCP6:[${ip6[b]}]:4712" &
+	} | tee "$dir/stream.out" | in_ns a socat -u - "TCP${families: -1}:$(at b):4712" &
 	stream=$!
 	pids+=("$stream")
 	stream_runs
@@ -320,14 +330,14 @@ joined()
 	for who in a b c; do
 		within 5 complete $who || die "$who is not as wanted: $(call $who status)"
 	done
-	ok "$backend: three members, one behind a NAT: ping over IPv4 and IPv6, all pairs, both ways"
+	ok "$backend: three members, one behind a NAT: ping over IPv$families, all pairs, both ways"
 }
 
 transfers()
 {
 	head -c 5000000 /dev/urandom >"$dir/file"
 	sends a b 4
-	sends b c 6
+	sends b c "${families: -1}"
 	sends c a 4
 	ok "$backend: 5 MB over TCP between all, unchanged"
 }
@@ -348,7 +358,7 @@ shown()
 	for pair in $pairs; do
 		from=${pair%:*} to=${pair#*:}
 		within 5 peer "$from" "$to" ".state == \"connected\" and .backend == \"$backend\" and $paths and
-			.last_handshake_s != null and (.reason | length > 0)" || die "$from says of $to: $(looks)"
+			.last_handshake_s $age null and (.reason | length > 0)" || die "$from says of $to: $(looks)"
 	done
 	is a why '{"node": "bob"}' ".backend == \"$backend\" and (.choice | startswith(\"$backend is the first that \")) and (.candidates | length > 0)" >/dev/null ||
 		die "why: $(call a why '{"node": "bob"}')"
@@ -431,7 +441,7 @@ ip link set $if netns $ns-b
 ip link del $if
 D
 	within 10 all_reach a:b b:a a:c c:a || die "no ping after the repairs: $(looks)"
-	ok "$backend: each change from outside is repaired within a second ($slowest ms at most) and logged once"
+	ok "$backend: each change from outside is repaired by itself ($slowest ms at most) and logged once"
 }
 
 # It is back by itself, as another process, and whoever has nothing to do with it sees nothing.
