@@ -61,7 +61,13 @@ class Reader:
                 "--control", self.control, "--control-group", grp.getgrgid(GROUP).gr_name, "--chain-db", self.db,
                 "--chainwatch", "", "--confirm", "1"]
         self.process = lib.Process(argv, self.log)
-        lib.wait_for(lambda: os.path.exists(self.control), "%s serves" % self.name)
+        lib.wait_for(self.serves, "%s serves" % self.name)
+
+    def serves(self):
+        try:
+            return self.chain() is not None
+        except OSError:  # not yet, or the socket of the one before
+            return False
 
     def stop(self):
         if self.process:
