@@ -10,6 +10,7 @@
 #include <linux/genetlink.h>
 #include <linux/wireguard.h>
 #include <netinet/in.h>
+#include <stdalign.h>
 #include <string.h>
 
 static_assert(WGLINK_KEY_LEN == WG_KEY_LEN, "linux/wireguard.h");
@@ -20,7 +21,7 @@ enum { PEER_MAX = 512 };
 struct wglink {
 	struct netlink *nl; /* owned */
 	uint16_t family;    /* 0: not known */
-	uint8_t message[WGLINK_MESSAGE_MAX];
+	alignas(struct nlmsghdr) uint8_t message[WGLINK_MESSAGE_MAX];
 };
 
 /* ---- Writing ---- */

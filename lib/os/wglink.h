@@ -66,8 +66,8 @@ int wglink_get(struct wglink *wl, uint32_t index, struct wglink_device *ret_devi
 
 /* ---- The messages; inside of wglink, and for tests ---- */
 
-/* Fills message (WGLINK_MESSAGE_MAX bytes) with the device and as many of the peers as fit; returns
- * how many did. Keys stand in it: wipe it. */
+/* Fills message (WGLINK_MESSAGE_MAX bytes, aligned as struct nlmsghdr) with the device and as many
+ * of the peers as fit; returns how many did. Keys stand in it: wipe it. */
 size_t wglink_encode(void *message, uint16_t family, uint32_t index, const uint8_t *private_key,
 		     uint16_t port, const struct wglink_peer *peers, size_t count);
 

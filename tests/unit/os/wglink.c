@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <sched.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,8 @@ static int setup(void **state)
 
 static void a_request_is_as_documented(void **state)
 {
-	static uint8_t message[WGLINK_MESSAGE_MAX], want[WGLINK_MESSAGE_MAX];
+	alignas(struct nlmsghdr) static uint8_t message[WGLINK_MESSAGE_MAX],
+		want[WGLINK_MESSAGE_MAX];
 	struct wglink_peer peers[] = {first, second};
 	size_t len;
 
@@ -105,7 +107,7 @@ static void assert_same(const struct wglink_peer *a, const struct wglink_peer *b
 /* What is set and what is told have one form. */
 static void a_thousand_peers_in_many_messages_are_read_back(void **state)
 {
-	static uint8_t message[WGLINK_MESSAGE_MAX];
+	alignas(struct nlmsghdr) static uint8_t message[WGLINK_MESSAGE_MAX];
 	static struct wglink_peer peers[PEERS];
 	static struct list list;
 	struct wglink_answer answer = {.visit = take, .ctx = &list};
@@ -134,7 +136,7 @@ static void a_thousand_peers_in_many_messages_are_read_back(void **state)
 
 static void a_peer_in_two_messages_is_one(void **state)
 {
-	static uint8_t message[WGLINK_MESSAGE_MAX];
+	alignas(struct nlmsghdr) static uint8_t message[WGLINK_MESSAGE_MAX];
 	static struct list list;
 	struct wglink_answer answer = {.visit = take, .ctx = &list};
 
