@@ -290,12 +290,16 @@ class Bitcoind(Litecoind):
 
 
 class ZmqShim:
-    """ZMQ as a node of Core's kind has it, made from the RPC of one that has none."""
+    """ZMQ as a node of Core's kind has it, made from the RPC of one that has none.
+
+    It looks again and again: a tip that came and went between two looks is told by nobody. wait_seen() before a test
+    takes back what it made."""
 
     def __init__(self, node):
         import zmq
         self.zmq = zmq
         # a connection of its own: it lives in another thread
+        self.node_of_test = node
         self.node = Litecoind(node.folder)
         self.node.port = node.port
         node.zmq = self.endpoint = "tcp://127.0.0.1:%d" % free_port()
@@ -321,6 +325,9 @@ class ZmqShim:
             self.socket.close(0)
             self.context.term()
             self.node.stop()
+
+    def wait_seen(self):
+        wait_for(lambda: self.tip == self.node_of_test.getbestblockhash(), "the publisher has seen the tip")
 
     def send(self, topic, body):
         counter = self.counters.get(topic, 0)
