@@ -65,8 +65,8 @@ static void cmd_status(struct ctl_request *request, json_t *params, void *arg)
 	if (r->has_tip)
 		hash_format(&r->tip.hash, hash);
 	status = json_pack("{s:s, s:s, s:s, s:s, s:s}", "state", chain_state_name(r->state),
-			   "chain", w->config->chain, "source", w->config->rpc_url, "db",
-			   w->config->db, "trouble", source_trouble_name(r->trouble));
+			   "chain", w->config->chain, "source", w->config->sources.urls[0].shown,
+			   "db", w->config->db, "trouble", source_trouble_name(r->trouble));
 	json_object_set_new(status, "error", r->error[0] ? json_string(r->error) : json_null());
 	json_object_set_new(status, "height",
 			    r->has_tip ? json_integer(r->tip.height) : json_null());

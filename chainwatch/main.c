@@ -5,7 +5,8 @@
  *	mempool.c     what waits to be mined and already revokes
  *	core/registry which transaction may change what (not here: doc/records.md 3 and 4)
  *	store.c       what the registry says as rows; store_rows.c, store_load.c, schema.c
- *	source.h      where blocks come from; source_rpc.c: a node of the Bitcoin family
+ *	source.h      where blocks come from; sources.c: `source = …`, a row for each kind;
+ *	              source_rpc.c: a node of the Bitcoin family
  *	feed.c        ZMQ, which only says "look"
  *	watch.c       the loop around it: when to look, the worker, what is published; cmds.c
  */
@@ -19,9 +20,9 @@
 #include "os/log.h"
 #include "os/loop.h"
 #include "os/rand.h"
-#include "os/rpc.h"
 #include "os/sandbox.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <libgen.h>
 #include <stdio.h>
@@ -47,9 +48,14 @@ static const struct conf_option options[] = {
 	{"", "chain-file", CONF_PATH, NULL, 0, 0, FIELD(chain_file),
 	 "file of lines field = value that replace fields of the profile, for a chain that is not "
 	 "in the table"},
+	{"", "source", CONF_LIST, NULL, 0, SOURCE_URLS_MAX, FIELD(source),
+	 "where blocks come from, best first, joined by commas or repeated: "
+	 "rpc://[USER:PASSWORD@]HOST:PORT[?cookie=FILE] (rpcs:// with TLS); empty: rpc-url"},
 	{"", "rpc-url", CONF_STRING, NULL, 0, 300, FIELD(rpc_url),
-	 "where the chain node answers; empty: http://127.0.0.1 and the profile's port"},
-	{"", "rpc-user", CONF_STRING, NULL, 0, 200, FIELD(rpc_user), "user at the chain node"},
+	 "where the chain node answers, when source is empty; empty: http://127.0.0.1 and the "
+	 "profile's port"},
+	{"", "rpc-user", CONF_STRING, NULL, 0, 200, FIELD(rpc_user),
+	 "user at the chain node; also at those of source that do not say their own"},
 	{"", "rpc-password", CONF_STRING, NULL, 0, 200, FIELD(rpc_password),
 	 "password at the chain node; better in the file than on the command line"},
 	{"", "rpc-cookie", CONF_PATH, NULL, 0, 0, FIELD(rpc_cookie),
@@ -119,6 +125,28 @@ static bool read_chain_file(const char *path, struct chainparams *params)
 	return !result;
 }
 
+static bool complete_sources(struct chainwatch_config *config, const struct chainparams *params)
+{
+	char error[SOURCE_ERROR_MAX] = "";
+	bool ok = true;
+
+	if (config->source.count > 0 && config->rpc_url[0]) {
+		log_error("give source, or rpc-url, not both: rpc-url is source = rpc://…");
+		return false;
+	}
+	for (size_t i = 0; ok && i < config->source.count; i++)
+		ok = source_list_add(&config->sources, config->source.items[i], error);
+	if (config->source.count == 0 && !config->rpc_url[0]) {
+		free(config->rpc_url);
+		config->rpc_url = xasprintf("http://127.0.0.1:%u/", params->rpc_port);
+	}
+	if (config->source.count == 0)
+		ok = source_list_add_http(&config->sources, config->rpc_url, error);
+	if (!ok)
+		log_error("%s", error);
+	return ok;
+}
+
 /* Fills in what depends on the profile. */
 static bool complete_config(struct chainwatch_config *config, struct chainparams *ret_params)
 {
@@ -132,19 +160,12 @@ static bool complete_config(struct chainwatch_config *config, struct chainparams
 	*ret_params = *found;
 	if (config->chain_file[0] && !read_chain_file(config->chain_file, ret_params))
 		return false;
-	if (strchr(config->rpc_url, '@')) {
-		log_error("rpc-url must not hold credentials: use rpc-user and rpc-password, or "
-			  "rpc-cookie");
-		return false;
-	}
 	if (config->rpc_cookie[0] && config->rpc_user[0]) {
 		log_error("give rpc-cookie, or rpc-user and rpc-password, not both");
 		return false;
 	}
-	if (!config->rpc_url[0]) {
-		free(config->rpc_url);
-		config->rpc_url = xasprintf("http://127.0.0.1:%u/", ret_params->rpc_port);
-	}
+	if (!complete_sources(config, ret_params))
+		return false;
 	free(config->chain);
 	config->chain = xstrdup(ret_params->name);
 	if (config->birth_height == 0)
@@ -193,32 +214,44 @@ static bool enter_sandbox(const struct chainwatch_config *config)
 	_cleanup_(freep) char *db = file_folder_of(config->db);
 	_cleanup_(freep) char *network = file_folder_of(config->rpc_cookie);
 	_cleanup_(freep) char *cookie = file_folder_of(network);
-	const struct sandbox_path more[] = {
+	const struct source_list *sources = &config->sources;
+	struct sandbox_path more[DAEMON_PATHS_MAX] = {
 		{db, SANDBOX_READ | SANDBOX_LIST | SANDBOX_WRITE | SANDBOX_MAKE | SANDBOX_REMOVE},
 		/* made anew at each start of the chain node, and so is the folder of its network
 		 * when somebody begins that chain again */
 		{cookie, SANDBOX_READ},
 	};
+	size_t own = config->rpc_cookie[0] ? 2 : 1, count = own;
+	bool ok;
 
-	return !daemon_give_up_rights(&config->daemon, SANDBOX_CHAINWATCH, more,
-				      config->rpc_cookie[0] ? 2 : 1);
+	static_assert(DAEMON_PATHS_MAX >= 2 + SOURCE_URLS_MAX * SOURCE_PATHS_MAX, "room for all");
+	for (size_t i = 0; i < sources->count; i++)
+		if (sources->urls[i].scheme->paths)
+			count += sources->urls[i].scheme->paths(&sources->urls[i], &more[count]);
+	ok = !daemon_give_up_rights(&config->daemon, SANDBOX_CHAINWATCH, more, count);
+	for (size_t i = own; i < count; i++)
+		free((char *)more[i].path);
+	return ok;
 }
 
-static struct source *open_source(const struct chainwatch_config *config, const atomic_bool *stop)
+static struct source *open_source(const struct chainwatch_config *config,
+				  const struct chainparams *params, const atomic_bool *stop)
 {
-	const struct rpc_config rpc = {
-		.url = config->rpc_url,
+	const struct source_env env = {
+		.params = params,
+		.state_folder = config->daemon.state_folder,
 		.user = config->rpc_user,
 		.password = config->rpc_password,
-		.cookie_file = config->rpc_cookie,
-		.timeout_ms = (uint32_t)config->rpc_timeout_ms,
-		.cancel = stop,
+		.cookie = config->rpc_cookie,
+		.timeout_ms = config->rpc_timeout_ms,
+		.birth_height = (uint32_t)config->birth_height,
+		.stop = stop,
 	};
+	char error[SOURCE_ERROR_MAX];
 	struct source *source = NULL;
-	int result = source_rpc_new(&rpc, &source);
 
-	if (result)
-		log_error("rpc-url %s: %s", config->rpc_url, strerror(-result));
+	if (source_list_open(&config->sources, &env, &source, error))
+		log_error("%s", error);
 	return source;
 }
 
@@ -315,15 +348,15 @@ static int serve(struct daemon *d, const struct chainwatch_config *config,
 	/* the socket is bound by the user who started us, everything else after */
 	if (!open_control(&w) || !enter_sandbox(config))
 		goto out;
-	source = open_source(config, &w.stop);
+	source = open_source(config, params, &w.stop);
 	if (source)
 		chain = open_chain(config, params, source, store, &w.stop);
 	if (!chain)
 		goto out;
 	watch_init(&w, config, d->loop, chain);
 	if (open_feed(&w)) {
-		log_notice("following %s at %s into %s", config->chain, config->rpc_url,
-			   config->db);
+		log_notice("following %s at %s into %s", config->chain,
+			   config->sources.urls[0].shown, config->db);
 		daemon_run(d);
 		status = 0;
 	}
@@ -362,6 +395,7 @@ int main(int argc, char **argv)
 		file_unlock(db_lock);
 	}
 	daemon_done(&d);
+	source_list_done(&config.sources);
 	conf_free(&program, &config);
 	return status;
 }

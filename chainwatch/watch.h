@@ -6,6 +6,7 @@
 
 #include "chainwatch/chain.h"
 #include "chainwatch/feed.h"
+#include "chainwatch/sources.h"
 
 #include "os/conf.h"
 #include "os/ctl.h"
@@ -21,6 +22,7 @@ struct chainwatch_config {
 	struct daemon_options daemon;
 	char *chain;
 	char *chain_file;
+	struct conf_list source;
 	char *rpc_url;
 	char *rpc_user;
 	char *rpc_password;
@@ -32,6 +34,7 @@ struct chainwatch_config {
 	int64_t birth_height; /* 0: the profile's */
 	int64_t keep_headers;
 	char *db;
+	struct source_list sources; /* of source, or of rpc-url and what belongs to it */
 };
 
 /* A transaction that a client of the control socket wants sent. */
