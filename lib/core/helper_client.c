@@ -12,9 +12,9 @@
  * handshake when questions stay unanswered for 5 s; a helper that was restarted shall be found
  * sooner, so the first question without an answer is watched here. */
 
-#define HELPER_KEEPALIVE (15 * MESH_SECOND)
-#define HELPER_ANSWERS	 (1500 * MESH_MS)
-#define HELPER_DOUBT	 (3 * MESH_SECOND) /* between two doubts */
+#define HELPER_KEEPALIVE (15 * NS_PER_S)
+#define HELPER_ANSWERS	 (1500 * NS_PER_MS)
+#define HELPER_DOUBT	 (3 * NS_PER_S) /* between two doubts */
 
 static bool is_ovc(const struct helper *h)
 {

@@ -108,6 +108,7 @@ static void peer_cut(struct mesh_peer *p, uint8_t bye, uint64_t now)
 		if (p->lanes[i].id)
 			mesh_peer_drop_lane(p, &p->lanes[i], now);
 	peer_remove(p->peer, bye);
+	timer_heap_set(&mesh->timers, &p->timer, TIMERS_NEVER);
 	offer_forget(p);
 	end_pings_of(mesh, p, "the node was removed from the dnet");
 	free(p);
@@ -135,6 +136,7 @@ void mesh_free(struct mesh *mesh)
 	if (mesh->realm)
 		realm_remove(mesh->realm);
 	free(mesh->peers);
+	timer_heap_done(&mesh->timers);
 	netmap_free(mesh->netmap);
 	route_table_free(mesh->routes);
 	acl_free(mesh->acl);
@@ -174,7 +176,6 @@ static struct mesh_peer *peer_new(struct mesh *mesh, const struct node_key *key)
 	peer_set_ctx(p->peer, p);
 	path_set_init(&p->paths);
 	p->punch_round = PUNCH_ROUNDS;
-	p->deadline = UINT64_MAX;
 	p->offer_at = p->unsaid_at = UINT64_MAX;
 	path_keep(&p->paths, mesh->persistent);
 	return p;
@@ -185,7 +186,8 @@ static int prepare_peers(struct mesh *mesh, struct change *c)
 	size_t count = c->self ? c->netmap->node_count : 0;
 
 	c->peers = calloc(count + 1, sizeof(struct mesh_peer *));
-	if (!c->peers)
+	/* Those that go are cut before the new ones have anything to do. */
+	if (!c->peers || timer_heap_reserve(&mesh->timers, count))
 		return -ENOMEM;
 	c->peer_count = count;
 	for (size_t i = 0; i < count; i++) {
@@ -500,8 +502,19 @@ static void tick_pings(struct mesh *mesh, uint64_t now)
 	}
 }
 
+/* NULL: nobody has anything to do. */
+static struct mesh_peer *first_due(const struct mesh *mesh, uint64_t now)
+{
+	struct timer *first = timer_heap_first(&mesh->timers);
+
+	if (!first || first->deadline > now)
+		return NULL;
+	return (struct mesh_peer *)((char *)first - offsetof(struct mesh_peer, timer));
+}
+
 uint64_t mesh_tick(struct mesh *mesh, uint64_t now)
 {
+	struct mesh_peer *p;
 	struct helper *h;
 
 	mesh->deadline = UINT64_MAX;
@@ -510,23 +523,20 @@ uint64_t mesh_tick(struct mesh *mesh, uint64_t now)
 		helper_tick(h, now);
 		mesh_wake(mesh, helper_deadline(h));
 	}
-	for (size_t i = 0; i < mesh->peer_count; i++) {
-		struct mesh_peer *p = mesh->peers[i];
-
-		if (p && p->deadline <= now)
-			mesh_peer_tick(p, now);
-		if (p)
-			mesh_wake(mesh, p->deadline);
-	}
+	/* As often as there are peers at most: who is due again at once has another turn. */
+	for (size_t i = mesh->timers.count; i && (p = first_due(mesh, now)); i--)
+		mesh_peer_tick(p, now);
 	offer_seek(mesh, now);
 	tick_pings(mesh, now);
 	mesh_flush(mesh, now);
-	return mesh->deadline;
+	return mesh_deadline(mesh);
 }
 
 uint64_t mesh_deadline(const struct mesh *mesh)
 {
-	return mesh->deadline;
+	const struct timer *first = timer_heap_first(&mesh->timers);
+
+	return first && first->deadline < mesh->deadline ? first->deadline : mesh->deadline;
 }
 
 void mesh_network_changed(struct mesh *mesh, uint64_t now)

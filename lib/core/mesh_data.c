@@ -88,7 +88,7 @@ static void say_icmp(struct mesh *mesh, enum icmp_problem problem, uint16_t mtu,
 {
 	uint8_t bytes[COALESCE_HEADROOM + ICMP_ERROR_MAX];
 	struct packet packet = {.data = bytes + COALESCE_HEADROOM};
-	uint64_t earned = (now - mesh->icmp_at) / (MESH_SECOND / ICMP_PER_SECOND);
+	uint64_t earned = (now - mesh->icmp_at) / (NS_PER_S / ICMP_PER_SECOND);
 
 	if (earned) {
 		mesh->icmp_tokens += earned > ICMP_BURST ? ICMP_BURST : earned;

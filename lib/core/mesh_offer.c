@@ -18,21 +18,21 @@
  *	statement, from whomever → the book; refused: counted, and said who gave it */
 
 /* PROTOCOL 9.4 */
-#define OFFER_AGAIN	(1 * MESH_SECOND)
-#define OFFER_AGAIN_MAX (16 * MESH_SECOND)
-#define OFFER_MIN	(1 * MESH_SECOND)  /* between two that are accepted */
-#define OFFER_SAID	(10 * MESH_SECOND) /* after a session came up */
+#define OFFER_AGAIN	(1 * NS_PER_S)
+#define OFFER_AGAIN_MAX (16 * NS_PER_S)
+#define OFFER_MIN	(1 * NS_PER_S)	/* between two that are accepted */
+#define OFFER_SAID	(10 * NS_PER_S) /* after a session came up */
 
 /* Signatures of one OVC's statements that are looked at: 100 a second, burst 400. */
-#define STATEMENT_COST	(MESH_SECOND / 100)
+#define STATEMENT_COST	(NS_PER_S / 100)
 #define STATEMENT_DEPTH (400 * STATEMENT_COST)
-#define REFUSED_AGAIN	(60 * MESH_SECOND) /* until the same is told again */
+#define REFUSED_AGAIN	(60 * NS_PER_S) /* until the same is told again */
 
-#define WANTED_FOR (10 * MESH_SECOND)
-#define SEEK_PACE  (MESH_SECOND / 5) /* between two members; the OVC takes 10 a second */
-#define SEEK_FIRST (5 * MESH_SECOND)
-#define SEEK_MAX   (300 * MESH_SECOND)
-#define SEEK_FOR   (10 * MESH_SECOND)
+#define WANTED_FOR (10 * NS_PER_S)
+#define SEEK_PACE  (NS_PER_S / 5) /* between two members; the OVC takes 10 a second */
+#define SEEK_FIRST (5 * NS_PER_S)
+#define SEEK_MAX   (300 * NS_PER_S)
+#define SEEK_FOR   (10 * NS_PER_S)
 
 enum { OFFER_TRIES = 6 };
 

@@ -15,13 +15,12 @@
 #include "core/ratelimit.h"
 #include "core/route.h"
 #include "core/stage.h"
+#include "core/timers.h"
 #include "wire/frame.h"
+#include "wire/units.h"
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
-
-#define MESH_MS	    1000000ull
-#define MESH_SECOND (1000 * MESH_MS)
 
 enum {
 	MESH_LOCAL = 7,	      /* endpoints of our own that are told */
@@ -77,13 +76,13 @@ struct mesh_peer {
 	uint64_t changes; /* of paths that were told */
 	struct mesh_lane lanes[PATH_LANES];
 	struct stage stage;
-	unsigned pings;			 /* mesh_ping() calls that wait */
-	uint64_t deadline;		 /* when peer_tick() has something to do */
-	uint64_t next_ask;		 /* of the helpers; 0: at once */
-	uint64_t candidates_at;		 /* accepted last */
-	uint64_t introduced_at;		 /* when all may be believed again, see PROTOCOL 7.5 */
-	uint64_t told_at;		 /* our candidates, last */
-	unsigned tries;			 /* initiations sent without a path */
+	unsigned pings;		/* mesh_ping() calls that wait */
+	struct timer timer;	/* in mesh->timers: when mesh_peer_tick() has something to do */
+	uint64_t next_ask;	/* of the helpers; 0: at once */
+	uint64_t candidates_at; /* accepted last */
+	uint64_t introduced_at; /* when all may be believed again, see PROTOCOL 7.5 */
+	uint64_t told_at;	/* our candidates, last */
+	unsigned tries;		/* initiations sent without a path */
 	uint8_t not_here, lane_refused;	 /* the last reasons, 0: none */
 	const struct helper *introducer; /* the last one; NULL: none */
 	bool gave_up;			 /* nobody answered, last time */
@@ -171,6 +170,7 @@ struct mesh {
 	struct netmap *netmap;	  /* owned; NULL before the first */
 	struct mesh_peer **peers; /* owned, by index in netmap; NULL for ourselves */
 	size_t peer_count;	  /* of the array */
+	struct timer_heap timers; /* of the peers */
 	struct mesh_peer self;
 	bool member;		    /* we are in the netmap */
 	struct route_table *routes; /* owned; targets are mesh_peers */
@@ -190,7 +190,7 @@ struct mesh {
 	struct stage_pool *pool; /* owned */
 	uint8_t *buffer;	 /* owned; boxes, coalescer, and one packet being unstaged */
 	uint8_t *unstaged;
-	uint64_t deadline;
+	uint64_t deadline; /* of all but the peers */
 	uint64_t icmp_tokens, icmp_at;
 	struct book *book; /* owned */
 	struct own_offer own;
@@ -207,7 +207,7 @@ static inline void mesh_count(struct mesh *mesh, enum mesh_counter counter)
 
 /* mesh.c */
 void mesh_tell(struct mesh *mesh, const struct node_key *key, const char *text);
-/* There is something to do at that time at the latest. */
+/* There is something to do at that time at the latest. Peers have timers of their own. */
 void mesh_wake(struct mesh *mesh, uint64_t at);
 
 /* mesh_data.c */

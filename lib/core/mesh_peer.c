@@ -14,17 +14,17 @@
  *	session up → what waited goes out; PINGs find the best path
  *	no direct path while packets flow → the helpers are asked again now and then */
 
-#define ASK_CONNECTING (2 * MESH_SECOND)
-#define ASK_RELAYED    (5 * MESH_SECOND) /* PROTOCOL 7.4 */
-#define CANDIDATES_MIN (1 * MESH_SECOND) /* between two that are accepted */
-#define PING_AGAIN     (2 * MESH_SECOND)
+#define ASK_CONNECTING (2 * NS_PER_S)
+#define ASK_RELAYED    (5 * NS_PER_S) /* PROTOCOL 7.4 */
+#define CANDIDATES_MIN (1 * NS_PER_S) /* between two that are accepted */
+#define PING_AGAIN     (2 * NS_PER_S)
 
 /* PROTOCOL 7.5: introductions to a peer are believed at 2 a second, burst 10 */
-#define INTRODUCTION_COST  (MESH_SECOND / 2)
+#define INTRODUCTION_COST  (NS_PER_S / 2)
 #define INTRODUCTION_DEPTH (10 * INTRODUCTION_COST)
 
 /* PROTOCOL 8.2: three punches to each endpoint (at 0, 100 and 300 ms) */
-static const uint64_t punch_pause[PUNCH_ROUNDS] = {0, 100 * MESH_MS, 200 * MESH_MS};
+static const uint64_t punch_pause[PUNCH_ROUNDS] = {0, 100 * NS_PER_MS, 200 * NS_PER_MS};
 
 struct mesh_peer *mesh_peer_find(const struct mesh *mesh, const struct node_key *key)
 {
@@ -66,8 +66,7 @@ void mesh_peer_schedule(struct mesh_peer *p, uint64_t now)
 		deadline = p->punch_at;
 	if (offer_deadline(p) < deadline)
 		deadline = offer_deadline(p);
-	p->deadline = deadline;
-	mesh_wake(p->mesh, deadline);
+	timer_heap_set(&p->mesh->timers, &p->timer, deadline);
 }
 
 static void ask_helpers(struct mesh_peer *p, uint64_t now)

@@ -57,8 +57,8 @@ static void io_random(void *ctx, void *dst, size_t len)
 static void io_timestamp(void *ctx, uint8_t dst[12])
 {
 	store_u32be(dst, 0x40000000);
-	store_u32be(dst + 4, (uint32_t)(now / MESH_SECOND));
-	store_u32be(dst + 8, (uint32_t)(now % MESH_SECOND));
+	store_u32be(dst + 4, (uint32_t)(now / NS_PER_S));
+	store_u32be(dst + 8, (uint32_t)(now % NS_PER_S));
 }
 
 static void put(unsigned from, const struct endpoint *dst, const uint8_t *bytes, size_t len)
@@ -391,10 +391,10 @@ static void step(struct reader *r)
 		say_frame(who, r);
 		break;
 	case 8:
-		go_on(now + reader_u8(r) * 20 * MESH_MS);
+		go_on(now + reader_u8(r) * 20 * NS_PER_MS);
 		break;
 	case 9:
-		go_on(now + reader_u8(r) * MESH_SECOND);
+		go_on(now + reader_u8(r) * NS_PER_S);
 		break;
 	case 10:
 		mesh_network_changed(mesh, now);
@@ -459,7 +459,7 @@ static void begin(void)
 {
 	static const uint8_t seed[ID_SEED_LEN] = {3};
 
-	now = 1000 * MESH_SECOND;
+	now = 1000 * NS_PER_S;
 	chance = 1;
 	wire_len = 0;
 	if (!id) {

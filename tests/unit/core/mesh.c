@@ -118,7 +118,7 @@ static int setup(void **state)
 	struct mesh_io out = {.ctx = w, .deliver = io_deliver};
 
 	memset(&w->dnet, 0xd0, sizeof(w->dnet));
-	w->now = 1000 * MESH_SECOND;
+	w->now = 1000 * NS_PER_S;
 	w->id = id_new(seed);
 	for (unsigned i = 0; i < NODES; i++) {
 		struct secret secret;
@@ -257,12 +257,12 @@ static void the_host_is_told_why_but_not_too_often(void **state)
 		send4(w, 1, 77, 100);
 	assert_int_equal(w->delivered, 50);
 	assert_int_equal(mesh_counter(w->mesh, MESH_icmp_limited), 951);
-	w->now += MESH_SECOND;
+	w->now += NS_PER_S;
 	for (unsigned i = 0; i < 1000; i++)
 		send4(w, 1, 77, 100);
 	assert_int_equal(w->delivered, 100);
 	/* Foreign sources are not answered at all. */
-	w->now += MESH_SECOND;
+	w->now += NS_PER_S;
 	send4(w, 3, 2, 100);
 	assert_int_equal(mesh_counter(w->mesh, MESH_out_source_not_ours), 1);
 	assert_int_equal(w->delivered, 100);
