@@ -48,6 +48,7 @@ struct helper {
 	struct chain *chain;	 /* owned */
 	struct lastgood **known; /* owned, each too: dnets that we ever granted */
 	size_t known_count;
+	bool knows_former;	      /* the dnets that the state folder has copies of, too */
 	struct ctl_server *ctl;	      /* owned */
 	struct ctl_command *commands; /* owned: ours, then those of its kind */
 	struct loop_timer *tick;      /* owned */
@@ -205,6 +206,28 @@ static void know_dnets(struct helper *h, struct object_id *dnets, size_t count)
 	free(dnets);
 }
 
+/* What was revoked is in the copies (RECORDS 5.2), whatever chain.db says after a restart.
+ * Without descriptors the folder is read later. */
+static void know_former_dnets(struct helper *h)
+{
+	struct object_id *dnets;
+	size_t count;
+	int r;
+
+	if (h->knows_former)
+		return;
+	r = lastgood_list_copies(h->config->daemon.state_folder, &dnets, &count);
+	h->knows_former = r == 0;
+	if (r == 0) {
+		know_dnets(h, dnets, count);
+		return;
+	}
+	log_limited(LOG_LEVEL_WARN, 6,
+		    "cannot look for copies of the last known state in %s: %s; it is tried again",
+		    h->config->daemon.state_folder, strerror(-r));
+	chain_look_again(h->chain);
+}
+
 /* What cannot be read now stays as it was: the last known state serves on, also after a restart. A
  * dnet that does not count (any more) is dropped by the hub. */
 static void take_dnet(struct helper *h, struct lastgood *known)
@@ -228,6 +251,7 @@ static void on_chain(void *arg)
 
 	if (!h->chain)
 		return; /* from within chain_new() */
+	know_former_dnets(h);
 	if (chain_read_granted(h->chain, &h->id, &dnets, &count) == 0)
 		know_dnets(h, dnets, count);
 	engine_tick(h->engine, clock_boottime_ns()); /* goodbyes go out with the time of now */
@@ -440,20 +464,6 @@ static int give_up_rights(const struct helper *h)
 				     ARRAY_SIZE(more) - !hubs);
 }
 
-/* What was revoked is in the copies (RECORDS 5.2), whatever chain.db says after a restart. */
-static void know_former_dnets(struct helper *h)
-{
-	struct object_id *dnets;
-	size_t count;
-	int r = lastgood_list_copies(h->config->daemon.state_folder, &dnets, &count);
-
-	if (r == 0)
-		know_dnets(h, dnets, count);
-	else
-		log_warn("cannot look for copies of the last known state in %s: %s",
-			 h->config->daemon.state_folder, strerror(-r));
-}
-
 static void serve(struct helper *h, struct daemon *d)
 {
 	const struct chain_config chain = {.path = h->config->chain_db,
@@ -461,7 +471,6 @@ static void serve(struct helper *h, struct daemon *d)
 					   .confirm = (uint32_t)h->config->confirm};
 	char id[OBJECT_ID_TEXT_SIZE];
 
-	know_former_dnets(h);
 	h->chain = chain_new(h->loop, &chain, on_chain, h);
 	on_chain(h);
 	pump_start(h->pump, h->engine, h->kind->intercept, h->decider);

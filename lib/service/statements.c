@@ -37,6 +37,7 @@ struct statements {
 	struct held *list; /* owned */
 	size_t count, size;
 	bool unwritten; /* the file does not have what the list has */
+	bool unread;	/* it is there, and could not be read yet */
 };
 
 static char *path_of(const char *folder, const struct object_id *dnet)
@@ -117,30 +118,65 @@ static int load(struct statements *s)
 	return good ? 0 : -EBADMSG;
 }
 
-static void put_aside(const struct statements *s, int error)
+static void put_aside(const struct statements *s)
 {
 	_cleanup_(freep) char *aside = xasprintf("%s.bad", s->path);
 
-	log_error("cannot read %s: %s: it is kept as %s, and the keys of backends are asked of the "
+	log_error("%s is damaged: it is kept as %s, and the keys of backends are asked of the "
 		  "members anew",
-		  s->path, error == -EBADMSG ? "it is damaged" : strerror(-error), aside);
+		  s->path, aside);
 	if (rename(s->path, aside) < 0)
 		log_error("cannot rename %s: %s", s->path, strerror(errno));
+}
+
+/* Into the empty list. What cannot be read now (an I/O error, no descriptors) is not damage, and is
+ * not replaced: 0, or -errno. */
+static int read_file(struct statements *s)
+{
+	int r = load(s);
+
+	if (r < 0)
+		s->count = 0;
+	if (r == -EBADMSG)
+		put_aside(s);
+	s->unread = r < 0 && r != -ENOENT && r != -EBADMSG;
+	if (!s->unread)
+		return 0;
+	log_limited(LOG_LEVEL_ERROR, 6, "cannot read %s: %s; it is tried again", s->path,
+		    strerror(-r));
+	return r;
 }
 
 struct statements *statements_open(const char *folder, const struct object_id *dnet)
 {
 	struct statements *s = xcalloc(1, sizeof(*s));
-	int r;
 
 	s->path = path_of(folder, dnet);
 	s->dnet = *dnet;
-	r = load(s);
-	if (r < 0 && r != -ENOENT) {
-		s->count = 0;
-		put_aside(s, r);
-	}
+	(void)read_file(s);
 	return s;
+}
+
+/* It could not be read when it was opened: what came since is added to it. */
+static int read_again(struct statements *s)
+{
+	struct statements file = {.path = s->path, .dnet = s->dnet};
+	struct held *since = s->list;
+	size_t count = s->count;
+	int r = read_file(&file);
+
+	if (r < 0) {
+		free(file.list);
+		return r;
+	}
+	s->list = file.list;
+	s->count = file.count;
+	s->size = file.size;
+	s->unread = false;
+	for (size_t i = 0; i < count; i++)
+		statements_put(s, &since[i].statement);
+	free(since);
+	return 0;
 }
 
 void statements_close(struct statements *s)
@@ -183,10 +219,10 @@ int statements_save(struct statements *s)
 {
 	_cleanup_(freep) char *text = NULL;
 	json_t *json;
-	int r;
+	int r = s->unread ? read_again(s) : 0;
 
-	if (!s->unwritten)
-		return 0;
+	if (r < 0 || !s->unwritten)
+		return r;
 	json = to_json(s);
 	text = json ? json_dumps(json, JSON_INDENT(1)) : NULL;
 	json_decref(json);
@@ -274,12 +310,16 @@ int statements_own(struct statements *s, const struct id *curve, const struct id
 				.object = s->dnet,
 				.signer = identity->key,
 				.key_len = (uint16_t)key_len};
-	struct held *held = find(s, &own);
-	const struct statement *last = held ? &held->statement : NULL;
+	const struct statement *last;
+	struct held *held;
 	uint8_t aux[32];
-	int r;
+	int r = s->unread ? read_again(s) : 0;
 
 	assert(key_len && key_len <= STATEMENT_KEY_MAX);
+	if (r < 0)
+		return r;
+	held = find(s, &own);
+	last = held ? &held->statement : NULL;
 	memcpy(own.key, key, key_len);
 	if (last && last->key_len == key_len && !memcmp(last->key, key, key_len) &&
 	    book_is_signed(curve, last) && (last->date <= wall_s || last->date - wall_s <= DAY_S)) {

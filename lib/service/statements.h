@@ -17,7 +17,8 @@ struct identity; /* core/id.h */
 struct statements;
 
 /* Reads FOLDER/statements-HEX.json. A file that is damaged is said in the log, kept aside as .bad,
- * and statements are gathered anew. folder is copied. Never NULL. */
+ * and statements are gathered anew. One that cannot be read now is said, read at a later call, and
+ * not written before that. folder is copied. Never NULL. */
 struct statements *statements_open(const char *folder, const struct object_id *dnet);
 /* Does not save. */
 void statements_close(struct statements *s);

@@ -10,8 +10,9 @@
 
 struct usage;
 
-/* get and set ask and tell the one who counts; arg is theirs. A file that cannot be read is said in
- * the log, kept aside, and counting begins anew. */
+/* get and set ask and tell the one who counts; arg is theirs. A file that is damaged is said in the
+ * log, kept aside, and counting begins anew. One that cannot be read now (an I/O error, no
+ * descriptors) is said, too, read at a later usage_save(), and not written before that. */
 struct usage *usage_open(const char *folder,
 			 uint64_t (*get)(void *arg, const struct object_id *dnet),
 			 int (*set)(void *arg, const struct object_id *dnet, uint64_t bytes),

@@ -24,7 +24,7 @@ static int fake_rename(const char *from, const char *to);
 
 static char *content; /* owned; of the one file */
 static size_t content_len;
-static unsigned writes, put_aside;
+static unsigned writes, renamed;
 
 static int fake_read(const char *path, size_t max, char **ret_data, size_t *ret_len)
 {
@@ -54,7 +54,7 @@ static int fake_replace(const char *path, const void *data, size_t len, mode_t m
 static int fake_rename(const char *from, const char *to)
 {
 	FUZZ_CHECK(strcmp(from, to));
-	put_aside++;
+	renamed++;
 	return 0;
 }
 
@@ -127,7 +127,7 @@ static void check_usage(void)
 	struct usage *usage = usage_open("/state", get_used, set_used, NULL);
 	uint64_t before;
 
-	FUZZ_CHECK(put_aside <= 1 && !writes);
+	FUZZ_CHECK(renamed <= 1 && !writes);
 	used = 0;
 	usage_load(usage, &dnet);
 	before = used;
@@ -153,7 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	content = xcalloc(len, 1);
 	memcpy(content, data + 1, len - 1);
 	content_len = len - 1;
-	writes = put_aside = 0;
+	writes = renamed = 0;
 	if (data[0] == 'u')
 		check_usage();
 	else
