@@ -30,7 +30,7 @@ const char *const schema_state_tables[] = {
 	"object", "seal", "node", "link", "roster", "endpoint", "grant_", "transfer", NULL,
 };
 
-const char schema_sql[] =
+const char schema_tables_sql[] =
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
 
 	"CREATE TABLE block (height INTEGER PRIMARY KEY, hash TEXT NOT NULL,"
@@ -81,7 +81,16 @@ const char schema_sql[] =
 	"CREATE TABLE pending_log (n INTEGER PRIMARY KEY, txid TEXT NOT NULL,"
 	" vout INTEGER NOT NULL, pos INTEGER NOT NULL, seen INTEGER NOT NULL, object TEXT,"
 	" sequence INTEGER, type TEXT NOT NULL, text TEXT NOT NULL, refused TEXT,"
-	" raw BLOB NOT NULL);"
+	" raw BLOB NOT NULL);";
+/* clang-format on */
+
+#define DROP_VIEW(name) "DROP VIEW IF EXISTS " name ";"
+
+const char schema_views_sql[] =
+	/* clang-format off */
+	DROP_VIEW("dnet_in_force") DROP_VIEW("node_in_force") DROP_VIEW("link_in_force")
+	DROP_VIEW("endpoint_in_force") DROP_VIEW("grant_in_force") DROP_VIEW("roster_in_force")
+	DROP_VIEW("helper_in_use") DROP_VIEW("served_dnet") DROP_VIEW("history")
 
 	"CREATE VIEW dnet_in_force AS SELECT id, name, ipv4_prefix, coalesce((SELECT admin_key"
 	" FROM transfer t WHERE t.object = o.id AND t.to_height IS NULL), key) AS admin_key,"
@@ -103,7 +112,14 @@ const char schema_sql[] =
 	" l.weight, g.expiry, g.rate_kbit, g.volume_mib FROM link_in_force l"
 	" JOIN grant_in_force g ON g.helper = l.helper AND g.dnet = l.dnet"
 	" JOIN object o ON o.id = l.helper AND o.to_height IS NULL;"
-	"CREATE VIEW history AS SELECT height, time, object, sequence, type, text, refused, txid"
-	" FROM record_log UNION ALL SELECT NULL, seen, object, sequence, type, text, refused,"
+	/* Of every dnet that a grant is made to: whether its owner wants it, and for how long. */
+	"CREATE VIEW served_dnet AS SELECT g.helper, g.dnet, o.name, EXISTS (SELECT 1 FROM"
+	" link_in_force l WHERE l.dnet = g.dnet AND l.helper = g.helper) AS linked,"
+	" (SELECT count(*) FROM node_in_force n WHERE n.dnet = g.dnet) AS members, g.expiry,"
+	" CASE WHEN g.expiry > 0 THEN g.expiry - (SELECT max(height) FROM block) END"
+	" AS blocks_left, g.rate_kbit, g.volume_mib, g.from_height FROM grant_in_force g"
+	" LEFT JOIN object o ON o.id = g.dnet;"
+	"CREATE VIEW history AS SELECT n, height, time, object, sequence, type, text, refused, txid"
+	" FROM record_log UNION ALL SELECT n, NULL, seen, object, sequence, type, text, refused,"
 	" txid FROM pending_log;";
 /* clang-format on */

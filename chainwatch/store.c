@@ -165,7 +165,9 @@ static int create(struct store *store, const struct store_config *config)
 
 	hash_format(&config->genesis, genesis);
 	if (!result)
-		result = execute(store, schema_sql);
+		result = execute(store, schema_tables_sql);
+	if (!result)
+		result = execute(store, schema_views_sql);
 	if (!result)
 		result = write_meta(store, "schema", "%d", CHAINDB_SCHEMA);
 	if (!result)
@@ -219,6 +221,9 @@ static int check(struct store *store, const struct store_config *config)
 	if (!schema || !chain || !genesis || !birth)
 		return refuse(store, -EBADMSG, "%s is not a chain.db: it says no schema or chain",
 			      config->path);
+	if (strtol(schema, NULL, 10) < 1)
+		return refuse(store, -EBADMSG, "%s is not a chain.db: it says schema '%.16s'",
+			      config->path, schema);
 	if (strtol(schema, NULL, 10) > CHAINDB_SCHEMA)
 		return refuse(store, -EPROTONOSUPPORT,
 			      "%s has schema %s, this program knows up to %d: update dnet",
@@ -344,6 +349,8 @@ static int set_up(struct store *store, const struct store_config *config)
 		result = check(store, config);
 	if (!result)
 		result = check_pages(store, config);
+	if (!result)
+		result = store_migrate(store);
 	if (!result)
 		result = execute(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 					" PRAGMA temp_store = MEMORY");

@@ -1,7 +1,7 @@
 #ifndef CHAINWATCH_STORE_PRIVATE_H
 #define CHAINWATCH_STORE_PRIVATE_H
 
-/* Shared by store.c and store_rows.c only. */
+/* Shared by the files of the store only. */
 
 #include "chainwatch/store.h"
 
@@ -62,6 +62,8 @@ int store_fail(struct store *store, const char *what);
 sqlite3_stmt *store_statement(struct store *store, enum store_statement which);
 /* Runs one that returns no rows. */
 int store_step(struct store *store, sqlite3_stmt *statement);
+/* Brings an older schema to CHAINDB_SCHEMA, all or nothing. */
+int store_migrate(struct store *store);
 /* The callbacks of store_sink(). */
 void store_init_sink(struct store *store);
 

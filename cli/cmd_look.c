@@ -54,8 +54,9 @@ static json_t *tip_json(const struct chaindb_tip *tip, bool have, const char *ch
 	if (!have)
 		return json_pack("{s:s, s:n, s:n, s:n}", "chain", chain, "height", "hash", "time");
 	hash_format(&tip->hash, hash);
-	return json_pack("{s:s, s:I, s:s, s:I}", "chain", tip->chain, "height",
-			 (json_int_t)tip->height, "hash", hash, "time", (json_int_t)tip->time);
+	return json_pack("{s:s, s:I, s:s, s:I, s:I}", "chain", tip->chain, "height",
+			 (json_int_t)tip->height, "hash", hash, "time", (json_int_t)tip->time,
+			 "schema", (json_int_t)tip->schema);
 }
 
 static void print_chainwatch(const struct cli *cli, const json_t *status,
@@ -101,6 +102,10 @@ static int run_chain(struct cli *cli, const struct args *args)
 		hash_format(&tip.hash, hash);
 		printf("height      %u\nhash        %s\ntime        %s\n", tip.height, hash,
 		       time_text(tip.time, when));
+		if (tip.schema < CHAINDB_SCHEMA)
+			printf("schema      %u, older than this program's %d: start chainwatch of "
+			       "this version, which brings it up to date\n",
+			       tip.schema, CHAINDB_SCHEMA);
 	} else {
 		puts("height      no block yet");
 	}

@@ -178,6 +178,12 @@ static int check_schema(struct chaindb *db, char error[static CHAINDB_ERROR_MAX]
 	}
 	if (code == SQLITE_DONE || sqlite3_column_int(statement, 0) < 1)
 		return refuse(error, -EBADMSG, "%s is not a chain.db: it says no schema", db->path);
+	if (sqlite3_column_int(statement, 0) < CHAINDB_SCHEMA_OLDEST)
+		return refuse(error, -EPROTONOSUPPORT,
+			      "%s has schema %d, this program reads %d to %d: start chainwatch of "
+			      "this version, which brings it up to date",
+			      db->path, sqlite3_column_int(statement, 0), CHAINDB_SCHEMA_OLDEST,
+			      CHAINDB_SCHEMA);
 	if (sqlite3_column_int(statement, 0) > CHAINDB_SCHEMA)
 		return refuse(error, -EPROTONOSUPPORT,
 			      "%s has schema %d, this program knows up to %d: update dnet",
@@ -266,7 +272,8 @@ int chaindb_tip(struct chaindb *db, struct chaindb_tip *ret_tip)
 {
 	_cleanup_(chaindb_finalizep) sqlite3_stmt *statement = chaindb_prepare(
 		db, "SELECT (SELECT value FROM meta WHERE name = 'chain'), height, hash, time,"
-		    " (SELECT value FROM meta WHERE name = 'change')"
+		    " (SELECT value FROM meta WHERE name = 'change'),"
+		    " (SELECT value FROM meta WHERE name = 'schema')"
 		    " FROM block ORDER BY height DESC LIMIT 1");
 	struct chaindb_tip tip;
 	int code;
@@ -287,6 +294,7 @@ int chaindb_tip(struct chaindb *db, struct chaindb_tip *ret_tip)
 	    !chaindb_read_u32(statement, 3, &tip.time))
 		return chaindb_damaged(db, "block");
 	tip.change = (uint64_t)sqlite3_column_int64(statement, 4);
+	tip.schema = (uint32_t)sqlite3_column_int64(statement, 5);
 	*ret_tip = tip;
 	return 0;
 }

@@ -19,7 +19,10 @@ struct chaindb;
 #define CHAINDB_PATH DNET_STATEDIR "/chain/chain.db"
 
 enum {
-	CHAINDB_SCHEMA = 1, /* of this program; a database with a higher number is refused */
+	CHAINDB_SCHEMA = 2, /* of this program; a database with a higher number is refused */
+	/* The oldest one that this program reads; chainwatch brings such a database to the newest.
+	 */
+	CHAINDB_SCHEMA_OLDEST = 1,
 	CHAINDB_ERROR_MAX = 512,
 	CHAINDB_NAME_SIZE = RECORD_NAME_MAX + 1,
 	CHAINDB_CHAIN_MAX = 32,
@@ -33,8 +36,9 @@ enum {
 /* Opens read-only. While another process has it to itself each call below, and this one, tries
  * again for wait_ms and then fails with -EBUSY. 0, or with a text that names file, cause and next
  * step in error: -ENOENT (not there yet: chainwatch has not run), -EACCES (also when -wal and -shm
- * are missing and cannot be made), -EBUSY (locked), -EPROTONOSUPPORT (newer schema than
- * CHAINDB_SCHEMA), -EBADMSG (damaged, or not a chain.db), -ENOMEM. */
+ * are missing and cannot be made), -EBUSY (locked), -EPROTONOSUPPORT (a schema that
+ * is not CHAINDB_SCHEMA_OLDEST to CHAINDB_SCHEMA), -EBADMSG (damaged, or not a chain.db), -ENOMEM.
+ */
 int chaindb_open(const char *path, unsigned wait_ms, struct chaindb **ret_db,
 		 char error[static CHAINDB_ERROR_MAX]);
 void chaindb_close(struct chaindb *db);
@@ -51,6 +55,7 @@ void chaindb_end(struct chaindb *db);
 
 struct chaindb_tip {
 	char chain[CHAINDB_CHAIN_MAX]; /* profile: "litecoin-regtest" */
+	uint32_t schema;	       /* of the database */
 	uint32_t height;
 	struct hash256 hash;
 	uint32_t time;	 /* of the block, seconds since 1970 */

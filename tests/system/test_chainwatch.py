@@ -514,24 +514,6 @@ def test_the_profiles_of_litecoin_have_the_genesis_of_litecoind(folder):
             node.stop(signal.SIGKILL)
 
 
-def test_the_queries_of_the_manual_run(node, watch):
-    """doc/chain-db.md shows queries; each runs on a real database."""
-    make_dnet(node, "manual")
-    watch.wait_tip()
-    folder = os.environ.get("top_srcdir", os.path.join(os.path.dirname(__file__), "../.."))
-    with open(os.path.join(folder, "doc/chain-db.md")) as f:
-        text = f.read()
-    queries = [q.strip() for block in text.split("```sql\n")[1:]
-               for q in block.split("```")[0].split(";") if q.strip()]
-    assert len(queries) >= 5
-    for query in queries:
-        watch.query(query)
-    # and every table is described
-    for table, in watch.query("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
-                              " AND name NOT LIKE 'sqlite_%'"):
-        assert "`%s`" % table in text, "doc/chain-db.md does not describe %s" % table
-
-
 if __name__ == "__main__":
     sys.exit(pytest.main([os.path.abspath(__file__), "-q", "-p", "no:cacheprovider"] +
                          sys.argv[1:]))

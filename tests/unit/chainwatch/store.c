@@ -572,7 +572,7 @@ static void what_is_not_a_chain_db_is_named(void **state)
 	config.birth_height = 0;
 	assert_int_equal(store_open(&config, &store, error), -EINVAL);
 	assert_non_null(strstr(error, "birth-height 0"));
-	damage(b, "UPDATE meta SET value = 2 WHERE name = 'schema'");
+	damage(b, "UPDATE meta SET value = 99 WHERE name = 'schema'");
 	config = config_of(b);
 	assert_int_equal(store_open(&config, &store, error), -EPROTONOSUPPORT);
 	assert_int_equal(chaindb_open(b->path, CHAINDB_WAIT_MS, &db, error), -EPROTONOSUPPORT);
