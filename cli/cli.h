@@ -102,6 +102,7 @@ extern const struct cli_command cli_commands_owner[];
 extern const struct cli_command cli_commands_service[];
 extern const struct cli_command cli_commands_look[];
 extern const struct cli_command cli_commands_member[];
+extern const struct cli_command cli_commands_keystore[];
 
 /* NULL when it was not given; "" for one that takes no value. The last one given wins. */
 const char *args_get(const struct args *args, const char *name);

@@ -7,7 +7,6 @@
 #include "core/id.h"
 #include "os/base.h"
 #include "os/chaindb.h"
-#include "os/rand.h"
 #include "wire/hash.h"
 #include "wire/hex.h"
 
@@ -315,16 +314,13 @@ static int new_key(struct cli *cli, const struct cli_object *object, struct keys
 	/* The same address again: a key that somebody has paid to is never thrown away. */
 	if (have)
 		return id_from_secret(cli->id, &have->secret, ret_owner) ? CLI_FAILED : 0;
-	do {
-		rand_bytes(entry.secret.bytes, SECRET_LEN);
-	} while (id_from_secret(cli->id, &entry.secret, ret_owner));
-	snprintf(entry.chain, sizeof(entry.chain), "%s", cli->params->name);
 	snprintf(entry.label, sizeof(entry.label), "%s", object->label);
-	r = keystore_put(keystore, &entry);
+	r = keys_add(cli, keystore, &entry);
+	if (!r && id_from_secret(cli->id, &entry.secret, ret_owner))
+		r = CLI_FAILED;
 	secret_wipe(&entry.secret, sizeof(entry.secret));
 	if (r)
-		return cli_error(cli, CLI_FAILED, "use another one: --keystore FILE",
-				 "the keystore %s is full", cli->conf.keystore);
+		return r;
 	return keys_save(cli, keystore);
 }
 

@@ -2,6 +2,7 @@
 
 #include "core/chainparams.h"
 #include "core/error.h"
+#include "core/id.h"
 #include "core/secret.h"
 #include "os/file.h"
 #include "os/rand.h"
@@ -86,9 +87,9 @@ static bool read_line(int fd, char *dst, size_t size)
 	return ok;
 }
 
-/* One line without echo. False: no terminal, or the end of it. A signal that ends the process does
- * so when the echo is back. */
-static bool ask_terminal(const char *question, char *dst, size_t size)
+/* One line. False: no terminal, or the end of it. A signal that ends the process does so when the
+ * echo is back. */
+bool keys_ask(const char *question, bool echo, char *dst, size_t size)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 	struct sigaction action = {.sa_handler = on_signal}, before[ARRAY_SIZE(numbers)];
@@ -101,12 +102,14 @@ static bool ask_terminal(const char *question, char *dst, size_t size)
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		sigaction(numbers[i], &action, &before[i]);
 	quiet = old;
-	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	if (!echo)
+		quiet.c_lflag &= ~(tcflag_t)ECHO;
 	tcsetattr(fd, TCSAFLUSH, &quiet);
 	dprintf(fd, "%s: ", question);
 	ok = read_line(fd, dst, size);
 	tcsetattr(fd, TCSAFLUSH, &old);
-	dprintf(fd, "\n");
+	if (!echo)
+		dprintf(fd, "\n");
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		sigaction(numbers[i], &before[i], NULL);
 	if (caught)
@@ -123,15 +126,15 @@ static int ask_passphrase(struct cli *cli, bool fresh)
 	secret_lock(again, sizeof(again));
 	if (*cli->conf.keyfile)
 		return read_keyfile(cli);
-	if (!ask_terminal(fresh ? "New passphrase for the keystore" : "Passphrase of the keystore",
-			  first, sizeof(first)))
+	if (!keys_ask(fresh ? "New passphrase for the keystore" : "Passphrase of the keystore",
+		      false, first, sizeof(first)))
 		return cli_error(cli, CLI_DENIED,
 				 "put the passphrase in a file and name it with --keyfile or "
 				 "DNET_KEYFILE",
 				 "the keystore %s needs a passphrase and there is no terminal",
 				 cli->conf.keystore);
 	if (fresh &&
-	    (!ask_terminal("The same again", again, sizeof(again)) || strcmp(first, again)))
+	    (!keys_ask("The same again", false, again, sizeof(again)) || strcmp(first, again)))
 		r = cli_error(cli, CLI_DENIED, NULL, "the two passphrases differ");
 	else if (!*first)
 		r = cli_error(cli, CLI_DENIED, NULL, "the passphrase is empty");
@@ -272,6 +275,53 @@ int keys_save(struct cli *cli, const struct keystore *keystore)
 		return cli_error(cli, CLI_FAILED, "nothing was sent",
 				 "cannot write the keystore %s: %s", cli->conf.keystore,
 				 error_text(r));
+	return 0;
+}
+
+int keys_add(struct cli *cli, struct keystore *keystore, struct keystore_entry *entry)
+{
+	int r = cli_id(cli);
+
+	if (r)
+		return r;
+	if (!keystore->has_seed) {
+		rand_bytes(keystore->seed.bytes, SECRET_LEN);
+		keystore->has_seed = true;
+	}
+	snprintf(entry->chain, sizeof(entry->chain), "%s", cli->params->name);
+	entry->number = keystore_next_number(keystore, entry->chain);
+	keystore_derive(keystore, cli->id, entry->chain, entry->number, &entry->secret);
+	if (keystore_put(keystore, entry))
+		return cli_error(cli, CLI_FAILED, "use another one: --keystore FILE",
+				 "the keystore %s is full", cli->conf.keystore);
+	return 0;
+}
+
+int keys_change_passphrase(struct cli *cli, const char *path)
+{
+	char *copy = strdup(path ? path : "");
+
+	if (!copy)
+		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
+	sodium_free(cli->passphrase);
+	cli->passphrase = NULL;
+	cli->passphrase_len = 0;
+	free(cli->conf.keyfile);
+	cli->conf.keyfile = copy;
+	return ask_passphrase(cli, true);
+}
+
+pid_t keys_lock_holder(struct cli *cli)
+{
+	_cleanup_(freep) char *path = NULL;
+	pid_t pid = 0;
+	int fd;
+
+	if (asprintf(&path, "%s.lock", cli->conf.keystore) < 0 || access(path, F_OK))
+		return 0;
+	if (file_lock(path, &fd, &pid))
+		return pid;
+	file_unlock(fd);
 	return 0;
 }
 

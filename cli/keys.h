@@ -8,6 +8,8 @@
 #include "cli/seals.h"
 #include "core/keystore.h"
 
+#include <sys/types.h>
+
 /* Around load, save and send: nobody else changes the two files until keys_unlock() or the end of
  * the process (a file KEYSTORE.lock, which stays). Waits for a minute, and says for whom. */
 int keys_lock(struct cli *cli);
@@ -18,6 +20,18 @@ void keys_unlock(struct cli *cli);
 int keys_load(struct cli *cli, struct keystore *ret_keystore);
 /* Under keys_lock(), as known_put(). */
 int keys_save(struct cli *cli, const struct keystore *keystore);
+
+/* The next key of the keystore's seed, for the chain in use; a keystore without a seed gets one.
+ * Fills number, secret and chain of the entry and puts it; kind, id and label are the caller's, who
+ * saves. Exit code. */
+int keys_add(struct cli *cli, struct keystore *keystore, struct keystore_entry *entry);
+/* A line from the terminal, with echo or not, without its end. False: there is no terminal. */
+bool keys_ask(const char *question, bool echo, char *dst, size_t size);
+/* The passphrase that keys_save() uses from now on: of the keyfile path, or asked for twice when
+ * path is NULL. Exit code. */
+int keys_change_passphrase(struct cli *cli, const char *path);
+/* Who holds the lock of the keystore: 0 for nobody. */
+pid_t keys_lock_holder(struct cli *cli);
 
 /* Of the chain in use. A callback that returns true ends the walk. */
 typedef bool (*known_cb)(void *arg, const struct known_seal *known);

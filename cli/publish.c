@@ -15,6 +15,7 @@
 #include "wire/describe.h"
 #include "wire/hex.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -78,7 +79,9 @@ struct plan_tx {
 struct plan {
 	struct cli *cli;
 	struct publish *publish;
-	struct identity owner; /* key of the current seal */
+	bool dry;
+	struct identity owner;	     /* key of the current seal */
+	struct keystore_entry entry; /* of a CREATE: its new key */
 	struct keystore keystore;
 	struct outpoint seal; /* what the next transaction spends */
 	uint64_t seal_value;
@@ -95,6 +98,7 @@ static void plan_done(struct plan *plan)
 	free(plan->txs);
 	keystore_done(&plan->keystore);
 	secret_wipe(&plan->owner, sizeof(plan->owner));
+	secret_wipe(&plan->entry, sizeof(plan->entry));
 }
 
 /* As many records as fit go into one payload. */
@@ -256,19 +260,33 @@ static int choose_seal(struct plan *plan)
 	return 0;
 }
 
+/* Of a CREATE. What is only shown (dry) needs no keystore. */
 static int new_owner(struct plan *plan)
 {
 	struct record *create = &plan->publish->records[0];
+	struct cli *cli = plan->cli;
 	struct identity admin;
 	struct secret secret;
+	int r = 0;
 
-	do {
+	if (plan->dry) {
 		rand_bytes(secret.bytes, SECRET_LEN);
-	} while (id_from_secret(plan->cli->id, &secret, &plan->owner));
+		secret.bytes[0] = 1; /* below the order of the curve */
+	} else {
+		plan->entry.kind = plan->publish->object.kind;
+		r = keys_load(cli, &plan->keystore);
+		if (!r)
+			r = keys_add(cli, &plan->keystore, &plan->entry);
+		if (r)
+			return r;
+		secret = plan->entry.secret;
+	}
+	r = id_from_secret(cli->id, &secret, &plan->owner);
+	assert(!r);
 	secret_wipe(&secret, sizeof(secret));
 	if (create->type != RECORD_DNET_CREATE)
 		return 0;
-	id_admin_identity(plan->cli->id, &plan->owner.secret, &admin);
+	id_admin_identity(cli->id, &plan->owner.secret, &admin);
 	id_xonly(&admin.key, create->dnet_create.admin_key);
 	secret_wipe(&admin, sizeof(admin));
 	return 0;
@@ -506,28 +524,16 @@ static int ask(struct plan *plan)
 	return cli_error(plan->cli, CLI_ABORTED, NULL, "nothing was sent");
 }
 
-/* The new key is on the disk before a transaction needs it. */
+/* The new key is on the disk before a transaction needs it. It was put when the id was not known.
+ */
 static int save_new_key(struct plan *plan)
 {
 	const struct publish *publish = plan->publish;
-	struct cli *cli = plan->cli;
-	struct keystore_entry entry = {
-		.kind = publish->object.kind,
-		.id = publish->object.id,
-		.secret = plan->owner.secret,
-	};
-	int r = keys_load(cli, &plan->keystore);
+	struct keystore_entry *entry = &plan->keystore.entries[plan->keystore.count - 1];
 
-	if (r)
-		return r;
-	snprintf(entry.chain, sizeof(entry.chain), "%s", cli->params->name);
-	snprintf(entry.label, sizeof(entry.label), "%s", publish->object.label);
-	r = keystore_put(&plan->keystore, &entry);
-	secret_wipe(&entry.secret, sizeof(entry.secret));
-	if (r)
-		return cli_error(cli, CLI_FAILED, "use another one: --keystore FILE",
-				 "the keystore %s is full", cli->conf.keystore);
-	return keys_save(cli, &plan->keystore);
+	entry->id = publish->object.id;
+	snprintf(entry->label, sizeof(entry->label), "%s", publish->object.label);
+	return keys_save(plan->cli, &plan->keystore);
 }
 
 static int send_one(struct plan *plan, struct plan_tx *planned, bool last)
@@ -669,8 +675,8 @@ static int send_and_wait(struct plan *plan)
 
 int publish_run(struct cli *cli, const struct args *args, struct publish *publish)
 {
-	struct plan plan = {.cli = cli, .publish = publish};
 	bool dry = args_has(args, "dry-run");
+	struct plan plan = {.cli = cli, .publish = publish, .dry = dry};
 	int r = checks_run(cli, publish);
 
 	if (!r && !dry)

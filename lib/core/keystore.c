@@ -3,6 +3,8 @@
 #include "core/error.h"
 #include "core/secret.h"
 #include "wire/buf.h"
+#include "wire/hash.h"
+#include "wire/hex.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -11,8 +13,11 @@
 #include <string.h>
 
 enum {
-	VERSION = 1,
-	ENTRY_MIN = 1 + OBJECT_ID_LEN + SECRET_LEN + 1 + 1,
+	VERSION_1 = 1,
+	SUM_LEN = 4,
+	HEAD_LEN = SECRET_LEN + 4,
+	ENTRY_MIN_1 = 1 + OBJECT_ID_LEN + SECRET_LEN + 1 + 1,
+	ENTRY_MIN = ENTRY_MIN_1 + 4,
 	ENTRY_MAX = ENTRY_MIN + 2 * (KEYSTORE_TEXT_SIZE - 1),
 };
 
@@ -21,8 +26,8 @@ static const uint8_t magic[8] = {'d', 'n', 'e', 't', 'k', 'e', 'y', 's'};
 static_assert(KEYSTORE_SALT_LEN == crypto_pwhash_SALTBYTES, "salt");
 static_assert(KEYSTORE_NONCE_LEN == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "nonce");
 static_assert(KEYSTORE_TAG_LEN == crypto_aead_xchacha20poly1305_ietf_ABYTES, "tag");
-static_assert(KEYSTORE_FILE_MAX >=
-		      KEYSTORE_HEADER_LEN + 4 + KEYSTORE_ENTRIES_MAX * ENTRY_MAX + KEYSTORE_TAG_LEN,
+static_assert(KEYSTORE_FILE_MAX >= KEYSTORE_HEADER_LEN + HEAD_LEN +
+					   KEYSTORE_ENTRIES_MAX * ENTRY_MAX + KEYSTORE_TAG_LEN,
 	      "a full keystore fits");
 
 static void *new_secret(size_t size)
@@ -46,6 +51,8 @@ void keystore_done(struct keystore *keystore)
 	wipe_free(keystore->entries, keystore->count * sizeof(*keystore->entries));
 	keystore->entries = NULL;
 	keystore->count = 0;
+	keystore->has_seed = false;
+	secret_wipe(&keystore->seed, sizeof(keystore->seed));
 }
 
 static bool text_ok(const char *text)
@@ -56,13 +63,19 @@ static bool text_ok(const char *text)
 	       strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
 }
 
-static struct keystore_entry *find(const struct keystore *keystore, const char *chain,
-				   const struct object_id *id)
+static bool is_of(const struct keystore_entry *entry, const char *chain, const struct object_id *id)
+{
+	return object_id_equal(&entry->id, id) && !strcmp(entry->chain, chain);
+}
+
+static struct keystore_entry *find_same(const struct keystore *keystore,
+					const struct keystore_entry *other)
 {
 	for (size_t i = 0; i < keystore->count; i++) {
 		struct keystore_entry *entry = &keystore->entries[i];
 
-		if (object_id_equal(&entry->id, id) && !strcmp(entry->chain, chain))
+		if (is_of(entry, other->chain, &other->id) &&
+		    secret_bytes_equal(&entry->secret, &other->secret, SECRET_LEN))
 			return entry;
 	}
 	return NULL;
@@ -71,7 +84,53 @@ static struct keystore_entry *find(const struct keystore *keystore, const char *
 const struct keystore_entry *keystore_find(const struct keystore *keystore, const char *chain,
 					   const struct object_id *id)
 {
-	return find(keystore, chain, id);
+	for (size_t i = keystore->count; i > 0; i--) {
+		if (is_of(&keystore->entries[i - 1], chain, id))
+			return &keystore->entries[i - 1];
+	}
+	return NULL;
+}
+
+void keystore_derive(const struct keystore *keystore, const struct id *id, const char *chain,
+		     int32_t number, struct secret *ret_secret)
+{
+	uint8_t context[KEYSTORE_TEXT_SIZE + 4] = {0};
+	size_t len = strnlen(chain, KEYSTORE_TEXT_SIZE - 1) + 1;
+
+	assert(keystore->has_seed && number >= 0);
+	memcpy(context, chain, len - 1);
+	store_u32(context + len, (uint32_t)number);
+	id_derive(id, &keystore->seed, "dnet/owner/1", context, len + 4, ret_secret);
+}
+
+int32_t keystore_next_number(const struct keystore *keystore, const char *chain)
+{
+	int32_t next = 0;
+
+	for (size_t i = 0; i < keystore->count; i++) {
+		const struct keystore_entry *entry = &keystore->entries[i];
+
+		if (!strcmp(entry->chain, chain) && entry->number >= next &&
+		    entry->number < INT32_MAX)
+			next = entry->number + 1;
+	}
+	return next;
+}
+
+int keystore_merge(struct keystore *keystore, const struct keystore *from)
+{
+	int r = 0;
+
+	if (keystore->has_seed && from->has_seed &&
+	    !secret_bytes_equal(&keystore->seed, &from->seed, SECRET_LEN))
+		return -EEXIST;
+	if (from->has_seed) {
+		keystore->has_seed = true;
+		keystore->seed = from->seed;
+	}
+	for (size_t i = 0; !r && i < from->count; i++)
+		r = keystore_put(keystore, &from->entries[i]);
+	return r;
 }
 
 int keystore_put(struct keystore *keystore, const struct keystore_entry *entry)
@@ -82,7 +141,7 @@ int keystore_put(struct keystore *keystore, const struct keystore_entry *entry)
 
 	if (!text_ok(entry->chain) || !text_ok(entry->label))
 		return -EINVAL;
-	old = find(keystore, entry->chain, &entry->id);
+	old = find_same(keystore, entry);
 	if (old) {
 		*old = *entry;
 		return 0;
@@ -112,12 +171,14 @@ size_t keystore_write_entries(const struct keystore *keystore, uint8_t *dst, siz
 	struct writer w;
 
 	writer_init(&w, dst, size);
+	writer_copy(&w, keystore->seed.bytes, SECRET_LEN);
 	writer_u32(&w, (uint32_t)keystore->count);
 	for (size_t i = 0; i < keystore->count; i++) {
 		const struct keystore_entry *entry = &keystore->entries[i];
 
 		writer_u8(&w, (uint8_t)entry->kind);
 		writer_copy(&w, entry->id.bytes, OBJECT_ID_LEN);
+		writer_u32(&w, (uint32_t)entry->number);
 		writer_copy(&w, entry->secret.bytes, SECRET_LEN);
 		write_text(&w, entry->chain);
 		write_text(&w, entry->label);
@@ -137,7 +198,7 @@ static void read_text(struct reader *r, char ret[static KEYSTORE_TEXT_SIZE])
 		r->failed = true;
 }
 
-static void read_entry(struct reader *r, struct keystore_entry *ret_entry)
+static void read_entry(struct reader *r, uint8_t version, struct keystore_entry *ret_entry)
 {
 	uint8_t kind = reader_u8(r);
 
@@ -145,30 +206,51 @@ static void read_entry(struct reader *r, struct keystore_entry *ret_entry)
 		r->failed = true;
 	ret_entry->kind = kind;
 	reader_copy(r, ret_entry->id.bytes, OBJECT_ID_LEN);
+	ret_entry->number = version == VERSION_1 ? KEYSTORE_NUMBER_NONE : (int32_t)reader_u32(r);
+	if (ret_entry->number < KEYSTORE_NUMBER_NONE)
+		r->failed = true;
 	reader_copy(r, ret_entry->secret.bytes, SECRET_LEN);
 	read_text(r, ret_entry->chain);
 	read_text(r, ret_entry->label);
 }
 
-int keystore_read_entries(const uint8_t *plain, size_t len, struct keystore *ret_keystore)
+/* A seed of zeros is none. */
+static void read_seed(struct reader *r, struct keystore *keystore)
 {
+	static const struct secret none;
+
+	reader_copy(r, keystore->seed.bytes, SECRET_LEN);
+	keystore->has_seed = !secret_bytes_equal(&keystore->seed, &none, SECRET_LEN);
+}
+
+int keystore_read_entries(const uint8_t *plain, size_t len, uint8_t version,
+			  struct keystore *ret_keystore)
+{
+	size_t least = version == VERSION_1 ? ENTRY_MIN_1 : ENTRY_MIN;
 	struct keystore keystore = {0};
 	struct reader r;
 	uint32_t count;
 
 	reader_init(&r, plain, len);
+	if (version != VERSION_1)
+		read_seed(&r, &keystore);
 	count = reader_u32(&r);
-	if (r.failed || count > KEYSTORE_ENTRIES_MAX || count > reader_left(&r) / ENTRY_MIN)
+	if (r.failed || count > KEYSTORE_ENTRIES_MAX || count > reader_left(&r) / least) {
+		keystore_done(&keystore);
 		return -DNET_EFORMAT;
+	}
 	keystore.entries = calloc(count ? count : 1, sizeof(*keystore.entries));
-	if (!keystore.entries)
+	if (!keystore.entries) {
+		keystore_done(&keystore);
 		return -ENOMEM;
+	}
 	secret_lock(keystore.entries, (count ? count : 1) * sizeof(*keystore.entries));
 	for (keystore.count = 0; keystore.count < count && !r.failed; keystore.count++) {
 		struct keystore_entry *entry = &keystore.entries[keystore.count];
 
-		read_entry(&r, entry);
-		if (find(&keystore, entry->chain, &entry->id))
+		read_entry(&r, version, entry);
+		if (find_same(&keystore, entry) ||
+		    (entry->number != KEYSTORE_NUMBER_NONE && !keystore.has_seed))
 			r.failed = true;
 	}
 	if (!reader_done(&r)) {
@@ -179,6 +261,72 @@ int keystore_read_entries(const uint8_t *plain, size_t len, struct keystore *ret
 	return 0;
 }
 
+static void copy_sum(const uint8_t *plain, size_t len, uint8_t ret_sum[static SUM_LEN])
+{
+	struct hash256 hash;
+
+	hash_tagged("dnet/copy/1", plain, len, &hash);
+	memcpy(ret_sum, hash.bytes, SUM_LEN);
+}
+
+int keystore_format_copy(const struct keystore *keystore, char *ret_text)
+{
+	uint8_t *plain = new_secret(KEYSTORE_FILE_MAX);
+	size_t len;
+
+	if (!plain)
+		return -ENOMEM;
+	plain[0] = KEYSTORE_VERSION;
+	len = keystore_write_entries(keystore, plain + 1, KEYSTORE_FILE_MAX / 2);
+	if (len) {
+		copy_sum(plain, len + 1, plain + len + 1);
+		hex_format(plain, len + 1 + SUM_LEN, ret_text);
+	}
+	wipe_free(plain, KEYSTORE_FILE_MAX);
+	return len ? 0 : -ENOSPC;
+}
+
+/* The digits without white space; the caller's (free). NULL: no memory, or too many. */
+static char *copy_digits(const char *text)
+{
+	size_t len = 0;
+	char *digits = new_secret(KEYSTORE_COPY_MAX);
+
+	for (; digits && *text; text++) {
+		if (strchr(" \t\r\n", *text))
+			continue;
+		if (len + 1 == KEYSTORE_COPY_MAX) {
+			wipe_free(digits, KEYSTORE_COPY_MAX);
+			return NULL;
+		}
+		digits[len++] = *text;
+	}
+	if (digits)
+		digits[len] = '\0';
+	return digits;
+}
+
+int keystore_parse_copy(const char *text, struct keystore *ret_keystore)
+{
+	uint8_t *plain = new_secret(KEYSTORE_FILE_MAX), sum[SUM_LEN];
+	char *digits = copy_digits(text);
+	int r = -DNET_EFORMAT;
+	size_t len;
+
+	if (!plain) {
+		r = -ENOMEM;
+	} else if (digits && hex_parse_any(digits, plain, KEYSTORE_FILE_MAX, &len) &&
+		   len > SUM_LEN && plain[0] == KEYSTORE_VERSION) {
+		copy_sum(plain, len - SUM_LEN, sum);
+		if (!memcmp(sum, plain + len - SUM_LEN, SUM_LEN))
+			r = keystore_read_entries(plain + 1, len - 1 - SUM_LEN, plain[0],
+						  ret_keystore);
+	}
+	wipe_free(plain, KEYSTORE_FILE_MAX);
+	wipe_free(digits, KEYSTORE_COPY_MAX);
+	return r;
+}
+
 static bool cost_ok(const struct keystore_cost *cost)
 {
 	return cost->ops >= 1 && cost->ops <= KEYSTORE_OPS_MAX &&
@@ -186,7 +334,8 @@ static bool cost_ok(const struct keystore_cost *cost)
 	       cost->memory_kib <= KEYSTORE_MEMORY_KIB_MAX;
 }
 
-int keystore_read_header(const uint8_t *file, size_t len, struct keystore_cost *ret_cost)
+int keystore_read_header(const uint8_t *file, size_t len, struct keystore_cost *ret_cost,
+			 uint8_t *ret_version)
 {
 	struct keystore_cost cost;
 	const uint8_t *got;
@@ -200,7 +349,7 @@ int keystore_read_header(const uint8_t *file, size_t len, struct keystore_cost *
 	if (!got || memcmp(got, magic, sizeof(magic)))
 		return -DNET_EFORMAT;
 	version = reader_u8(&r);
-	if (!r.failed && version != VERSION)
+	if (!r.failed && version != VERSION_1 && version != KEYSTORE_VERSION)
 		return -ENOTSUP;
 	cost.ops = reader_u32(&r);
 	cost.memory_kib = reader_u32(&r);
@@ -210,6 +359,7 @@ int keystore_read_header(const uint8_t *file, size_t len, struct keystore_cost *
 	if (!cost_ok(&cost))
 		return -E2BIG;
 	*ret_cost = cost;
+	*ret_version = version;
 	return 0;
 }
 
@@ -226,7 +376,7 @@ static void write_header(uint8_t *dst, const struct keystore_cost *cost, const u
 
 	writer_init(&w, dst, KEYSTORE_HEADER_LEN);
 	writer_copy(&w, magic, sizeof(magic));
-	writer_u8(&w, VERSION);
+	writer_u8(&w, KEYSTORE_VERSION);
 	writer_u32(&w, cost->ops);
 	writer_u32(&w, cost->memory_kib);
 	writer_copy(&w, random, KEYSTORE_RANDOM_LEN);
@@ -239,7 +389,7 @@ int keystore_seal(const struct keystore *keystore, const void *passphrase, size_
 		  size_t *ret_len)
 {
 	static const struct keystore_cost standard = {KEYSTORE_OPS, KEYSTORE_MEMORY_KIB};
-	size_t size = 4 + keystore->count * ENTRY_MAX, len;
+	size_t size = HEAD_LEN + keystore->count * ENTRY_MAX, len;
 	uint8_t *plain = NULL, *file = NULL;
 	unsigned long long sealed_len;
 	uint8_t key[32];
@@ -276,10 +426,10 @@ int keystore_open(const uint8_t *file, size_t len, const void *passphrase, size_
 	const uint8_t *random = file + KEYSTORE_HEADER_LEN - KEYSTORE_RANDOM_LEN;
 	struct keystore_cost cost;
 	unsigned long long plain_len;
-	uint8_t key[32], *plain;
+	uint8_t key[32], *plain, version;
 	int r;
 
-	r = keystore_read_header(file, len, &cost);
+	r = keystore_read_header(file, len, &cost, &version);
 	if (r)
 		return r;
 	plain = new_secret(len);
@@ -295,7 +445,7 @@ int keystore_open(const uint8_t *file, size_t len, const void *passphrase, size_
 		r = -DNET_EAUTH;
 		goto out;
 	}
-	r = keystore_read_entries(plain, (size_t)plain_len, ret_keystore);
+	r = keystore_read_entries(plain, (size_t)plain_len, version, ret_keystore);
 out:
 	secret_wipe(key, sizeof(key));
 	wipe_free(plain, len);

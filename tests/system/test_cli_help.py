@@ -28,7 +28,7 @@ def page(name):
 def commands():
     """The words of each command in the help."""
     text = dnet("--help").stdout.split("\nOptions of every command")[0]
-    found = re.findall(r"^  ((?:[a-z]+ )*[a-z]+)(?= )", text, re.M)
+    found = re.findall(r"^  ((?:[a-z-]+ )*[a-z-]+)(?= )", text, re.M)
     assert len(found) > 20, text
     return found
 
