@@ -82,16 +82,29 @@ static size_t queued(const struct adapter *a)
 	return a->out_len - a->out_at;
 }
 
+/* What was written makes room first: a program that is always behind never leaves it empty. */
+static void make_room(struct adapter *a, size_t len)
+{
+	size_t waits = queued(a);
+	if (a->out_len + len <= a->out_size)
+		return;
+	if (a->out_at > 0)
+		memmove(a->out, &a->out[a->out_at], waits);
+	a->out_at = 0;
+	a->out_len = waits;
+	if (a->out_size < 2 * (waits + len)) {
+		a->out_size = 2 * (waits + len);
+		a->out = xrealloc(a->out, a->out_size);
+	}
+}
+
 static void queue_line(struct adapter *a, const json_t *json)
 {
 	_cleanup_(freep) char *text = json_dumps(json, JSON_COMPACT);
 	if (!text)
 		return; /* no memory: as if the program had not read it */
 	size_t len = strlen(text);
-	if (a->out_len + len + 1 > a->out_size) {
-		a->out_size = a->out_len + len + 1;
-		a->out = xrealloc(a->out, a->out_size);
-	}
+	make_room(a, len + 1);
 	memcpy(&a->out[a->out_len], text, len);
 	a->out[a->out_len + len] = '\n';
 	a->out_len += len + 1;

@@ -1,7 +1,6 @@
 #include "fixture/test.h"
 
-#include "adapters/adapter.h"
-#include "adapters/exec_message.h"
+#include "adapters/exec.c" /* for what is queued */
 #include "core/acl.h"
 #include "core/id.h"
 #include "core/netmap.h"
@@ -329,6 +328,24 @@ static void one_that_does_not_read_gets_the_newest_when_it_does(void **state)
 	assert_true(read_heard(w, SIZE_MAX, NULL) < 400); /* 256 KiB and a pipe of datagrams */
 }
 
+static void one_that_is_always_behind_costs_no_more_memory(void **state)
+{
+	struct world *w = *state;
+	const struct adapter *a = w->adapter;
+	const uint8_t datagram[EXEC_BYTES_MAX] = {0};
+	size_t given = 0;
+	program_write("exec dd bs=16 of=/dev/null 2>/dev/null\n");
+	apply(w);
+	while (given < 16 * (size_t)QUEUE_MAX) {
+		while (queued(a) <= QUEUE_MAX)
+			adapter_exec.carried(w->adapter, &w->nodes[1].key, datagram,
+					     sizeof(datagram));
+		given += QUEUE_MAX / 64;
+		program_wait(&w->p, queued(a) <= QUEUE_MAX - QUEUE_MAX / 64);
+	}
+	assert_in_range(a->out_size, QUEUE_MAX, 4 * QUEUE_MAX);
+}
+
 static void rules_that_it_does_not_enforce_leave_it_without_members(void **state)
 {
 	struct world *w = *state;
@@ -451,6 +468,7 @@ int main(void)
 		with_program(one_that_does_not_cut_in_time_is_ended),
 		with_program(one_that_cuts_in_time_goes_on),
 		with_program(one_that_does_not_read_gets_the_newest_when_it_does),
+		with_program(one_that_is_always_behind_costs_no_more_memory),
 		with_program(rules_that_it_does_not_enforce_leave_it_without_members),
 		with_program(datagrams_go_both_ways_for_members_that_it_carries),
 		with_program(it_is_told_to_stop),
