@@ -88,14 +88,10 @@ as_before()
 }
 
 netns s
-ip -n "$id-s" link add br0 type bridge
-ip -n "$id-s" link set br0 up
+segment s
 for who in a b c; do
 	netns $who
-	ip link add eth0 netns "$id-$who" type veth peer name "to-$who" netns "$id-s" || die "cannot make a veth"
-	ip -n "$id-s" link set "to-$who" master br0 up
-	ip -n "$id-$who" addr add "198.51.100.$(tr abc 123 <<<$who)/24" dev eth0
-	ip -n "$id-$who" link set eth0 up
+	plug $who "198.51.100.$(tr abc 123 <<<$who)/24" s
 done
 before=$(snapshot a)
 chain init

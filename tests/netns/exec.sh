@@ -16,17 +16,12 @@ done
 example=$(cd "$here/../../contrib/examples" && pwd)/exec-nebula
 
 netns switch
-ip -n "$id-switch" link add br0 type bridge
-ip -n "$id-switch" link set br0 up
+segment switch
 number=0
 for name in a b c; do
 	number=$((number + 1))
 	netns $name
-	ip link add "port$name" netns "$id-switch" type veth peer name eth0 netns "$id-$name" || die "cannot make a veth"
-	ip -n "$id-switch" link set "port$name" master br0 up
-	ip -n "$id-$name" addr add 198.51.100.$number/24 dev eth0
-	ip -n "$id-$name" link set eth0 up
-	carrier $name
+	plug $name 198.51.100.$number/24 switch
 done
 before=$(snapshot a)
 

@@ -7,22 +7,6 @@
 . "$(dirname "$0")/lib.sh"
 need_root
 
-helper()
-{
-	local kind=$1
-
-	ip netns exec "$id-s" "$build/${kind}d" -c /dev/null --state "$dir/$kind" --control "$dir/$kind.sock" \
-		--chain-db "$dir/chain/chain.db" --chainwatch "" --id "$2" --port "$3" --confirm 1 >>"$dir/$kind.log" 2>&1 &
-	pid=$!
-	pids+=("$pid")
-	within 5 call "$kind" status || die "${kind}d does not start"
-}
-
-key_of()
-{
-	"$build/$1d" -c /dev/null --state "$dir/$1" --show-key || die "no key of $1"
-}
-
 flood()
 {
 	in_ns "$1" python3 "$here/flooding.py" "${@:2}" || die "$*"

@@ -111,6 +111,48 @@ carrier()
 	within 5 sh -c "ip -n $id-$1 -j link show dev eth0 | jq -e '.[0].operstate == \"UP\"'" || die "no carrier in $1"
 }
 
+# segment NAME [ADDRESS]: a switch in that namespace, which has the address on it.
+segment()
+{
+	ip -n "$id-$1" link add br0 type bridge || skip "no bridges here"
+	[ -z "${2:-}" ] || ip -n "$id-$1" addr add "$2" dev br0
+	ip -n "$id-$1" link set br0 up
+}
+
+# plug NAME ADDRESS SEGMENT: joins a namespace to a switch by its eth0.
+plug()
+{
+	ip link add eth0 netns "$id-$1" type veth peer name "to-$1" netns "$id-$3" || die "cannot make a veth"
+	ip -n "$id-$3" link set "to-$1" master br0 up
+	ip -n "$id-$1" addr add "$2" dev eth0
+	ip -n "$id-$1" link set eth0 up
+	carrier "$1"
+}
+
+# nat ROUTER NAME INSIDE: NAME has INSIDE.2 behind ROUTER's eth0; only who was sent to gets in. What is put into the chain
+# "blocked" comes first.
+nat()
+{
+	ip link add in0 netns "$id-$1" type veth peer name eth0 netns "$id-$2" || die "cannot make a veth"
+	ip -n "$id-$1" addr add "$3.1/24" dev in0
+	ip -n "$id-$1" link set in0 up
+	ip -n "$id-$2" addr add "$3.2/24" dev eth0
+	ip -n "$id-$2" link set eth0 up
+	ip -n "$id-$2" route add default via "$3.1"
+	in_ns "$1" sysctl -qw net.ipv4.ip_forward=1
+	in_ns "$1" nft -f - <<-N || die "cannot make the NAT"
+		table ip nat {
+			chain pre { type nat hook prerouting priority dstnat; }
+			chain post { type nat hook postrouting priority srcnat; oifname "eth0" masquerade; }
+		}
+		table ip filter {
+			chain blocked { }
+			chain forward { type filter hook forward priority filter; jump blocked; iifname "eth0" ct state new drop; }
+			chain input { type filter hook input priority filter; iifname "eth0" ct state new,invalid drop; }
+		}
+	N
+}
+
 chain()
 {
 	python3 "$here/chaindb.py" "$dir/chain/chain.db" "$@" || die "chain.db: $*"
@@ -133,6 +175,35 @@ start()
 	pid=$!
 	pids+=("$pid")
 	within 5 answers "$name" || die "dnetd of $name does not start"
+}
+
+# helper KIND ID PORT [OPTION...]: ovcd or ovrd in the namespace s, in the background; its pid is $pid.
+helper()
+{
+	local kind=$1
+
+	ip netns exec "$id-s" "$build/${kind}d" -c /dev/null --state "$dir/$kind" --control "$dir/$kind.sock" --chain-db "$dir/chain/chain.db" \
+		--chainwatch "" --id "$2" --port "$3" --confirm 1 "${@:4}" >>"$dir/$kind.log" 2>&1 &
+	pid=$!
+	pids+=("$pid")
+	within 5 call "$kind" status || die "${kind}d does not start"
+}
+
+# key_of KIND: of ovcd or ovrd, also before it runs.
+key_of()
+{
+	"$build/$1d" -c /dev/null --state "$dir/$1" --show-key || die "no key of $1"
+}
+
+# pid_named NAME PROGRAM: of the first process of that name in the namespace.
+pid_named()
+{
+	local one
+
+	for one in $(ip netns pids "$id-$1"); do
+		[ "$(cat "/proc/$one/comm" 2>/dev/null)" = "$2" ] && echo "$one" && return
+	done
+	return 1
 }
 
 # call NAME METHOD [PARAMS]: the result as JSON; fails with the error's message, or when nobody answers (jq 1.6 takes nothing for

@@ -8,25 +8,16 @@
 . "$(dirname "$0")/lib.sh"
 need_root
 
-helper()
-{
-	local kind=$1
-
-	ip netns exec "$id-s" "$build/${kind}d" -c /dev/null --state "$dir/$kind" --control "$dir/$kind.sock" --chain-db "$dir/chain/chain.db" \
-		--chainwatch "" --id "$2" --port "$3" --confirm 1 "${@:4}" >>"$dir/$kind.log" 2>&1 &
-	pid=$!
-	pids+=("$pid")
-	within 5 call "$kind" status || die "${kind}d does not start"
-}
-
-key_of()
-{
-	"$build/$1d" -c /dev/null --state "$dir/$1" --show-key || die "no key of $1"
-}
-
+# pings: both ways at once, as only who sends something misses an answer before the next keepalive.
 pings()
 {
-	in_ns a ping -c1 -W1 10.77.0.2 && in_ns b ping -c1 -W1 10.77.0.1
+	local one
+
+	in_ns a ping -c1 -W1 10.77.0.2 &
+	one=$!
+	in_ns b ping -c1 -W1 10.77.0.1
+	set -- $?
+	wait $one && return "$1"
 }
 
 tenant()

@@ -13,22 +13,6 @@ chgrp 65534 "$dir"
 chmod "$mode" "$dir"
 chmod 755 "$dir/chain"
 
-helper()
-{
-	local kind=$1
-
-	ip netns exec "$id-s" "$build/${kind}d" -c /dev/null --user nobody --log-level debug --state "$dir/$kind" --control "$dir/$kind.sock" \
-		--chain-db "$dir/chain/chain.db" --chainwatch "" --id "$2" --port "$3" --confirm 1 >>"$dir/$kind.log" 2>&1 &
-	pid=$!
-	pids+=("$pid")
-	within 5 call "$kind" status || die "${kind}d does not start"
-}
-
-key_of()
-{
-	"$build/$1d" -c /dev/null --state "$dir/$1" --show-key || die "no key of $1"
-}
-
 # field PID NAME: of /proc/PID/status.
 field()
 {
@@ -88,9 +72,9 @@ for one in "$ovc:4242" "$ovr:4243"; do
 done
 # As in the example units: who reads chain.db is of the user that it belongs to (its WAL index is written by readers too).
 chown -R nobody "$dir/chain"
-helper ovc "$ovc" 4242
+helper ovc "$ovc" 4242 --user nobody --log-level debug
 pid_ovc=$pid
-helper ovr "$ovr" 4243
+helper ovr "$ovr" 4243 --user nobody --log-level debug
 pid_ovr=$pid
 start a --user nobody --log-level debug
 pid_dnetd=$pid

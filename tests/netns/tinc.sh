@@ -10,23 +10,12 @@
 need_root
 [ -x /usr/sbin/tincd ] || skip "needs tincd (apt install tinc)"
 
-# plug NAME ADDRESS: joins a namespace to the switch.
-plug()
-{
-	ip link add eth0 netns "$id-$1" type veth peer name "$1" netns "$id-sw" || die "cannot make a veth"
-	ip -n "$id-sw" link set dev "$1" master br0 up
-	ip -n "$id-$1" addr add "$2" dev eth0
-	ip -n "$id-$1" link set eth0 up
-	carrier "$1"
-}
-
 netns sw
-ip -n "$id-sw" link add br0 type bridge || skip "no bridges here"
-ip -n "$id-sw" link set br0 up
+segment sw
 for i in 1 2 3; do
 	name=$(cut -c$i <<<abc)
 	netns "$name"
-	plug "$name" "198.51.100.$i/24"
+	plug "$name" "198.51.100.$i/24" sw
 done
 before_a=$(snapshot a)
 chain init
@@ -168,7 +157,7 @@ ok "a removed member is cut at once, and nobody else loses a packet"
 
 # A tincd that a person configures by hand, with defaults of its own, beside a dnetd that only says its key.
 netns d
-plug d 198.51.100.4/24
+plug d 198.51.100.4/24 sw
 cat >"$dir/sleeper" <<'S'
 #!/bin/sh
 exec sleep 1000

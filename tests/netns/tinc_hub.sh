@@ -9,21 +9,6 @@
 need_root
 [ -x /usr/sbin/tincd ] || skip "needs tincd (apt install tinc)"
 
-helper()
-{
-	local kind=$1
-
-	ip netns exec "$id-s" "$build/${kind}d" -c /dev/null --state "$dir/$kind" --control "$dir/$kind.sock" --chain-db "$dir/chain/chain.db" \
-		--chainwatch "" --id "$2" --port "$3" --confirm 1 >>"$dir/$kind.log" 2>&1 &
-	pids+=($!)
-	within 5 call "$kind" status || die "${kind}d does not start"
-}
-
-key_of()
-{
-	"$build/$1d" -c /dev/null --state "$dir/$1" --show-key || die "no key of $1"
-}
-
 hub()
 {
 	ip netns exec "$id-s" "$build/dnet-tinc-hub" -c /dev/null --state "$dir/hub" --control "$dir/hub.sock" --ovcd "$dir/ovc.sock" \

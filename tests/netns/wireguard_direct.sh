@@ -10,50 +10,6 @@
 need_root
 command -v wireguard-go >/dev/null || skip "needs wireguard-go"
 
-# nat NAME OUTSIDE INSIDE NETWORK: a NAT before a namespace; ports stay as they are where they can, and only who was sent to gets in.
-nat()
-{
-	netns "n$1"
-	netns "$1"
-	ip link add eth0 netns "$id-n$1" type veth peer name "to-$1" netns "$id-s" || die "cannot make a veth"
-	ip -n "$id-s" link set "to-$1" master br0 up
-	ip -n "$id-n$1" addr add "$2/24" dev eth0
-	ip -n "$id-n$1" link set eth0 up
-	ip link add in0 netns "$id-n$1" type veth peer name eth0 netns "$id-$1" || die "cannot make a veth"
-	ip -n "$id-n$1" addr add "$3.1/24" dev in0
-	ip -n "$id-n$1" link set in0 up
-	ip -n "$id-$1" addr add "$3.2/24" dev eth0
-	ip -n "$id-$1" link set eth0 up
-	ip -n "$id-$1" route add default via "$3.1"
-	in_ns "n$1" sysctl -qw net.ipv4.ip_forward=1
-	in_ns "n$1" nft -f - <<-N || die "cannot make the NAT"
-		table ip nat {
-			chain pre { type nat hook prerouting priority dstnat; }
-			chain post { type nat hook postrouting priority srcnat; oifname "eth0" masquerade; }
-		}
-		table ip filter {
-			chain blocked { }
-			chain forward { type filter hook forward priority filter; jump blocked; iifname "eth0" ct state new drop; }
-			chain input { type filter hook input priority filter; iifname "eth0" ct state new,invalid drop; }
-		}
-	N
-}
-
-helper()
-{
-	local kind=$1
-
-	ip netns exec "$id-s" "$build/${kind}d" -c /dev/null --state "$dir/$kind" --control "$dir/$kind.sock" --chain-db "$dir/chain/chain.db" \
-		--chainwatch "" --id "$2" --port "$3" --confirm 1 >>"$dir/$kind.log" 2>&1 &
-	pids+=($!)
-	within 5 call "$kind" status || die "${kind}d does not start"
-}
-
-key_of()
-{
-	"$build/$1d" -c /dev/null --state "$dir/$1" --show-key || die "no key of $1"
-}
-
 # The prefix of the interfaces: sockets of wireguard-go lie beside each other in the one file system of this test.
 begin()
 {
@@ -124,11 +80,14 @@ unblock()
 }
 
 netns s
-ip -n "$id-s" link add br0 type bridge
-ip -n "$id-s" addr add 198.51.100.10/24 dev br0
-ip -n "$id-s" link set br0 up
-nat a 198.51.100.1 10.1.0
-nat b 198.51.100.2 10.2.0
+segment s 198.51.100.10/24
+for who in a b na nb; do
+	netns $who
+done
+plug na 198.51.100.1/24 s
+plug nb 198.51.100.2/24 s
+nat na a 10.1.0
+nat nb b 10.2.0
 
 chain init
 dnet=$(chain dnet office 10.77.0.0/24)
