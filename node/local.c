@@ -39,13 +39,9 @@ static bool link_counts(const struct search *s, uint32_t index)
 bool local_address_usable(const struct address *a)
 {
 	const uint8_t *b = a->bytes;
-	if (a->family == ADDR_V4)
-		return b[0] != 0 && b[0] != 127 && b[0] < 224 && !(b[0] == 169 && b[1] == 254);
-	if (a->family != ADDR_V6)
-		return false;
-	bool link_local = b[0] == 0xfe && (b[1] & 0xc0) == 0x80;
-	bool global = b[0] == 0xfc || b[0] == 0xfd || (b[0] & 0xe0) == 0x20;
-	return global && !link_local;
+	if (a->family == ADDR_V6) /* global, or unique local */
+		return (b[0] & 0xe0) == 0x20 || (b[0] & 0xfe) == 0xfc;
+	return address_is_host(a) && !address_is_link_local(a);
 }
 
 static void take_address(void *arg, const struct netlink_address *address)

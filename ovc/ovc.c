@@ -60,9 +60,8 @@ struct member {
 	bool registered;
 	uint64_t registered_at;
 	struct frame_endpoints endpoints; /* as it said, then as we saw it */
-	uint64_t tokens;		  /* of INTRODUCE, in ns of waiting */
-	uint64_t tokens_at;
-	struct kept *kept[KEPT_MAX]; /* owned; NULL: free */
+	uint64_t tokens;		  /* of INTRODUCE: a bucket of ratelimit.h */
+	struct kept *kept[KEPT_MAX];	  /* owned; NULL: free */
 };
 
 struct ovc {
@@ -304,8 +303,6 @@ static struct peer *authorize(void *ctx, struct realm *realm, const struct node_
 	tenant->members++;
 	member->tenant = tenant;
 	member->peer = peer;
-	member->tokens = INTRODUCE_BURST * NS_PER_S / INTRODUCE_RATE;
-	member->tokens_at = engine_now(ovc->engine);
 	peer_set_ctx(peer, member);
 	LIST_INSERT_HEAD(&ovc->members, member, entry);
 	return peer;
@@ -459,19 +456,6 @@ static void publish(struct ovc *ovc, struct member *member, const struct span *b
 	*place = kept;
 }
 
-static bool take_token(struct member *member, uint64_t now)
-{
-	const uint64_t cost = NS_PER_S / INTRODUCE_RATE, full = INTRODUCE_BURST * cost;
-	uint64_t waited = now - member->tokens_at;
-
-	member->tokens = waited > full - member->tokens ? full : member->tokens + waited;
-	member->tokens_at = now;
-	if (member->tokens < cost)
-		return false;
-	member->tokens -= cost;
-	return true;
-}
-
 static void send_introduction(struct ovc *ovc, struct member *to, const struct member *other,
 			      enum introduction_role role)
 {
@@ -494,7 +478,7 @@ static void introduce(struct ovc *ovc, struct member *member, const struct node_
 	struct peer *peer;
 
 	count(ovc, OVC_introduce_in);
-	if (!take_token(member, now)) {
+	if (!ratelimit_take_one(&member->tokens, INTRODUCE_RATE, INTRODUCE_BURST, now)) {
 		count(ovc, OVC_introduce_too_often);
 		answer_not_here(ovc, member->peer, key, NOT_HERE_TOO_OFTEN);
 		return;

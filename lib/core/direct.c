@@ -1,5 +1,6 @@
 #include "core/direct.h"
 
+#include "core/ratelimit.h"
 #include "wire/stun.h"
 
 #include <assert.h>
@@ -63,8 +64,7 @@ struct direct {
 	TAILQ_HEAD(direct_order, direct_peer) order; /* who was asked last is last */
 	struct server servers[DIRECT_SERVERS_MAX];
 	size_t server_count;
-	uint64_t tokens_at;
-	unsigned tokens;
+	uint64_t tokens; /* of probes that nobody asked for: a bucket of ratelimit.h */
 	uint64_t deadline;
 	uint64_t counters[DIRECT_COUNTER_COUNT];
 };
@@ -97,24 +97,6 @@ static void end_question(struct asking *a)
 {
 	a->waiting = false;
 	a->lost = 0;
-}
-
-static bool take_token(struct direct *d, uint64_t now)
-{
-	uint64_t since = now - d->tokens_at, won = since / (NS_PER_S / DIRECT_RATE);
-
-	if (won >= DIRECT_RATE) {
-		d->tokens = DIRECT_RATE;
-		d->tokens_at = now;
-	} else {
-		d->tokens += (unsigned)won;
-		d->tokens = d->tokens < DIRECT_RATE ? d->tokens : DIRECT_RATE;
-		d->tokens_at += won * (NS_PER_S / DIRECT_RATE);
-	}
-	if (!d->tokens)
-		return false;
-	d->tokens--;
-	return true;
 }
 
 static void send_probe(struct direct *d, const struct direct_peer *p, enum probe_kind kind,
@@ -166,18 +148,8 @@ static int find_candidate(const struct direct_peer *p, const struct endpoint *en
 /* Where a probe could be somebody's: no groups, no loopback, nothing of the link alone. */
 static bool usable(const struct direct *d, const struct endpoint *e)
 {
-	const uint8_t *b = e->addr.bytes;
-	bool zeros = true;
-
-	if (!e->port || (d->io.allowed && !d->io.allowed(d->io.ctx, e)))
-		return false;
-	if (e->addr.family == ADDR_V4)
-		return b[0] != 0 && b[0] != 127 && b[0] < 224 && !(b[0] == 169 && b[1] == 254);
-	if (e->addr.family != ADDR_V6 || b[0] == 0xff || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80))
-		return false;
-	for (size_t i = 0; i < 15; i++)
-		zeros = zeros && !b[i];
-	return !zeros;
+	return e->port && address_is_host(&e->addr) && !address_is_link_local(&e->addr) &&
+	       (!d->io.allowed || d->io.allowed(d->io.ctx, e));
 }
 
 static void take_out(struct direct_peer *p, size_t i)
@@ -594,7 +566,8 @@ static bool tick_candidate(struct direct *d, struct direct_peer *p, size_t i, ui
 	uint64_t wait;
 
 	/* Anybody's address may be told as that of a member. */
-	if ((int)i != p->current && !take_token(d, now)) {
+	if ((int)i != p->current &&
+	    !ratelimit_take_one(&d->tokens, DIRECT_RATE, DIRECT_RATE, now)) {
 		count(d, DIRECT_limited);
 		return false;
 	}
@@ -698,7 +671,6 @@ struct direct *direct_new(const struct direct_io *io, const uint8_t secret[stati
 	d->io = *io;
 	memcpy(d->secret, secret, PROBE_KEY_LEN);
 	TAILQ_INIT(&d->order);
-	d->tokens = DIRECT_RATE;
 	d->deadline = NEVER;
 	return d;
 }

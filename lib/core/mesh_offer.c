@@ -23,10 +23,7 @@
 #define OFFER_MIN	(1 * NS_PER_S)	/* between two that are accepted */
 #define OFFER_SAID	(10 * NS_PER_S) /* after a session came up */
 
-/* Signatures of one OVC's statements that are looked at: 100 a second, burst 400. */
-#define STATEMENT_COST	(NS_PER_S / 100)
-#define STATEMENT_DEPTH (400 * STATEMENT_COST)
-#define REFUSED_AGAIN	(60 * NS_PER_S) /* until the same is told again */
+#define REFUSED_AGAIN (60 * NS_PER_S) /* until the same is told again */
 
 #define WANTED_FOR (10 * NS_PER_S)
 #define SEEK_PACE  (NS_PER_S / 5) /* between two members; the OVC takes 10 a second */
@@ -35,6 +32,9 @@
 #define SEEK_FOR   (10 * NS_PER_S)
 
 enum { OFFER_TRIES = 6 };
+
+/* Signatures of one OVC's statements that are looked at: 100 a second, burst 400. */
+enum { STATEMENT_RATE = 100, STATEMENT_BURST = 400 };
 
 static_assert((int)MESH_CARRY_MAX == FRAME_CARRY_MAX && (int)MESH_BACKENDS == FRAME_OFFERS &&
 		      (int)MESH_BACKEND_ENDPOINTS == FRAME_CANDIDATES_MAX,
@@ -127,16 +127,6 @@ static void tell_refused(struct helper *h, const struct node_key *about, const c
 	mesh_tell(h->mesh, &h->row.key, text);
 }
 
-static bool may_look(struct helper *h, uint64_t now)
-{
-	uint64_t full_at = h->full_at > now ? h->full_at : now;
-
-	if (full_at + STATEMENT_COST - now > STATEMENT_DEPTH)
-		return false;
-	h->full_at = full_at + STATEMENT_COST;
-	return true;
-}
-
 /* The statement is not looked into but for its backend: it was taken, or is known. */
 static void note_hub(struct helper *h, uint16_t port, const struct span *bytes, bool changed)
 {
@@ -163,7 +153,7 @@ void offer_on_statement(struct helper *h, const struct node_key *key, uint16_t p
 		mesh_count(mesh, MESH_frame_unexpected);
 		return;
 	}
-	if (!may_look(h, now)) {
+	if (!ratelimit_take_one(&h->statements, STATEMENT_RATE, STATEMENT_BURST, now)) {
 		mesh_count(mesh, MESH_frame_too_often);
 		return;
 	}

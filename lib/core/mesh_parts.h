@@ -80,7 +80,7 @@ struct mesh_peer {
 	struct timer timer;	/* in mesh->timers: when mesh_peer_tick() has something to do */
 	uint64_t next_ask;	/* of the helpers; 0: at once */
 	uint64_t candidates_at; /* accepted last */
-	uint64_t introduced_at; /* when all may be believed again, see PROTOCOL 7.5 */
+	uint64_t introductions; /* that are believed, PROTOCOL 7.5: a bucket of ratelimit.h */
 	uint64_t told_at;	/* our candidates, last */
 	unsigned tries;		/* initiations sent without a path */
 	uint8_t not_here, lane_refused;	 /* the last reasons, 0: none */
@@ -154,7 +154,7 @@ struct helper {
 	/* mesh_offer.c */
 	uint8_t hub_backend; /* of its own statement that came last; 0: none */
 	uint16_t hub_port;
-	uint64_t full_at; /* when as many statements may be looked at as at the start */
+	uint64_t statements; /* that may be looked at: a bucket of ratelimit.h */
 	char refused[HELPER_REFUSED_MAX];
 	uint64_t refused_at; /* when that was told last */
 };

@@ -20,8 +20,7 @@
 #define PING_AGAIN     (2 * NS_PER_S)
 
 /* PROTOCOL 7.5: introductions to a peer are believed at 2 a second, burst 10 */
-#define INTRODUCTION_COST  (NS_PER_S / 2)
-#define INTRODUCTION_DEPTH (10 * INTRODUCTION_COST)
+enum { INTRODUCTION_RATE = 2, INTRODUCTION_BURST = 10 };
 
 /* PROTOCOL 8.2: three punches to each endpoint (at 0, 100 and 300 ms) */
 static const uint64_t punch_pause[PUNCH_ROUNDS] = {0, 100 * NS_PER_MS, 200 * NS_PER_MS};
@@ -100,20 +99,12 @@ void mesh_peer_on_helper(struct mesh_peer *p, uint64_t now)
  * through the tunnel). */
 static bool is_usable(const struct mesh *mesh, const struct endpoint *e)
 {
-	static const struct address zero;
-	const uint8_t *a = e->addr.bytes;
+	const struct address *a = &e->addr;
 
-	if (!e->port || route_lookup(mesh->routes, e->addr.family, a))
+	/* Of IPv6 such an address is none without the link that it is on. */
+	if (a->family == ADDR_V6 && address_is_link_local(a))
 		return false;
-	switch (e->addr.family) {
-	case ADDR_V4:
-		return a[0] != 0 && a[0] != 127 && a[0] < 224;
-	case ADDR_V6:
-		if (a[0] == 0xff || (a[0] == 0xfe && (a[1] & 0xc0) == 0x80))
-			return false;
-		return memcmp(a, zero.bytes, 15) || a[15] > 1;
-	}
-	return false;
+	return e->port && address_is_host(a) && !route_lookup(mesh->routes, a->family, a->bytes);
 }
 
 void mesh_peer_add_candidates(struct mesh_peer *p, const struct frame_endpoints *list, uint64_t now)
@@ -126,12 +117,7 @@ void mesh_peer_add_candidates(struct mesh_peer *p, const struct frame_endpoints 
 
 bool mesh_peer_take_introduction(struct mesh_peer *p, uint64_t now)
 {
-	uint64_t full_at = p->introduced_at > now ? p->introduced_at : now;
-
-	if (full_at + INTRODUCTION_COST - now > INTRODUCTION_DEPTH)
-		return false;
-	p->introduced_at = full_at + INTRODUCTION_COST;
-	return true;
+	return ratelimit_take_one(&p->introductions, INTRODUCTION_RATE, INTRODUCTION_BURST, now);
 }
 
 /* PROTOCOL 7.5: an endpoint is somebody's word, until whoever is there has answered. */

@@ -18,8 +18,7 @@ struct bucket {
 };
 
 struct ratelimit {
-	uint64_t cost;	/* ns that one token takes to come back */
-	uint64_t depth; /* ns from empty to full */
+	unsigned rate, burst;
 	size_t sets;
 	uint8_t seed[RATELIMIT_SEED_LEN];
 	struct bucket buckets[];
@@ -39,8 +38,8 @@ struct ratelimit *ratelimit_new(size_t buckets, unsigned rate, unsigned burst,
 	limit = calloc(1, sizeof(*limit) + sets * WAYS * sizeof(limit->buckets[0]));
 	if (!limit)
 		return NULL;
-	limit->cost = NS_PER_S / rate;
-	limit->depth = limit->cost * burst;
+	limit->rate = rate;
+	limit->burst = burst;
 	limit->sets = sets;
 	memcpy(limit->seed, seed, RATELIMIT_SEED_LEN);
 	return limit;
@@ -70,17 +69,21 @@ static struct bucket *find(struct ratelimit *limit, const uint8_t source[static 
 	return best;
 }
 
+bool ratelimit_take_one(uint64_t *full_at, unsigned rate, unsigned burst, uint64_t now)
+{
+	uint64_t cost = NS_PER_S / rate; /* so long one token takes to come back */
+	uint64_t from = *full_at > now ? *full_at : now;
+
+	if (from + cost - now > cost * burst)
+		return false;
+	*full_at = from + cost;
+	return true;
+}
+
 bool ratelimit_take(struct ratelimit *limit, const struct address *src, uint64_t now)
 {
 	uint8_t source[9] = {src->family};
-	struct bucket *bucket;
-	uint64_t full_at;
 
 	memcpy(source + 1, src->bytes, src->family == ADDR_V4 ? 4 : 8);
-	bucket = find(limit, source);
-	full_at = bucket->full_at > now ? bucket->full_at : now;
-	if (full_at + limit->cost - now > limit->depth)
-		return false;
-	bucket->full_at = full_at + limit->cost;
-	return true;
+	return ratelimit_take_one(&find(limit, source)->full_at, limit->rate, limit->burst, now);
 }

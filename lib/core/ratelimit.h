@@ -23,4 +23,7 @@ void ratelimit_free(struct ratelimit *limit);
  * waited longest is forgotten. */
 bool ratelimit_take(struct ratelimit *limit, const struct address *src, uint64_t now);
 
+/* One bucket alone, as the time at which it will be full again; 0: it is full now. As above. */
+bool ratelimit_take_one(uint64_t *full_at, unsigned rate, unsigned burst, uint64_t now);
+
 #endif

@@ -23,6 +23,27 @@ bool address_equal(const struct address *a, const struct address *b)
 	return a->family == b->family && !memcmp(a->bytes, b->bytes, address_bits(a) / 8);
 }
 
+bool address_is_host(const struct address *a)
+{
+	static const uint8_t zeros[15];
+
+	switch (a->family) {
+	case ADDR_V4:
+		return a->bytes[0] != 0 && a->bytes[0] != 127 && a->bytes[0] < 224;
+	case ADDR_V6:
+		return a->bytes[0] != 0xff && memcmp(a->bytes, zeros, sizeof(zeros)) != 0;
+	}
+	return false;
+}
+
+bool address_is_link_local(const struct address *a)
+{
+	static const struct prefix v4 = {{ADDR_V4, {169, 254}}, 16},
+				   v6 = {{ADDR_V6, {0xfe, 0x80}}, 10};
+
+	return prefix_contains(&v4, a) || prefix_contains(&v6, a);
+}
+
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
 	return a->port == b->port && address_equal(&a->addr, &b->addr);

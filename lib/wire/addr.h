@@ -34,6 +34,10 @@ enum {
 unsigned address_bits(const struct address *a);
 /* Only the bytes that the family uses count. */
 bool address_equal(const struct address *a, const struct address *b);
+/* One machine's, and not this one's: no group, loopback or unspecified address. */
+bool address_is_host(const struct address *a);
+/* Means something on one link alone: 169.254.0.0/16, fe80::/10. */
+bool address_is_link_local(const struct address *a);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 /* Same address, host bits included, and same length. */
 bool prefix_equal(const struct prefix *a, const struct prefix *b);

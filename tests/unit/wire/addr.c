@@ -137,6 +137,39 @@ static void equality_ignores_unused_bytes_and_sees_the_rest(void **state)
 	assert_false(endpoint_equal(&a, &b));
 }
 
+static void hosts_are_told_from_groups_and_from_this_machine(void **state)
+{
+	static const struct {
+		const char *text;
+		bool host, link_local;
+	} table[] = {
+		{"0.0.0.0", false, false},    {"0.255.255.255", false, false},
+		{"1.0.0.0", true, false},     {"126.255.255.255", true, false},
+		{"127.0.0.0", false, false},  {"127.255.255.255", false, false},
+		{"128.0.0.0", true, false},   {"169.253.255.255", true, false},
+		{"169.254.0.0", true, true},  {"169.254.255.255", true, true},
+		{"169.255.0.0", true, false}, {"223.255.255.255", true, false},
+		{"224.0.0.0", false, false},  {"255.255.255.255", false, false},
+		{"::", false, false},	      {"::1", false, false},
+		{"::ff", false, false},	      {"::100", true, false},
+		{"fe7f::1", true, false},     {"fe80::1", true, true},
+		{"febf:ffff::1", true, true}, {"fec0::1", true, false},
+		{"feff::1", true, false},     {"ff00::1", false, false},
+	};
+	const struct address none = {0};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct address a;
+
+		assert_true(address_parse(table[i].text, &a));
+		if (address_is_host(&a) != table[i].host ||
+		    address_is_link_local(&a) != table[i].link_local)
+			fail_msg("%s", table[i].text);
+	}
+	assert_false(address_is_host(&none));
+	assert_false(address_is_link_local(&none));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -147,6 +180,7 @@ int main(void)
 		cmocka_unit_test(a_prefix_contains_its_addresses_and_no_other),
 		cmocka_unit_test(masking_clears_the_host_bits_only),
 		cmocka_unit_test(equality_ignores_unused_bytes_and_sees_the_rest),
+		cmocka_unit_test(hosts_are_told_from_groups_and_from_this_machine),
 	};
 
 	return cmocka_run_group_tests_name("wire/addr", tests, NULL, NULL);
