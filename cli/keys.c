@@ -213,6 +213,23 @@ static int make_folder(struct cli *cli, const char *file)
 	return 0;
 }
 
+static char *seals_path(const struct cli *cli)
+{
+	char *path;
+
+	return asprintf(&path, "%s.seals", cli->conf.keystore) < 0 ? NULL : path;
+}
+
+/* What a dnet that was killed while it wrote left behind. */
+static void sweep(const struct cli *cli)
+{
+	_cleanup_(freep) char *seals = seals_path(cli);
+
+	(void)file_sweep_one(cli->conf.keystore);
+	if (seals)
+		(void)file_sweep_one(seals);
+}
+
 int keys_lock(struct cli *cli)
 {
 	const struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
@@ -245,6 +262,7 @@ int keys_lock(struct cli *cli)
 	if (r)
 		return cli_error(cli, CLI_FAILED, "name another place with --keystore",
 				 "cannot lock %s: %s", path, error_text(r));
+	sweep(cli);
 	return 0;
 }
 
@@ -325,30 +343,29 @@ pid_t keys_lock_holder(struct cli *cli)
 	return 0;
 }
 
-static char *seals_path(const struct cli *cli)
-{
-	char *path;
-
-	return asprintf(&path, "%s.seals", cli->conf.keystore) < 0 ? NULL : path;
-}
-
-/* Empty when the file is not there; NULL after an error was printed. */
-static json_t *read_seals(struct cli *cli)
+/* Empty when the file is not there. 0, or -errno: -EBADMSG for what dnet has not written. */
+static int read_seals(const struct cli *cli, json_t **ret_all)
 {
 	_cleanup_(freep) char *path = seals_path(cli);
 	_cleanup_(freep) char *text = NULL;
-	json_t *all;
 	size_t len;
 	int r = path ? file_read(path, SEALS_MAX, &text, &len) : -ENOMEM;
 
-	if (r == -ENOENT)
-		return json_object();
-	all = r ? NULL : seals_parse(text, len);
-	if (!all)
-		cli_error(cli, CLI_FAILED, "move the file away: chain.db has the same",
-			  "cannot read %s: %s", path ? path : "",
-			  r ? error_text(r) : "not as dnet writes it");
-	return all;
+	if (r && r != -ENOENT)
+		return r == -EFBIG ? -EBADMSG : r;
+	*ret_all = r ? json_object() : seals_parse(text, len);
+	return *ret_all ? 0 : -EBADMSG;
+}
+
+static int seals_failed(struct cli *cli, int r)
+{
+	_cleanup_(freep) char *path = seals_path(cli);
+
+	if (r == -EBADMSG)
+		return cli_error(cli, CLI_FAILED, "move the file away: chain.db has the same",
+				 "cannot read %s: not as dnet writes it", path ? path : "");
+	return cli_error(cli, CLI_FAILED, "nothing was sent; see to the disk, and run it again",
+			 "cannot read %s: %s", path ? path : "", error_text(r));
 }
 
 int known_visit(struct cli *cli, known_cb cb, void *arg)
@@ -360,9 +377,9 @@ int known_visit(struct cli *cli, known_cb cb, void *arg)
 
 	if (r)
 		return r;
-	all = read_seals(cli);
-	if (!all)
-		return CLI_FAILED;
+	r = read_seals(cli, &all);
+	if (r)
+		return seals_failed(cli, r);
 	json_object_foreach(json_object_get(all, cli->params->name), key, value)
 	{
 		if (seals_read(value, &known) && cb(arg, &known))
@@ -400,14 +417,13 @@ int known_put(struct cli *cli, const struct known_seal *known)
 {
 	_cleanup_(freep) char *path = seals_path(cli);
 	_cleanup_(freep) char *text = NULL;
-	json_t *all = read_seals(cli);
-	int r;
+	json_t *all = NULL;
+	int r = read_seals(cli, &all);
 
-	if (!all)
-		return CLI_FAILED;
-	if (seals_put(all, cli->params->name, known))
+	if (!r && seals_put(all, cli->params->name, known))
 		text = json_dumps(all, JSON_INDENT(1));
-	r = text && path ? file_replace(path, text, strlen(text), 0600) : -ENOMEM;
+	if (!r)
+		r = text && path ? file_replace(path, text, strlen(text), 0600) : -ENOMEM;
 	json_decref(all);
 	if (r)
 		return cli_error(

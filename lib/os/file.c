@@ -84,14 +84,16 @@ int file_replace(const char *path, const void *data, size_t len, mode_t mode)
 	return sync_folder_of(path);
 }
 
-static bool is_temporary(const char *name)
+/* Of the file with this name; NULL: of any. */
+static bool is_temporary(const char *name, const char *of)
 {
 	size_t len = strlen(name), tail = strlen(TEMPORARY "XXXXXX");
 
-	return len > tail && strncmp(name + len - tail, TEMPORARY, strlen(TEMPORARY)) == 0;
+	return len > tail && strncmp(name + len - tail, TEMPORARY, strlen(TEMPORARY)) == 0 &&
+	       (!of || (strlen(of) == len - tail && strncmp(name, of, len - tail) == 0));
 }
 
-int file_sweep(const char *folder)
+static int sweep(const char *folder, const char *of)
 {
 	DIR *dir = opendir(folder);
 	struct dirent *entry;
@@ -101,11 +103,24 @@ int file_sweep(const char *folder)
 		return -errno;
 	while ((entry = readdir(dir))) {
 		/* unlink() removes no folder */
-		if (is_temporary(entry->d_name) && unlinkat(dirfd(dir), entry->d_name, 0))
+		if (is_temporary(entry->d_name, of) && unlinkat(dirfd(dir), entry->d_name, 0))
 			result = -errno;
 	}
 	closedir(dir);
 	return result;
+}
+
+int file_sweep(const char *folder)
+{
+	return sweep(folder, NULL);
+}
+
+int file_sweep_one(const char *path)
+{
+	_cleanup_(freep) char *folder = file_folder_of(path);
+	const char *slash = strrchr(path, '/');
+
+	return sweep(folder, slash ? slash + 1 : path);
 }
 
 /* Reads up to max + 1 bytes, so that one too many is seen. */

@@ -14,6 +14,8 @@ int file_replace(const char *path, const void *data, size_t len, mode_t mode);
 /* Removes what killed processes left of their file_replace() in this folder: only while nobody
  * else may write there, as with its lock. */
 int file_sweep(const char *folder);
+/* The same for one file, in a folder that has others' too: only while nobody else may write it. */
+int file_sweep_one(const char *path);
 
 /* Reads all of it; -EFBIG when it has more than max bytes. *ret_data is the caller's (free) and has
  * a NUL after ret_len bytes. ret_len may be NULL. */

@@ -98,6 +98,20 @@ static void what_a_killed_replacement_left_is_swept_and_nothing_else(void **stat
 	assert_int_equal(file_sweep("/nowhere/at/all"), -ENOENT);
 }
 
+static void what_was_left_of_one_file_is_swept_and_of_no_other(void **state)
+{
+	static const char *const names[] = {"a.new-x1Y2z3",  "a.new-x1Y2z4",   "a.new-x1Y2z34",
+					    "aa.new-x1Y2z3", "a.b.new-x1Y2z3", "a"};
+	char path[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		assert_int_equal(file_replace(temp_file(&folder, names[i], path), "x", 1, 0600), 0);
+	assert_int_equal(file_sweep_one(path), 0);
+	assert_int_equal(entries(), ARRAY_SIZE(names) - 2);
+	assert_int_equal(access(temp_file(&folder, names[1], path), F_OK), -1);
+	assert_int_equal(file_sweep_one("/nowhere/at/all"), -ENOENT);
+}
+
 static void reading_stops_at_the_limit(void **state)
 {
 	char path[256], big[10000], *text = NULL;
@@ -212,6 +226,7 @@ int main(void)
 		test(replacing_leaves_the_new_content_and_nothing_else),
 		test(a_failed_replacement_leaves_nothing),
 		test(what_a_killed_replacement_left_is_swept_and_nothing_else),
+		test(what_was_left_of_one_file_is_swept_and_of_no_other),
 		test(reading_stops_at_the_limit),
 		test(folders_are_made_with_all_above_them),
 		test(a_folder_is_given_with_its_files_and_not_what_links_mean),
