@@ -36,6 +36,8 @@ struct child {
 	int pidfd;
 	struct loop_fd *watch; /* of pidfd */
 	uint64_t since_ns;
+	uint32_t index; /* of the program's interface; 0: it has none */
+	struct loop_timer *gone;
 	struct lines *output;
 	struct log_limit limit;
 	char last[ADAPTER_ERROR_MAX + 32]; /* how it ended, or why it did not start; "": neither */
@@ -74,6 +76,7 @@ static void forget(struct child *c)
 	if (c->output)
 		lines_drain(c->output);
 	lines_free(steal(c->output));
+	loop_timer_stop(c->gone);
 	c->pid = 0;
 }
 
@@ -247,6 +250,21 @@ void child_kill(struct child *c, const char *reason)
 	(void)child_signal(c, SIGKILL);
 }
 
+static void on_gone(void *arg)
+{
+	child_kill(arg, "its interface has gone");
+}
+
+void child_set_interface(struct child *c, uint32_t index)
+{
+	if (index != 0)
+		loop_timer_stop(c->gone);
+	else if (c->index != 0 && c->pid)
+		loop_timer_start(c->gone,
+				 c->config.gone_ms); /* not while all of it is being stopped */
+	c->index = index;
+}
+
 int child_signal(struct child *c, int signal)
 {
 	const struct adapter_os *os = c->config.os;
@@ -269,6 +287,7 @@ struct child *child_new(const struct child_config *config, const struct child_io
 	c->name = xstrdup(config->name);
 	c->pidfd = -1;
 	c->again = loop_timer_new(config->loop, on_again, c);
+	c->gone = loop_timer_new(config->loop, on_gone, c);
 	return c;
 }
 
@@ -278,6 +297,7 @@ void child_free(struct child *c)
 		return;
 	child_stop(c, 0);
 	loop_timer_free(c->again);
+	loop_timer_free(c->gone);
 	free(c->name);
 	free(c);
 }

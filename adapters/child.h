@@ -42,6 +42,7 @@ struct child_config {
 	/* Milliseconds before it is started again: at first, at most (doubled each time), and how
 	 * long it has to run for the next pause to be the first again. 0: 1 s, 60 s, 60 s. */
 	uint64_t pause_ms, pause_max_ms, settled_ms;
+	unsigned gone_ms; /* see child_set_interface() */
 };
 
 /* Not running yet. */
@@ -57,6 +58,10 @@ int child_start(struct child *child);
 void child_stop(struct child *child, unsigned wait_ms);
 /* KILL; it is started again as after any end. reason: for the log. */
 void child_kill(struct child *child, const char *reason);
+/* The interface that the program makes is there, or has gone (0). Without one that it had for
+ * longer than gone_ms it is killed: it may not notice, and goes on with an interface that is no
+ * more. */
+void child_set_interface(struct child *child, uint32_t index);
 /* 0 or -errno; -ESRCH: it does not run. */
 int child_signal(struct child *child, int signal);
 

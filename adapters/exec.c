@@ -47,8 +47,6 @@ struct adapter {
 	uint64_t cut_serial;	/* the last one that took something away */
 	uint64_t cut_waits_for; /* what the timer is for */
 	struct loop_timer *cut_timer;
-	uint32_t index;		 /* of the program's interface; 0: it has none */
-	struct loop_timer *gone; /* it had one, and somebody took it away */
 
 	uint8_t key[ADAPTER_KEY_MAX];
 	size_t key_len; /* 0: it has not said one */
@@ -180,22 +178,10 @@ static void on_cut_late(void *arg)
 	child_kill(a->child, "it has not taken a member out within a second");
 }
 
-/* The program holds an interface that is no more, and may not notice. */
-static void on_gone(void *arg)
-{
-	struct adapter *a = arg;
-	if (a->index == 0 && child_is_running(a->child))
-		child_kill(a->child, "its interface has gone");
-}
-
 static void exec_device(struct adapter *a, uint32_t index, int fd)
 {
 	(void)fd;
-	if (index != 0)
-		loop_timer_stop(a->gone);
-	else if (a->index != 0)
-		loop_timer_start(a->gone, GONE_MS); /* not while all of it is being stopped */
-	a->index = index;
+	child_set_interface(a->child, index);
 }
 
 static void on_applied(struct adapter *a, uint64_t serial)
@@ -402,12 +388,14 @@ static int exec_start(const struct adapter_host *host, struct adapter **ret_adap
 				    .descriptors = give_descriptors,
 				    .started = on_started,
 				    .ended = on_ended};
-	const struct child_config config = {
-		.loop = host->loop, .os = host->os, .program = PROGRAM_EXEC, .name = name};
+	const struct child_config config = {.loop = host->loop,
+					    .os = host->os,
+					    .program = PROGRAM_EXEC,
+					    .name = name,
+					    .gone_ms = GONE_MS};
 	a->host = *host;
 	a->program_fds[0] = a->program_fds[1] = a->out_fd = -1;
 	a->cut_timer = loop_timer_new(host->loop, on_cut_late, a);
-	a->gone = loop_timer_new(host->loop, on_gone, a);
 	a->child = child_new(&config, &io);
 	*ret_adapter = a;
 	return 0;
@@ -524,7 +512,6 @@ static void exec_teardown(struct adapter *a)
 	lines_free(a->in);
 	forget_program(a);
 	loop_timer_free(a->cut_timer);
-	loop_timer_free(a->gone);
 	json_decref(a->hello);
 	json_decref(a->wanted);
 	free(a->out);

@@ -18,7 +18,6 @@
 
 enum {
 	CHECK_MS = 10000, /* files that something else changed are written again */
-	GONE_MS = 300,	  /* without an interface, before tincd is started anew */
 	HUB_WEIGHT = 100,
 	STATUS_MAX = 512,
 };
@@ -55,14 +54,13 @@ struct members {
 struct adapter {
 	struct adapter_host host;
 	struct tincd *tincd;
-	struct loop_timer *check, *gone;
+	struct loop_timer *check;
 	bool planned; /* a plan is there */
 	int result;   /* of the last time that files were written */
 	struct member self;
 	struct members members, hubs;
 	struct address *hub_subnets; /* owned: of all members */
 	size_t hub_subnet_count;
-	uint32_t index; /* of the interface of the tincd that runs; 0: none */
 	char error[ADAPTER_ERROR_MAX];
 	char program[STATUS_MAX];
 };
@@ -268,19 +266,10 @@ static void on_ended(void *ctx)
 {
 	static const struct endpoint nowhere;
 	struct adapter *a = ctx;
-	a->index = 0;
-	loop_timer_stop(a->gone);
 	for (size_t i = 0; i < a->members.count; i++)
 		set_up(a, &a->members.list[i], false, &nowhere);
 	for (size_t i = 0; i < a->hubs.count; i++)
 		set_up(a, &a->hubs.list[i], false, &nowhere);
-}
-
-/* Also with a tincd that does not end when its interface is deleted under it. */
-static void on_gone(void *arg)
-{
-	struct adapter *a = arg;
-	tincd_restart(a->tincd, "its interface has gone");
 }
 
 /* ---- The backend ---- */
@@ -306,7 +295,6 @@ static void tinc_teardown(struct adapter *a)
 {
 	tincd_free(a->tincd);
 	loop_timer_free(a->check);
-	loop_timer_free(a->gone);
 	free(a->members.list);
 	free(a->hubs.list);
 	free(a->hub_subnets);
@@ -327,7 +315,6 @@ static int tinc_start(const struct adapter_host *host, struct adapter **ret_adap
 		free(a);
 		return r;
 	}
-	a->gone = loop_timer_new(host->loop, on_gone, a);
 	a->check = loop_timer_new(host->loop, on_check, a);
 	loop_timer_every(a->check, CHECK_MS);
 	*ret_adapter = a;
@@ -337,11 +324,7 @@ static int tinc_start(const struct adapter_host *host, struct adapter **ret_adap
 static void tinc_device(struct adapter *a, uint32_t index, int fd)
 {
 	(void)fd;
-	if (index != 0)
-		loop_timer_stop(a->gone);
-	else if (a->index != 0)
-		loop_timer_start(a->gone, GONE_MS); /* not while all of it is being stopped */
-	a->index = index;
+	tincd_set_interface(a->tincd, index);
 }
 
 static int tinc_apply(struct adapter *a, const struct adapter_plan *plan, uint64_t now)

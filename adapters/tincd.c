@@ -25,6 +25,7 @@ enum {
 	PAUSE_MS = 200, /* before it is started again: all of the dnet waits for it */
 	PAUSE_MAX_MS = 30000,
 	SETTLED_MS = 5000,
+	GONE_MS = 300,	    /* without an interface, before it is started anew */
 	PORT_FIRST = 20000, /* below those that the kernel gives to whoever asks for any */
 	PORT_COUNT = 12000,
 	PORT_TRIES = 50,
@@ -233,6 +234,7 @@ static void on_ended(void *ctx, int status)
 {
 	struct tincd *t = ctx;
 	(void)status;
+	child_set_interface(t->child, 0); /* it went along */
 	t->io.ended(t->io.ctx);
 }
 
@@ -250,9 +252,9 @@ int tincd_apply(struct tincd *t, struct tinc_net *net)
 	return r;
 }
 
-void tincd_restart(struct tincd *t, const char *reason)
+void tincd_set_interface(struct tincd *t, uint32_t index)
 {
-	child_kill(t->child, reason);
+	child_set_interface(t->child, index);
 }
 
 /* ---- Life and views ---- */
@@ -273,7 +275,8 @@ int tincd_new(const struct tincd_config *config, const struct tincd_io *io,
 						    .name = config->name,
 						    .pause_ms = PAUSE_MS,
 						    .pause_max_ms = PAUSE_MAX_MS,
-						    .settled_ms = SETTLED_MS},
+						    .settled_ms = SETTLED_MS,
+						    .gone_ms = GONE_MS},
 			     &child_io);
 	int r = take_port(t);
 	if (r == 0 && !read_key(t))

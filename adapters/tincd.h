@@ -46,8 +46,8 @@ const char *tincd_key_text(const struct tincd *t);
  * cut, and nobody else is touched. Without a key, nothing runs yet: call it again when ready(). The
  * port is set here. 0 or -errno, as tinc_files_write(). */
 int tincd_apply(struct tincd *t, struct tinc_net *net);
-/* Its interface has gone under it: it is started anew. */
-void tincd_restart(struct tincd *t, const char *reason);
+/* As child_set_interface(). */
+void tincd_set_interface(struct tincd *t, uint32_t index);
 
 bool tincd_is_running(const struct tincd *t);
 /* "tincd 1.0.36: running", "tincd: cannot run: …". Borrowed until the next call. */

@@ -16,7 +16,7 @@
 
 /* A real program by a real spawner: the script that each test writes. */
 
-enum { PAUSE_MS = 40 };
+enum { PAUSE_MS = 40, GONE_MS = 30 };
 
 struct world {
 	struct program_world p;
@@ -64,7 +64,8 @@ static struct child *new_child(struct world *w, uint64_t pause_max_ms, uint64_t 
 					    .name = "dtst5: program",
 					    .pause_ms = PAUSE_MS,
 					    .pause_max_ms = pause_max_ms,
-					    .settled_ms = settled_ms};
+					    .settled_ms = settled_ms,
+					    .gone_ms = GONE_MS};
 	const struct child_io io = {w, give_descriptors, on_started, on_line, on_ended};
 	return child_new(&config, &io);
 }
@@ -114,6 +115,31 @@ static void it_is_started_again_each_time_later(void **state)
 	program_wait(&w->p, w->starts == 5);
 	/* Pauses of 1, 2, 4 and 4. */
 	assert_true(clock_monotonic_ns() - began >= 11 * PAUSE_MS * NS_PER_MS);
+}
+
+static void without_the_interface_that_it_had_it_is_killed(void **state)
+{
+	struct world *w = *state;
+	program_write("exec sleep 1000\n");
+	child_start(w->child);
+	child_set_interface(w->child, 0); /* it has not made it yet */
+	child_set_interface(w->child, 7);
+	child_set_interface(w->child, 0);
+	child_set_interface(w->child, 8); /* another one in time */
+	assert_int_equal(w->ends, 0);
+	child_set_interface(w->child, 0);
+	program_wait(&w->p, w->ends == 1);
+	assert_int_equal(WTERMSIG(w->status), SIGKILL);
+	/* The next one is not killed for what the one before it had. */
+	child_set_interface(w->child, 9);
+	child_set_interface(w->child, 0);
+	program_wait(&w->p, w->starts == 2);
+	struct loop_timer *later =
+		loop_timer_new(w->p.loop, program_on_late, &(struct program_world){0});
+	loop_timer_start(later, 3 * GONE_MS);
+	program_wait(&w->p, !loop_timer_active(later));
+	loop_timer_free(later);
+	assert_true(child_is_running(w->child));
 }
 
 /* Doubled each time, the twentieth would be started in half a day. */
@@ -226,6 +252,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(its_lines_come_and_its_end_is_told, begin, end),
+		cmocka_unit_test_setup_teardown(without_the_interface_that_it_had_it_is_killed,
+						begin, end),
 		cmocka_unit_test_setup_teardown(it_is_started_again_each_time_later, begin, end),
 		cmocka_unit_test_setup_teardown(after_a_long_run_the_pause_is_the_first, begin,
 						end),
