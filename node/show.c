@@ -74,12 +74,12 @@ static void append_slot(json_t *parts, const struct slot *slot, bool named)
 			 named ? " " : "", s.part);
 		append_part(parts, part, s.applied, s.error);
 	}
-	const struct guard *guard = slot_guard(slot);
-	if (guard && slot_has_interface(slot)) {
+	if (slot_guard(slot) && slot_has_interface(slot)) {
+		const char *error;
+		bool good = slot_filter_is_good(slot, &error);
 		snprintf(part, sizeof(part), "%s%sfilter", named ? slot_interface(slot) : "",
 			 named ? " " : "");
-		append_part(parts, part, guard_is_wanted(guard) && guard_is_good(guard),
-			    guard_error(guard));
+		append_part(parts, part, good, error);
 	}
 	slot_status(slot, &status);
 	append_part(parts, slot_ops(slot)->name, status.applied && !status.error, status.error);

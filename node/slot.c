@@ -34,6 +34,8 @@ struct slot {
 	uint32_t number;
 	char folder[256];
 	char error[ADAPTER_ERROR_MAX];
+	char closed[128]; /* why the filter lets nothing through; "": it does what the policy says
+			   */
 	struct adapter_os os;
 };
 
@@ -306,7 +308,7 @@ void slot_stop(struct slot *s)
 		s->ops->teardown(steal(s->adapter));
 	if (s->guard)
 		guard_set_wanted(s->guard, NULL);
-	s->error[0] = '\0';
+	s->error[0] = s->closed[0] = '\0';
 }
 
 void slot_leave(struct slot *s)
@@ -322,6 +324,22 @@ void slot_leave(struct slot *s)
 			  strerror(-r));
 }
 
+/* result: of filter_new(). */
+static void set_closed(struct slot *s, int result)
+{
+	char text[sizeof(s->closed)] = "";
+	if (result == -E2BIG)
+		snprintf(text, sizeof(text),
+			 "no packet passes: the policy is too large (at most %d services, %d "
+			 "addresses): it needs fewer rules",
+			 FILTER_SERVICES_MAX, FILTER_ELEMENTS_MAX);
+	else if (result < 0)
+		snprintf(text, sizeof(text), "no packet passes: %s", error_text(result));
+	if (text[0] && strcmp(text, s->closed) != 0)
+		log_error("%s: filter: %s", s->interface, text);
+	memcpy(s->closed, text, sizeof(text));
+}
+
 /* Who is no peer any more is out before the backend hears of it. Where there is no such list nobody
  * is let through. */
 static void set_filter(struct slot *s, const struct adapter_plan *plan)
@@ -333,11 +351,9 @@ static void set_filter(struct slot *s, const struct adapter_plan *plan)
 	int r = filter_new(plan->rules, plan->rule_count, plan->self, peers, plan->peer_count,
 			   priv_ipv4_prefix_ok(&plan->netmap->ipv4_prefix), &filter);
 	free(peers);
-	if (r < 0) {
-		log_limited(LOG_LEVEL_WARN, 1, "%s: no packet passes: cannot make a filter: %s",
-			    s->interface, r == -E2BIG ? "the policy is too large" : error_text(r));
+	set_closed(s, r);
+	if (r < 0)
 		filter = xcalloc(1, sizeof(*filter));
-	}
 	guard_set_wanted(s->guard, filter);
 	guard_pass(s->guard, clock_monotonic_ns() / NS_PER_MS);
 }
@@ -373,7 +389,13 @@ bool slot_is_good(const struct slot *s)
 {
 	if (!slot_has_interface(s))
 		return slot_is_up(s);
-	return netcfg_good(s->netcfg) && (!s->guard || guard_is_good(s->guard));
+	return netcfg_good(s->netcfg) && (!s->guard || guard_is_good(s->guard)) && !s->closed[0];
+}
+
+bool slot_filter_is_good(const struct slot *s, const char **ret_error)
+{
+	*ret_error = s->closed[0] ? s->closed : guard_error(s->guard);
+	return guard_is_wanted(s->guard) && guard_is_good(s->guard) && !s->closed[0];
 }
 
 struct guard *slot_guard(const struct slot *s)

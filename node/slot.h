@@ -88,6 +88,9 @@ uint64_t slot_pass(struct slot *slot, uint64_t now_ms);
 bool slot_is_good(const struct slot *slot);
 /* NULL: packets of this backend pass the data path, or its program keeps the interface. */
 struct guard *slot_guard(const struct slot *slot);
+/* Of a slot with a guard: packets are refused and let through as the policy says. ret_error: why
+ * not, NULL: it will be soon; borrowed. */
+bool slot_filter_is_good(const struct slot *slot, const char **ret_error);
 /* Of the adapter's interface when the node keeps it. */
 bool slot_has_interface(const struct slot *slot);
 void slot_status(const struct slot *slot, struct adapter_status *ret_status);

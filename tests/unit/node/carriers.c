@@ -3,6 +3,9 @@
 #include "fixture/temp.h"
 
 #include "adapters/adapter.h"
+#include "core/acl.h"
+#include "core/filter.h"
+#include "core/mesh.h"
 #include "node/carriers.h"
 #include "node/slot.h"
 #include "os/clock.h"
@@ -295,6 +298,19 @@ static struct mesh_offer seen_by_other(const struct test *t)
 	return o;
 }
 
+/* One of them makes a service for each direction and family. */
+static void set_rules(struct test *t, size_t count)
+{
+	struct acl_rule *rules = calloc(count, sizeof(*rules));
+
+	for (size_t i = 0; i < count; i++) {
+		rules[i].protocol = 6;
+		rules[i].port_low = rules[i].port_high = (uint16_t)(1 + i);
+	}
+	assert_int_equal(mesh_set_policy(member_mesh(t->me), rules, count, member_now(t->me)), 0);
+	free(rules);
+}
+
 #define LIST(...)                                                                                  \
 	(const unsigned[])                                                                         \
 	{                                                                                          \
@@ -309,6 +325,28 @@ static const char *name_of_pair(const struct test *t)
 }
 
 /* ---- Tests ---- */
+
+static void a_policy_that_is_too_large_for_the_filter_is_said(void **state)
+{
+	const char *error = NULL;
+	struct test t;
+
+	begin(&t, true, LIST(BACKEND_TINC));
+	set_rules(&t, FILTER_SERVICES_MAX / 4);
+	plan(&t);
+	(void)slot_filter_is_good(t.slots[0], &error);
+	assert_null(error);
+	set_rules(&t, FILTER_SERVICES_MAX / 4 + 1);
+	plan(&t);
+	assert_false(slot_filter_is_good(t.slots[0], &error));
+	assert_string_equal(error, "no packet passes: the policy is too large (at most 256 "
+				   "services, 65536 addresses): it needs fewer rules");
+	set_rules(&t, 1);
+	plan(&t);
+	(void)slot_filter_is_good(t.slots[0], &error);
+	assert_null(error);
+	end(&t);
+}
 
 static void a_member_that_says_nothing_is_carried_natively(void **state)
 {
@@ -639,6 +677,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_member_that_says_nothing_is_carried_natively),
+		TEST(a_policy_that_is_too_large_for_the_filter_is_said),
 		TEST(the_order_of_the_smaller_key_decides),
 		TEST(without_one_in_common_the_reason_names_both_offers),
 		TEST(what_does_not_start_is_not_offered),
