@@ -44,6 +44,7 @@ static void each_genesis_is_the_hash_of_its_header(void **state)
 		block_header_write(&header, raw);
 		block_hash(raw, &hash);
 		assert_memory_equal(&hash, &params->genesis, sizeof(hash));
+		assert_memory_equal(raw, params->genesis_header, sizeof(raw));
 	}
 }
 
@@ -57,11 +58,20 @@ static void every_row_is_whole_and_its_name_is_its_own(void **state)
 		assert_ptr_equal(chainparams_find(p->name), p);
 		assert_true(p->p2p_port && p->rpc_port && p->p2p_port != p->rpc_port);
 		assert_true(p->hrp[0] && p->seal > p->dust && p->confirm && p->birth_height);
+		assert_true(p->spacing && p->timespan % p->spacing == 0);
+		for (uint32_t i = 1; i < p->checkpoint_count; i++)
+			assert_true(p->checkpoints[i - 1].height < p->checkpoints[i].height);
 	}
 	assert_int_equal(count, PROFILES);
 	assert_null(chainparams_find("dogecoin"));
 	assert_null(chainparams_find(""));
 }
+
+#define HASH "0000000069e244f73d78e8fd29ba2fd2ed618bd6fa2ee92559f542fdb26e7c1d"
+#define EIGHT(d)                                                                                   \
+	d "0:" HASH " " d "1:" HASH " " d "2:" HASH " " d "3:" HASH " " d "4:" HASH " " d          \
+	  "5:" HASH " " d "6:" HASH " " d "7:" HASH
+#define MANY(d) EIGHT(d) " " EIGHT(d "2")
 
 static void a_field_is_set_or_refused_whole(void **state)
 {
@@ -110,6 +120,34 @@ static void a_field_is_set_or_refused_whole(void **state)
 		{"birth-height", "2147483647", 0},
 		{"birth-height", "2147483648", -EINVAL},
 		{"birth-height", "99999999999999999999999", -EINVAL},
+		{"genesis-header", "00", -EINVAL},
+		{"pow-limit", "7fffff", 0},
+		{"pow-limit", "x", -EINVAL},
+		{"min-work", "0", 0},
+		{"min-work", "", -EINVAL},
+		{"spacing", "1", 0},
+		{"spacing", "0", -EINVAL},
+		{"timespan", "31622400", 0},
+		{"timespan", "31622401", -EINVAL},
+		{"retarget", "none", 0},
+		{"retarget", "bip94", 0},
+		{"retarget", "dark", -EINVAL},
+		{"min-difficulty", "yes", 0},
+		{"min-difficulty", "1", -EINVAL},
+		{"bip34-height", "0", 0},
+		{"versionbits-height", "2147483648", -EINVAL},
+		{"checkpoints", "none", 0},
+		{"checkpoints", "11111:" HASH, 0},
+		{"checkpoints", "11111:" HASH " 22222:" HASH, 0},
+		{"checkpoints", "11111:" HASH " 11111:" HASH, -EINVAL},
+		{"checkpoints", "11111", -EINVAL},
+		{"checkpoints", "x:" HASH, -EINVAL},
+		{"checkpoints", "11111:00", -EINVAL},
+		{"checkpoints", MANY("1"), 0},
+		{"checkpoints", MANY("1") " 300:" HASH, -EINVAL},
+		{"dns-seeds", "a.example b.example", 0},
+		{"dns-seeds", "none", 0},
+		{"peers", "", -EINVAL},
 		{"colour", "red", -ENOENT},
 	};
 
