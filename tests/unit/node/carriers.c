@@ -307,7 +307,7 @@ static void set_rules(struct test *t, size_t count)
 		rules[i].protocol = 6;
 		rules[i].port_low = rules[i].port_high = (uint16_t)(1 + i);
 	}
-	assert_int_equal(mesh_set_policy(member_mesh(t->me), rules, count, member_now(t->me)), 0);
+	assert_int_equal(member_set_policy(t->me, rules, count), 0);
 	free(rules);
 }
 
