@@ -1,5 +1,6 @@
 #include "node/privops.h"
 
+#include "node/ifname.h"
 #include "node/privops_parts.h"
 #include "os/base.h"
 #include "os/file.h"
@@ -11,7 +12,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -50,16 +50,6 @@ static struct interface *find_interface(struct helper *h, uint32_t index)
 			return &h->interfaces[i];
 	}
 	return NULL;
-}
-
-static bool name_is_ours(const struct helper *h, const char name[IF_NAMESIZE])
-{
-	size_t len = strlen(h->prefix);
-	if (strncmp(name, h->prefix, len) != 0)
-		return false;
-	const char *digits = name + len;
-	return *digits != '\0' && strspn(digits, "0123456789") == strlen(digits) &&
-	       strlen(digits) <= 4;
 }
 
 bool priv_ipv4_prefix_ok(const struct prefix *prefix)
@@ -250,7 +240,8 @@ static int make_device(struct helper *h, const struct priv_request *request,
 static int do_open(struct helper *h, const struct priv_request *request, struct priv_reply *reply,
 		   int *ret_fd)
 {
-	if (!name_is_ours(h, request->name))
+	uint32_t number;
+	if (!ifname_parse(request->name, h->prefix, &number))
 		return priv_refuse(reply, "interface names are %s and a number", h->prefix);
 	if (request->prefix.addr.family != ADDR_NONE && !priv_ipv4_prefix_ok(&request->prefix)) {
 		char text[PREFIX_TEXT_MAX];
@@ -273,7 +264,6 @@ static int do_open(struct helper *h, const struct priv_request *request, struct 
 	if (r < 0)
 		return r;
 	quieten(request->name);
-	uint32_t number = (uint32_t)strtoul(request->name + strlen(h->prefix), NULL, 10);
 	*slot = (struct interface){
 		.index = link.index, .ipv4 = request->prefix, .table = h->table_base + number};
 	memcpy(slot->name, request->name, strlen(request->name) + 1);
@@ -585,39 +575,17 @@ const char *priv_error(const struct priv *priv)
 	return priv->error;
 }
 
-/* The descriptor may be non-blocking: an event loop watches it for the helper's end. */
-static ssize_t receive_reply(struct priv *priv, struct priv_reply *ret_reply, int fds[static 1],
-			     size_t *ret_fds_count)
-{
-	struct pollfd p = {.fd = priv->child.fd, .events = POLLIN};
-	int n;
-	do {
-		n = poll(&p, 1, PRIV_TIMEOUT_MS);
-	} while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return n < 0 ? -errno : -ETIMEDOUT;
-	return proc_receive(priv->child.fd, ret_reply, sizeof(*ret_reply), fds, 1, ret_fds_count);
-}
-
 int priv_call_bytes(struct priv *priv, const void *message, size_t len,
 		    struct priv_reply *ret_reply, int *ret_fd)
 {
-	int r = priv->lost ? -EPIPE : proc_send(priv->child.fd, message, len, NULL, 0);
-	int fds[1];
-	size_t fds_count = 0;
-	ssize_t n = 0;
-	if (r == 0)
-		n = receive_reply(priv, ret_reply, fds, &fds_count);
-	if (r < 0 || n != sizeof(*ret_reply)) {
-		priv->lost = true;
+	if (!priv->lost)
+		priv->lost = proc_ask(priv->child.fd, message, len, NULL, 0, ret_reply,
+				      sizeof(*ret_reply), PRIV_TIMEOUT_MS, ret_fd) < 0;
+	if (priv->lost) {
 		snprintf(priv->error, sizeof(priv->error),
 			 "the root helper does not answer: restart dnetd");
 		return -EPIPE;
 	}
-	if (fds_count > 0 && ret_fd)
-		*ret_fd = fds[0];
-	else if (fds_count > 0)
-		close(fds[0]);
 	if (ret_reply->result < 0)
 		memcpy(priv->error, ret_reply->error, sizeof(priv->error));
 	return ret_reply->result;
@@ -657,34 +625,32 @@ int priv_tun_open(struct priv *priv, const char *name, const struct prefix *ipv4
 	return 0;
 }
 
-int priv_tun_open_plain(struct priv *priv, const char *name, const struct prefix *ipv4, int *ret_fd,
-			uint32_t *ret_index)
+static int open_without_offload(struct priv *priv, enum priv_op op, const char *name,
+				const struct prefix *ipv4, int *ret_fd, uint32_t *ret_index)
 {
 	struct priv_reply reply;
-	int r = call_open(priv, PRIV_TUN_OPEN_PLAIN, name, ipv4, TUN_OFFLOAD_NONE, &reply, ret_fd);
+	int r = call_open(priv, op, name, ipv4, TUN_OFFLOAD_NONE, &reply, ret_fd);
 	if (r == 0)
 		*ret_index = reply.index;
 	return r;
+}
+
+int priv_tun_open_plain(struct priv *priv, const char *name, const struct prefix *ipv4, int *ret_fd,
+			uint32_t *ret_index)
+{
+	return open_without_offload(priv, PRIV_TUN_OPEN_PLAIN, name, ipv4, ret_fd, ret_index);
 }
 
 int priv_link_adopt(struct priv *priv, const char *name, const struct prefix *ipv4,
 		    uint32_t *ret_index)
 {
-	struct priv_reply reply;
-	int r = call_open(priv, PRIV_LINK_ADOPT, name, ipv4, TUN_OFFLOAD_NONE, &reply, NULL);
-	if (r == 0)
-		*ret_index = reply.index;
-	return r;
+	return open_without_offload(priv, PRIV_LINK_ADOPT, name, ipv4, NULL, ret_index);
 }
 
 int priv_link_wireguard(struct priv *priv, const char *name, const struct prefix *ipv4,
 			uint32_t *ret_index)
 {
-	struct priv_reply reply;
-	int r = call_open(priv, PRIV_LINK_WIREGUARD, name, ipv4, TUN_OFFLOAD_NONE, &reply, NULL);
-	if (r == 0)
-		*ret_index = reply.index;
-	return r;
+	return open_without_offload(priv, PRIV_LINK_WIREGUARD, name, ipv4, NULL, ret_index);
 }
 
 int priv_tun_close(struct priv *priv, uint32_t index)

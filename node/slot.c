@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/filter.h"
 #include "node/guard.h"
+#include "node/ifname.h"
 #include "node/privops.h"
 #include "node/spawn.h"
 #include "os/base.h"
@@ -15,7 +16,6 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -230,15 +230,11 @@ static int make_folder(struct slot *s)
 /* The number of the dnet's first interface: UINT32_MAX when the name is no interface of ours. */
 static uint32_t number_of(const char *name, const char *interface_prefix)
 {
-	size_t len = strlen(interface_prefix);
-	char *end = NULL;
-	if (strncmp(name, interface_prefix, len) != 0 || strlen(name) >= IF_NAMESIZE ||
-	    name[len] < '0' || name[len] > '9')
+	uint32_t number;
+	if (!ifname_parse(name, interface_prefix, &number) ||
+	    number >= SLOTS_MAX * SLOT_NUMBER_STEP)
 		return UINT32_MAX;
-	unsigned long number = strtoul(name + len, &end, 10);
-	return *end || number >= SLOTS_MAX * SLOT_NUMBER_STEP
-		       ? UINT32_MAX
-		       : (uint32_t)(number % SLOT_NUMBER_STEP);
+	return number % SLOT_NUMBER_STEP;
 }
 
 void slot_sweep(const char *state_folder, const char *interface_prefix,

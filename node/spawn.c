@@ -1,5 +1,6 @@
 #include "node/spawn.h"
 
+#include "node/ifname.h"
 #include "os/base.h"
 #include "os/file.h"
 #include "os/log.h"
@@ -92,14 +93,6 @@ static int failed(struct spawn_reply *reply, const char *what, int result)
 void spawn_folder(const char *state_folder, const char *interface, char *dst, size_t size)
 {
 	snprintf(dst, size, "%s/backend/%s", state_folder, interface);
-}
-
-static bool name_is_ours(const struct spawner *s, const char *name)
-{
-	size_t len = strlen(s->config->interface_prefix);
-	size_t digits = strspn(name + MIN(len, strlen(name)), "0123456789");
-	return strncmp(name, s->config->interface_prefix, len) == 0 && digits >= 1 && digits <= 4 &&
-	       name[len + digits] == '\0';
 }
 
 /* wireguard-go's configuration socket, where wg(8) looks for it: made here, as the program may
@@ -333,7 +326,7 @@ static int do_start(struct spawner *s, const struct spawn_request *request, cons
 {
 	if (request->program >= PROGRAM_COUNT || !s->config->programs[request->program])
 		return refuse(reply, "refused: no such program in the configuration");
-	if (!name_is_ours(s, request->interface))
+	if (!ifname_parse(request->interface, s->config->interface_prefix, NULL))
 		return refuse(reply, "refused: interface names are %s and a number",
 			      s->config->interface_prefix);
 	if (fds_count != programs[request->program].fds)
@@ -541,38 +534,20 @@ const char *spawn_error(const struct spawn *spawn)
 	return spawn ? spawn->error : "no program of a backend is in the configuration";
 }
 
-/* The descriptor may be non-blocking: an event loop watches it for the spawner's end. */
 static int call(struct spawn *spawn, const struct spawn_request *request, const int *fds,
 		size_t fds_count, struct spawn_reply *ret_reply, int *ret_pidfd)
 {
-	int got[1];
-	size_t got_count = 0;
-	ssize_t n = 0;
 	if (!spawn)
 		return -ENOENT;
-	int r = spawn->lost
-			? -EPIPE
-			: proc_send(spawn->process.fd, request, sizeof(*request), fds, fds_count);
-	if (r == 0) {
-		struct pollfd p = {.fd = spawn->process.fd, .events = POLLIN};
-		int ready;
-		do {
-			ready = poll(&p, 1, SPAWN_TIMEOUT_MS);
-		} while (ready < 0 && errno == EINTR);
-		if (ready > 0)
-			n = proc_receive(spawn->process.fd, ret_reply, sizeof(*ret_reply), got, 1,
-					 &got_count);
-	}
-	if (n != sizeof(*ret_reply)) {
-		spawn->lost = true;
+	if (!spawn->lost)
+		spawn->lost =
+			proc_ask(spawn->process.fd, request, sizeof(*request), fds, fds_count,
+				 ret_reply, sizeof(*ret_reply), SPAWN_TIMEOUT_MS, ret_pidfd) < 0;
+	if (spawn->lost) {
 		snprintf(spawn->error, sizeof(spawn->error),
 			 "the process that starts programs does not answer: restart dnetd");
 		return -EPIPE;
 	}
-	if (got_count > 0 && ret_pidfd)
-		*ret_pidfd = got[0];
-	else if (got_count > 0)
-		close(got[0]);
 	if (ret_reply->result < 0)
 		memcpy(spawn->error, ret_reply->error, sizeof(spawn->error));
 	return ret_reply->result;

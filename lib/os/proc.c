@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -106,6 +107,32 @@ ssize_t proc_receive(int fd, void *data, size_t size, int *fds, size_t fds_size,
 	if (ret_fds_count)
 		*ret_fds_count = count;
 	return n;
+}
+
+int proc_ask(int fd, const void *request, size_t len, const int *fds, size_t fds_count,
+	     void *ret_answer, size_t size, int timeout_ms, int *ret_fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	_cleanup_(closep) int got = -1;
+	size_t got_count = 0;
+	ssize_t n;
+	int r = proc_send(fd, request, len, fds, fds_count);
+
+	if (r < 0)
+		return r;
+	do {
+		r = poll(&p, 1, timeout_ms);
+	} while (r < 0 && errno == EINTR);
+	if (r <= 0)
+		return r < 0 ? -errno : -ETIMEDOUT;
+	n = proc_receive(fd, ret_answer, size, &got, 1, &got_count);
+	if (n != (ssize_t)size)
+		return n < 0 ? (int)n : -EPIPE;
+	if (got_count > 0 && ret_fd) {
+		*ret_fd = got;
+		got = -1;
+	}
+	return 0;
 }
 
 static int compare_fds(const void *a, const void *b)

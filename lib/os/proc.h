@@ -27,6 +27,12 @@ int proc_send(int fd, const void *data, size_t len, const int *fds, size_t fds_c
 ssize_t proc_receive(int fd, void *data, size_t size, int *fds, size_t fds_size,
 		     size_t *ret_fds_count);
 
+/* Sends a request as proc_send(), and waits for its answer of just size bytes; the descriptor may
+ * be non-blocking. One that comes along is *ret_fd and the caller's (NULL: it is closed); with none
+ * that stays as it is. 0; -errno, and an answer may come late: ask no more there. */
+int proc_ask(int fd, const void *request, size_t len, const int *fds, size_t fds_count,
+	     void *ret_answer, size_t size, int timeout_ms, int *ret_fd);
+
 struct proc_child {
 	pid_t pid;
 	int fd; /* the parent's end */

@@ -3,6 +3,7 @@
 #include "node/privops.c"
 
 #include <dirent.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/wait.h>
 
@@ -35,12 +36,12 @@ static int stop(void **state)
 static struct priv_reply ask(const void *bytes, size_t len, const int *fds, size_t count)
 {
 	struct priv_reply reply;
-	int got[1];
-	size_t got_count = 0;
+	int got = -1;
 
-	assert_int_equal(proc_send(priv->child.fd, bytes, len, fds, count), 0);
-	assert_int_equal(receive_reply(priv, &reply, got, &got_count), sizeof(reply));
-	assert_int_equal(got_count, 0);
+	assert_int_equal(proc_ask(priv->child.fd, bytes, len, fds, count, &reply, sizeof(reply),
+				  PRIV_TIMEOUT_MS, &got),
+			 0);
+	assert_int_equal(got, -1);
 	return reply;
 }
 

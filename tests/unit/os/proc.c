@@ -77,6 +77,41 @@ static void what_is_too_long_or_too_many_is_refused_and_closed(void **state)
 	close(pair[1]);
 }
 
+static void an_answer_is_taken_in_its_form_only(void **state)
+{
+	uint32_t answer = 0;
+	int pair[2], got = -1, after;
+	char longer[5] = "";
+
+	assert_int_equal(proc_pair(pair), 0);
+	after = dup(0);
+	close(after);
+	assert_int_equal(proc_send(pair[1], "here", 4, (int[]){STDERR_FILENO}, 1), 0);
+	assert_int_equal(proc_ask(pair[0], "who", 3, NULL, 0, &answer, 4, 1000, &got), 0);
+	assert_memory_equal(&answer, "here", 4);
+	assert_true(is_open(got));
+	close(got);
+	got = -1;
+	assert_int_equal(proc_send(pair[1], "none", 4, NULL, 0), 0);
+	assert_int_equal(proc_ask(pair[0], "who", 3, NULL, 0, &answer, 4, 1000, &got), 0);
+	assert_int_equal(got, -1);
+	/* Nobody takes the descriptor; one byte less, one more; none at all. */
+	assert_int_equal(proc_send(pair[1], "here", 4, (int[]){STDERR_FILENO}, 1), 0);
+	assert_int_equal(proc_ask(pair[0], "who", 3, NULL, 0, &answer, 4, 1000, NULL), 0);
+	assert_int_equal(proc_send(pair[1], "her", 3, (int[]){STDERR_FILENO}, 1), 0);
+	assert_int_equal(proc_ask(pair[0], "who", 3, NULL, 0, &answer, 4, 1000, &got), -EPIPE);
+	assert_int_equal(proc_send(pair[1], longer, 5, (int[]){STDERR_FILENO}, 1), 0);
+	assert_int_equal(proc_ask(pair[0], "who", 3, NULL, 0, &answer, 4, 1000, &got), -EMSGSIZE);
+	assert_int_equal(proc_ask(pair[0], "who", 3, NULL, 0, &answer, 4, 1, &got), -ETIMEDOUT);
+	assert_int_equal(got, -1);
+	assert_false(is_open(after));
+	shutdown(pair[1], SHUT_WR);
+	assert_int_equal(proc_ask(pair[0], "who", 3, NULL, 0, &answer, 4, 1000, &got), -EPIPE);
+	close(pair[1]);
+	assert_true(proc_ask(pair[0], "who", 3, NULL, 0, &answer, 4, 1000, &got) < 0);
+	close(pair[0]);
+}
+
 struct expected {
 	int kept, lost;
 };
@@ -184,6 +219,7 @@ static void a_program_runs_to_its_end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_answer_is_taken_in_its_form_only),
 		cmocka_unit_test(a_message_arrives_whole_with_its_descriptors),
 		cmocka_unit_test(what_is_too_long_or_too_many_is_refused_and_closed),
 		cmocka_unit_test(a_child_gets_its_channel_and_nothing_it_should_not_have),
