@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { BUSY_MS = 5000 };
 
@@ -325,6 +326,18 @@ static bool is_empty(struct store *store, int *ret_result)
 	return empty;
 }
 
+/* When -shm could not be opened for writing (an I/O error, no descriptors), SQLite goes on without,
+ * and every write of this connection is refused for as long as it lives. Another program's lock is
+ * waited for later. */
+static int check_writable(struct store *store)
+{
+	int result = execute(store, "BEGIN IMMEDIATE");
+
+	if (result)
+		return result == -EBUSY ? 0 : result;
+	return execute(store, "ROLLBACK");
+}
+
 /* The log of the database stays when nobody is there: readers that may not write in the folder
  * could not open it otherwise. */
 static int set_up(struct store *store, const struct store_config *config)
@@ -336,10 +349,16 @@ static int set_up(struct store *store, const struct store_config *config)
 		return store_fail(store, config->path);
 	sqlite3_extended_result_codes(store->db, 1);
 	if (sqlite3_db_readonly(store->db, "main") == 1)
-		return refuse(store, -EROFS,
-			      "chain.db: %s cannot be written: its file system is "
-			      "read-only, or it belongs to somebody else",
-			      config->path);
+		return access(config->path, W_OK) == 0
+			       ? refuse(store, -EIO,
+					"chain.db: %s could be opened for reading only: start "
+					"chainwatch again, and see to the disk when that does "
+					"not help",
+					config->path)
+			       : refuse(store, -EROFS,
+					"chain.db: %s cannot be written: its file system is "
+					"read-only, or it belongs to somebody else",
+					config->path);
 	sqlite3_busy_timeout(store->db, BUSY_MS);
 	if (is_empty(store, &result))
 		result = execute(store, "PRAGMA journal_mode = WAL");
@@ -355,6 +374,8 @@ static int set_up(struct store *store, const struct store_config *config)
 		result = execute(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 					" PRAGMA temp_store = MEMORY");
 	sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &one);
+	if (!result)
+		result = check_writable(store);
 	if (!result)
 		result = prepare(store);
 	if (!result)
