@@ -34,7 +34,7 @@ struct held {
 struct statements {
 	char *path; /* owned */
 	struct object_id dnet;
-	struct held *list; /* owned */
+	struct held **list; /* owned, sorted by whose they are */
 	size_t count, size;
 	bool unwritten; /* the file does not have what the list has */
 	bool unread;	/* it is there, and could not be read yet */
@@ -48,26 +48,61 @@ static char *path_of(const char *folder, const struct object_id *dnet)
 	return xasprintf("%s/statements-%s.json", folder, id);
 }
 
-static struct held *find(const struct statements *s, const struct statement *like)
+static int compare(const struct statement *a, const struct statement *b)
 {
-	for (size_t i = 0; i < s->count; i++) {
-		const struct statement *here = &s->list[i].statement;
+	int order = node_key_compare(&a->signer, &b->signer);
 
-		if (here->backend == like->backend && here->kind == like->kind &&
-		    node_key_equal(&here->signer, &like->signer) &&
-		    object_id_equal(&here->object, &like->object))
-			return &s->list[i];
-	}
-	return NULL;
+	order = order ? order : memcmp(&a->object, &b->object, sizeof(a->object));
+	order = order ? order : a->kind - b->kind;
+	return order ? order : a->backend - b->backend;
 }
 
-static struct held *append(struct statements *s)
+/* Where it stands, or would: the first that is not before it. */
+static size_t place_of(const struct statements *s, const struct statement *like)
 {
-	if (s->count == s->size) {
-		s->size = s->size ? 2 * s->size : 16;
-		s->list = xrealloc(s->list, s->size * sizeof(*s->list));
+	size_t low = 0, high = s->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare(&s->list[middle]->statement, like) < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	return &s->list[s->count++];
+	return low;
+}
+
+static struct held *find(const struct statements *s, const struct statement *like)
+{
+	size_t i = place_of(s, like);
+
+	return i < s->count && compare(&s->list[i]->statement, like) == 0 ? s->list[i] : NULL;
+}
+
+/* In the place of the one that is there. */
+static void put(struct statements *s, const struct statement *statement, bool stored)
+{
+	struct held *here = find(s, statement);
+
+	if (!here) {
+		size_t i = place_of(s, statement);
+
+		if (s->count == s->size) {
+			s->size = s->size ? 2 * s->size : 16;
+			s->list = xrealloc(s->list, s->size * sizeof(*s->list));
+		}
+		memmove(&s->list[i + 1], &s->list[i], (s->count++ - i) * sizeof(*s->list));
+		here = s->list[i] = xcalloc(1, sizeof(*here));
+	}
+	*here = (struct held){*statement, stored};
+}
+
+static void clear(struct statements *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		free(s->list[i]);
+	s->count = 0;
 }
 
 /* ---- The file ---- */
@@ -81,7 +116,7 @@ static bool take_text(struct statements *s, const char *text)
 	if (!text || !hex_parse_any(text, bytes, sizeof(bytes), &len) ||
 	    !statement_parse(bytes, len, &one) || find(s, &one))
 		return false;
-	*append(s) = (struct held){one, true};
+	put(s, &one, true);
 	return true;
 }
 
@@ -136,7 +171,7 @@ static int read_file(struct statements *s)
 	int r = load(s);
 
 	if (r < 0)
-		s->count = 0;
+		clear(s);
 	if (r == -EBADMSG)
 		put_aside(s);
 	s->unread = r < 0 && r != -ENOENT && r != -EBADMSG;
@@ -161,28 +196,29 @@ struct statements *statements_open(const char *folder, const struct object_id *d
 static int read_again(struct statements *s)
 {
 	struct statements file = {.path = s->path, .dnet = s->dnet};
-	struct held *since = s->list;
-	size_t count = s->count;
+	struct statements since = *s;
 	int r = read_file(&file);
 
-	if (r < 0) {
+	if (r == 0) {
+		s->list = file.list;
+		s->count = file.count;
+		s->size = file.size;
+		s->unread = false;
+		for (size_t i = 0; i < since.count; i++)
+			statements_put(s, &since.list[i]->statement);
+		clear(&since);
+		free(since.list);
+	} else {
 		free(file.list);
-		return r;
 	}
-	s->list = file.list;
-	s->count = file.count;
-	s->size = file.size;
-	s->unread = false;
-	for (size_t i = 0; i < count; i++)
-		statements_put(s, &since[i].statement);
-	free(since);
-	return 0;
+	return r;
 }
 
 void statements_close(struct statements *s)
 {
 	if (!s)
 		return;
+	clear(s);
 	free(s->list);
 	free(s->path);
 	free(s);
@@ -206,7 +242,7 @@ static json_t *to_json(const struct statements *s)
 		struct writer w;
 
 		writer_init(&w, bytes, sizeof(bytes));
-		statement_write(&w, &s->list[i].statement);
+		statement_write(&w, &s->list[i]->statement);
 		assert(!w.failed);
 		hex_format(bytes, writer_len(&w), hex);
 		json_array_append_new(list, json_string(hex));
@@ -229,7 +265,7 @@ int statements_save(struct statements *s)
 	r = text ? file_replace(s->path, text, strlen(text), 0600) : -ENOMEM;
 	s->unwritten = r < 0;
 	for (size_t i = 0; i < s->count && r == 0; i++)
-		s->list[i].stored = true;
+		s->list[i]->stored = true;
 	if (r < 0)
 		log_limited(LOG_LEVEL_ERROR, 6, "cannot write %s: %s; it is tried again", s->path,
 			    strerror(-r));
@@ -248,9 +284,7 @@ void statements_put(struct statements *s, const struct statement *statement)
 		log_limited(LOG_LEVEL_ERROR, 6, "%s is full", s->path);
 		return;
 	}
-	if (!here)
-		here = append(s);
-	*here = (struct held){*statement, false};
+	put(s, statement, false);
 	s->unwritten = true;
 }
 
@@ -282,11 +316,10 @@ void statements_prune(struct statements *s, const struct netmap *netmap)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < s->count; i++) {
-		if (!is_known(netmap, &s->list[i].statement))
-			continue;
-		if (kept != i)
-			s->list[kept] = s->list[i];
-		kept++;
+		if (is_known(netmap, &s->list[i]->statement))
+			s->list[kept++] = s->list[i];
+		else
+			free(s->list[i]);
 	}
 	s->unwritten |= kept != s->count;
 	s->count = kept;
@@ -331,9 +364,7 @@ int statements_own(struct statements *s, const struct id *curve, const struct id
 	own.date = next_date(last, wall_s);
 	rand_bytes(aux, sizeof(aux));
 	book_sign(curve, identity, aux, &own);
-	if (!held)
-		held = append(s);
-	*held = (struct held){own, false};
+	put(s, &own, false);
 	s->unwritten = true;
 	r = statements_save(s);
 	if (r == 0)
@@ -349,5 +380,5 @@ size_t statements_count(const struct statements *s)
 const struct statement *statements_at(const struct statements *s, size_t i)
 {
 	assert(i < s->count);
-	return &s->list[i].statement;
+	return &s->list[i]->statement;
 }
