@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,14 +23,13 @@ enum {
 	STATUS_MAX = 512,
 };
 
-static const char limits[] =
-	"tincd looks at no packet's author: a member can send in another one's name, and so within "
-	"what rules allow that one; tinc 1.0 has no forward secrecy";
+#define LIMITS                                                                                     \
+	"tincd looks at no packet's author: a member can send in another one's name, and so "      \
+	"within what rules allow that one; tinc 1.0 has no forward secrecy"
+static const char limits[] = LIMITS;
 static const char limits_with_hub[] =
-	"tincd looks at no packet's author: a member can send in another one's name, and so within "
-	"what rules allow that one; tinc 1.0 has no forward secrecy; THE OPERATOR OF THE OVC CAN "
-	"READ AND "
-	"CHANGE what goes through its hub (tinc-hub = yes)";
+	LIMITS "; THE OPERATOR OF THE OVC CAN READ AND CHANGE what goes through its hub "
+	       "(tinc-hub = yes)";
 
 /* A node of the VPN: a member, or a hub. */
 struct member {
@@ -72,19 +72,14 @@ static int compare_members(const void *a, const void *b)
 	return strcmp(((const struct member *)a)->name, ((const struct member *)b)->name);
 }
 
+static int compare_name(const void *name, const void *member)
+{
+	return strcmp(name, ((const struct member *)member)->name);
+}
+
 static struct member *find(const struct members *m, const char *name)
 {
-	for (size_t low = 0, high = m->count; low < high;) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(name, m->list[middle].name);
-		if (order == 0)
-			return &m->list[middle];
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
+	return m->count ? bsearch(name, m->list, m->count, sizeof(*m->list), compare_name) : NULL;
 }
 
 static void add_subnet(struct member *m, const struct address *address)

@@ -125,8 +125,9 @@ static int replace(const char *folder, const char *name, const struct text *text
 	_cleanup_(closep) int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	if (write(fd, text->data, text->len) != (ssize_t)text->len)
-		return errno ? -errno : -EIO;
+	ssize_t n = write(fd, text->data, text->len);
+	if (n != (ssize_t)text->len)
+		return n < 0 ? -errno : -ENOSPC;
 	if (fchmod(fd, mode) || futimens(fd, times) || rename(temporary, path))
 		return -errno;
 	return 0;
@@ -290,18 +291,6 @@ void tinc_hub_name(const struct object_id *ovc, char ret[static TINC_NAME_SIZE])
 	hex_format(ovc->bytes, sizeof(ovc->bytes), ret + 1);
 }
 
-static bool parse_port(const char *text, uint16_t *ret_port)
-{
-	unsigned port = 0;
-	for (const char *p = text; *p; p++) {
-		if (*p < '0' || *p > '9' || port > UINT16_MAX)
-			return false;
-		port = 10 * port + (unsigned)(*p - '0');
-	}
-	*ret_port = (uint16_t)port;
-	return port > 0 && port <= UINT16_MAX;
-}
-
 bool tinc_event_parse(const char *line, struct tinc_event *ret_event)
 {
 	char what[5], name[TINC_NAME_SIZE + 1], address[ADDRESS_TEXT_MAX + 1] = "", port[6] = "";
@@ -315,7 +304,7 @@ bool tinc_event_parse(const char *line, struct tinc_event *ret_event)
 		return false;
 	memcpy(event.name, name, strlen(name) + 1);
 	if (!address_parse(address, &event.endpoint.addr) ||
-	    !parse_port(port, &event.endpoint.port))
+	    !port_parse(port, &event.endpoint.port))
 		event.endpoint = (struct endpoint){0};
 	*ret_event = event;
 	return true;

@@ -36,20 +36,6 @@ static bool parse_transport(const char *text, size_t len, uint8_t *ret)
 	return false;
 }
 
-static bool parse_port(const char *text, uint16_t *ret)
-{
-	char *end;
-	long port;
-
-	if (*text < '1' || *text > '9')
-		return false;
-	port = strtol(text, &end, 10);
-	if (*end || port > UINT16_MAX)
-		return false;
-	*ret = (uint16_t)port;
-	return true;
-}
-
 bool endpoint_url_parse(const char *text, struct record_endpoint *ret_endpoint)
 {
 	struct record_endpoint endpoint = {0};
@@ -61,7 +47,7 @@ bool endpoint_url_parse(const char *text, struct record_endpoint *ret_endpoint)
 		return false;
 	host += 3;
 	colon = strrchr(host, ':');
-	if (!colon || !parse_port(colon + 1, &endpoint.port))
+	if (!colon || !port_parse(colon + 1, &endpoint.port))
 		return false;
 	len = (size_t)(colon - host);
 	if (!len || len >= sizeof(name))

@@ -1,7 +1,6 @@
-#include "adapters/tinc_key.h"
+#include "adapters/adapter.h"
 #include "adapters/tincd.h"
 #include "config.h"
-#include "core/book.h"
 #include "core/id.h"
 #include "hub/tenant.h"
 #include "node/spawn.h"
@@ -9,7 +8,6 @@
 #include "os/conf.h"
 #include "os/ctl.h"
 #include "os/daemon.h"
-#include "os/file.h"
 #include "os/log.h"
 #include "os/loop.h"
 #include "os/rand.h"
@@ -77,6 +75,19 @@ static void ask_tenant(struct hub *h, struct tenant *t, const char *method, json
 	json_decref(params);
 }
 
+/* NULL: it answered. */
+static void say_refused(const struct ctl_error *error)
+{
+	if (error)
+		log_limited(LOG_LEVEL_WARN, 1,
+			    "ovcd does not say whom it serves, the last known state stays in "
+			    "force: %s",
+			    error->message);
+	else
+		log_limited(LOG_LEVEL_ERROR, 1,
+			    "ovcd answers in another form: is it another version?");
+}
+
 static void on_told(void *arg, json_t *result, const struct ctl_error *error)
 {
 	(void)result;
@@ -106,14 +117,14 @@ static void on_statements(void *arg, json_t *result, const struct ctl_error *err
 {
 	struct question *q = arg;
 	struct tenant *t = tenants_find(q->hub->tenants, &q->dnet);
+	bool good = t && !error && tenant_take(t, q->hub->curve, json_object_get(result, "nodes"));
 	if (t && error)
 		tenant_abort(t);
-	else if (t && !tenant_take(t, q->hub->curve, json_object_get(result, "nodes")))
-		log_limited(LOG_LEVEL_ERROR, 1,
-			    "ovcd answers in another form: is it another version?");
-	else if (t && json_is_true(json_object_get(result, "more")))
+	if (t && !good)
+		say_refused(error);
+	else if (good && json_is_true(json_object_get(result, "more")))
 		ask_statements(q->hub, t, json_integer_value(json_object_get(result, "next")));
-	else if (t) {
+	else if (good) {
 		tenant_apply(t);
 		tell_key(q->hub, t);
 	}
@@ -135,8 +146,10 @@ static void on_status(void *arg, json_t *result, const struct ctl_error *error)
 	enum object_kind kind;
 	const json_t *list = json_object_get(result, "tenants");
 	const char *id = json_string_value(json_object_get(result, "id"));
-	if (error || !id || !object_id_parse(id, &kind, &ovc) || !json_is_array(list))
+	if (error || !id || !object_id_parse(id, &kind, &ovc) || !json_is_array(list)) {
+		say_refused(error);
 		return;
+	}
 	/* Who is served no longer is cut before anything else. */
 	tenants_set(h->tenants, &ovc, list);
 	for (size_t i = 0; i < tenants_count(h->tenants); i++) {

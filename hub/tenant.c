@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -100,19 +101,16 @@ static void on_ended(void *ctx)
 
 /* ---- Nodes ---- */
 
+static int compare_key(const void *key, const void *node)
+{
+	return node_key_compare(key, &((const struct node *)node)->key);
+}
+
 static const struct node *find_node(const struct nodes *nodes, const struct node_key *key)
 {
-	for (size_t low = 0, high = nodes->count; low < high;) {
-		size_t middle = low + (high - low) / 2;
-		int order = node_key_compare(key, &nodes->list[middle].key);
-		if (order == 0)
-			return &nodes->list[middle];
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
+	return nodes->count
+		       ? bsearch(key, nodes->list, nodes->count, sizeof(*nodes->list), compare_key)
+		       : NULL;
 }
 
 /* The newest that the node itself has signed for this dnet. */

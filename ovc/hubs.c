@@ -29,7 +29,6 @@ static const char *parse_line(const char *text, const struct id *curve,
 	char id[OBJECT_ID_TEXT_SIZE + 1], hex[2 * STATEMENT_MAX + 2], port[7], more;
 	uint8_t bytes[STATEMENT_MAX];
 	enum object_kind kind;
-	unsigned number = 0;
 	char format[48];
 	size_t len;
 
@@ -39,14 +38,8 @@ static const char *parse_line(const char *text, const struct id *curve,
 		return "it is not: dnet id, port, statement in hexadecimal digits";
 	if (!object_id_parse(id, &kind, &ret->dnet) || kind != OBJECT_DNET)
 		return "its first word is not the id of a dnet";
-	for (const char *p = port; *p; p++) {
-		if (*p < '0' || *p > '9')
-			return "its port is not a number";
-		number = 10 * number + (unsigned)(*p - '0');
-	}
-	if (!number || number > UINT16_MAX)
-		return "its port is not between 1 and 65535";
-	ret->port = (uint16_t)number;
+	if (!port_parse(port, &ret->port))
+		return "its port is not a number from 1 to 65535";
 	if (!hex_parse_any(hex, bytes, sizeof(bytes), &len) ||
 	    !statement_parse(bytes, len, &ret->statement))
 		return "its statement is malformed";

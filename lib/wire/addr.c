@@ -123,6 +123,16 @@ bool address_parse(const char *text, struct address *ret_address)
 	return true;
 }
 
+bool port_parse(const char *text, uint16_t *ret_port)
+{
+	unsigned port;
+
+	if (!parse_number(text, UINT16_MAX, &port) || port == 0)
+		return false;
+	*ret_port = (uint16_t)port;
+	return true;
+}
+
 bool endpoint_parse(const char *text, struct endpoint *ret_endpoint)
 {
 	const char *colon = strrchr(text, ':');

@@ -51,6 +51,7 @@ void prefix_mask(struct prefix *p);
  * the output is untouched. */
 bool address_parse(const char *text, struct address *ret_address);
 /* "1.2.3.4:5", "[::1]:5"; port 0 to 65535. */
+bool port_parse(const char *text, uint16_t *ret_port); /* 1 to 65535 */
 bool endpoint_parse(const char *text, struct endpoint *ret_endpoint);
 /* "10.0.0.0/8", "fd00::/8"; the length is required, and host bits must be zero. */
 bool prefix_parse(const char *text, struct prefix *ret_prefix);

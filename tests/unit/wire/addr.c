@@ -137,6 +137,22 @@ static void equality_ignores_unused_bytes_and_sees_the_rest(void **state)
 	assert_false(endpoint_equal(&a, &b));
 }
 
+static void ports_are_numbers_from_1_to_65535(void **state)
+{
+	static const char *const wrong[] = {
+		"", "0", "65536", "00", "01", "+1", "-1", " 1", "1 ", "1x", "99999999999999999999"};
+	uint16_t port = 7;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		if (port_parse(wrong[i], &port))
+			fail_msg("%s", wrong[i]);
+	assert_int_equal(port, 7);
+	assert_true(port_parse("1", &port));
+	assert_int_equal(port, 1);
+	assert_true(port_parse("65535", &port));
+	assert_int_equal(port, 65535);
+}
+
 static void hosts_are_told_from_groups_and_from_this_machine(void **state)
 {
 	static const struct {
@@ -180,6 +196,7 @@ int main(void)
 		cmocka_unit_test(a_prefix_contains_its_addresses_and_no_other),
 		cmocka_unit_test(masking_clears_the_host_bits_only),
 		cmocka_unit_test(equality_ignores_unused_bytes_and_sees_the_rest),
+		cmocka_unit_test(ports_are_numbers_from_1_to_65535),
 		cmocka_unit_test(hosts_are_told_from_groups_and_from_this_machine),
 	};
 
