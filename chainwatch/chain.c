@@ -66,6 +66,8 @@ static int reload(struct chain *c)
 
 	if (!result)
 		result = store_load(c->store, registry);
+	if (!result)
+		result = store_imported(c->store, &c->report.imported);
 	if (result) {
 		registry_free(registry);
 		return result;

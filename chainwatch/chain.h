@@ -45,6 +45,7 @@ struct chain_report {
 	struct store_tip tip;
 	bool has_tip;
 	uint32_t source_height; /* as far as it is known; 0: not yet */
+	uint32_t imported;	/* the state up to there came from a file; 0: no */
 	bool blocks;		/* this step: the tip moved */
 	bool reorg;		/* this step: and blocks were taken back */
 	bool mempool;		/* this step: what is pending or revoked changed */

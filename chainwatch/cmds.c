@@ -74,6 +74,8 @@ static void cmd_status(struct ctl_request *request, json_t *params, void *arg)
 	json_object_set_new(status, "time", r->has_tip ? json_integer(r->tip.time) : json_null());
 	json_object_set_new(status, "node_height",
 			    r->source_height ? json_integer(r->source_height) : json_null());
+	json_object_set_new(status, "imported",
+			    r->imported ? json_integer(r->imported) : json_null());
 	json_object_set_new(status, "progress", json_real(progress(w)));
 	json_object_set_new(status, "mempool", mempool_json(r));
 	json_object_set_new(status, "counters", counters_json(r));

@@ -8,9 +8,12 @@
  *	source.h      where blocks come from; sources.c: `source = …`, a row for each kind;
  *	              source_rpc.c: a node of the Bitcoin family
  *	feed.c        ZMQ, which only says "look"
+ *	task.c        --verify, --rescan, --export, --import; task_*.c, store_state.c
  *	watch.c       the loop around it: when to look, the worker, what is published; cmds.c
  */
 #include "chainwatch/watch.h"
+
+#include "chainwatch/task.h"
 
 #include "config.h"
 #include "core/chainparams.h"
@@ -21,9 +24,11 @@
 #include "os/loop.h"
 #include "os/rand.h"
 #include "os/sandbox.h"
+#include "wire/statefile.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,6 +89,7 @@ static const struct conf_program program = {
 	.path = DNET_SYSCONFDIR "/chainwatch.conf",
 	.options = options,
 	.options_count = ARRAY_SIZE(options),
+	.more_help = task_help,
 };
 
 struct override {
@@ -235,11 +241,12 @@ static bool enter_sandbox(const struct chainwatch_config *config)
 }
 
 static struct source *open_source(const struct chainwatch_config *config,
-				  const struct chainparams *params, const atomic_bool *stop)
+				  const struct chainparams *params, const char *state_folder,
+				  const atomic_bool *stop)
 {
 	const struct source_env env = {
 		.params = params,
-		.state_folder = config->daemon.state_folder,
+		.state_folder = state_folder,
 		.user = config->rpc_user,
 		.password = config->rpc_password,
 		.cookie = config->rpc_cookie,
@@ -348,7 +355,7 @@ static int serve(struct daemon *d, const struct chainwatch_config *config,
 	/* the socket is bound by the user who started us, everything else after */
 	if (!open_control(&w) || !enter_sandbox(config))
 		goto out;
-	source = open_source(config, params, &w.stop);
+	source = open_source(config, params, config->daemon.state_folder, &w.stop);
 	if (source)
 		chain = open_chain(config, params, source, store, &w.stop);
 	if (!chain)
@@ -370,30 +377,159 @@ out:
 	return status;
 }
 
+static struct task_world world_of(const struct chainwatch_config *config,
+				  const struct chainparams *params, struct source *source,
+				  const atomic_bool *stop)
+{
+	return (struct task_world){
+		.params = params,
+		.source = source,
+		.db = config->db,
+		.birth_height = (uint32_t)config->birth_height,
+		.keep = (uint32_t)config->keep_headers,
+		.stop = stop,
+	};
+}
+
+/* Beside a daemon, which has the state folder: what a source keeps goes into a folder in it. */
+static int run_beside(const struct task *task, const struct chainwatch_config *config,
+		      const struct chainparams *params)
+{
+	_cleanup_(freep) char *folder = xasprintf("%s/task", config->daemon.state_folder);
+	_cleanup_(closep) int fd = -1;
+	atomic_bool stop = false;
+	struct source *source;
+	struct task_world world;
+	int status = STATUS_FAILED;
+
+	if (task->kind == TASK_EXPORT) {
+		fd = open(task->file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		if (fd < 0) {
+			log_error("%s: %s", task->file, strerror(errno));
+			return STATUS_FAILED;
+		}
+	}
+	if (!enter_sandbox(config))
+		goto out;
+	file_remove_folder(folder);
+	source = open_source(config, params, folder, &stop);
+	if (!source)
+		goto out;
+	world = world_of(config, params, source, &stop);
+	status = task->kind == TASK_EXPORT ? task_export(&world, fd) : task_verify(&world);
+	source->ops->free(source);
+	file_remove_folder(folder);
+out:
+	/* without its checksum it is refused anyway, should this not be allowed any more */
+	if (status != 0 && fd >= 0)
+		unlink(task->file);
+	return status;
+}
+
+static int run_reading_task(const struct task *task, int argc, char **argv)
+{
+	struct chainwatch_config config = {.chain = NULL};
+	struct chainparams params;
+	int status = STATUS_CONFIG;
+
+	switch (conf_load(&program, argc, argv, &config)) {
+	case CONF_RUN:
+		if (complete_config(&config, &params))
+			status = run_beside(task, &config, &params);
+		break;
+	case CONF_CHECK:
+		if (complete_config(&config, &params))
+			status = 0;
+		break;
+	case CONF_EXIT:
+		status = 0;
+		break;
+	case CONF_FAILED:
+		break;
+	}
+	source_list_done(&config.sources);
+	conf_free(&program, &config);
+	return status;
+}
+
+static int import(const struct task *task, const struct chainwatch_config *config,
+		  const struct chainparams *params, struct store *store)
+{
+	_cleanup_(freep) char *data = NULL;
+	atomic_bool stop = false;
+	struct source *source;
+	struct task_world world;
+	size_t len;
+	int result = file_read(task->file, STATEFILE_BYTES_MAX, &data, &len);
+
+	if (result) {
+		log_error("%s: %s", task->file,
+			  result == -EFBIG ? "larger than a file of the state can be (1 GiB)"
+					   : strerror(-result));
+		return STATUS_FAILED;
+	}
+	if (!enter_sandbox(config))
+		return STATUS_FAILED;
+	source = open_source(config, params, config->daemon.state_folder, &stop);
+	if (!source)
+		return STATUS_FAILED;
+	world = world_of(config, params, source, &stop);
+	result = task_import(&world, store, data, len);
+	source->ops->free(source);
+	return result;
+}
+
+static bool rescan(const struct task *task, const struct chainwatch_config *config,
+		   struct store *store)
+{
+	if (store_rescan(store, task->from, (uint32_t)config->birth_height)) {
+		log_error("%s", store_error(store));
+		return false;
+	}
+	log_notice("chain.db: taken back; reading from height %u on",
+		   MAX(task->from, (uint32_t)config->birth_height));
+	return true;
+}
+
+/* chain.db is ours from here on. */
+static int run_writing(const struct task *task, struct daemon *d,
+		       const struct chainwatch_config *config, const struct chainparams *params)
+{
+	struct store *store = NULL;
+	int status = STATUS_FAILED, db_lock = -1;
+
+	if (make_db_folder(config) && lock_db(config, &db_lock))
+		store = open_store(config, params);
+	if (store && task->kind == TASK_IMPORT)
+		status = import(task, config, params, store);
+	else if (store && (task->kind != TASK_RESCAN || rescan(task, config, store)))
+		status = serve(d, config, params, store);
+	store_close(store);
+	file_unlock(db_lock);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct chainwatch_config config = {.chain = NULL};
 	struct chainparams params;
-	struct store *store = NULL;
 	struct daemon d;
-	int status, db_lock = -1;
+	struct task task;
+	int status;
 
 	setenv("UV_THREADPOOL_SIZE", "1", 0); /* one step at a time */
 	umask(0022);			      /* readers of chain.db are other users */
+	if (!task_take(&argc, argv, &task))
+		return STATUS_CONFIG;
+	if (task.kind == TASK_VERIFY || task.kind == TASK_EXPORT)
+		return run_reading_task(&task, argc, argv);
 	status = daemon_init(&d, &program, argc, argv, &config, &config.daemon);
 	if (status < 0 && !complete_config(&config, &params))
 		status = STATUS_CONFIG;
 	if (status < 0 && d.check_only)
 		status = daemon_check_done(&d);
-	if (status < 0) {
-		status = STATUS_FAILED;
-		if (make_db_folder(&config) && lock_db(&config, &db_lock))
-			store = open_store(&config, &params);
-		if (store)
-			status = serve(&d, &config, &params, store);
-		store_close(store);
-		file_unlock(db_lock);
-	}
+	if (status < 0)
+		status = run_writing(&task, &d, &config, &params);
 	daemon_done(&d);
 	source_list_done(&config.sources);
 	conf_free(&program, &config);

@@ -299,6 +299,8 @@ static int remember_file(struct store *store)
 {
 	struct stat st;
 
+	if (strcmp(store->path, STORE_IN_MEMORY) == 0)
+		return 0;
 	if (stat(store->path, &st))
 		return refuse(store, -errno, "chain.db: %s: %s", store->path, strerror(errno));
 	store->device = st.st_dev;
@@ -344,7 +346,9 @@ static int set_up(struct store *store, const struct store_config *config)
 {
 	int one = 1, result = 0;
 
-	if (sqlite3_open_v2(config->path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+	/* URIs: for store_attach(); a path of our own is absolute, so it is none */
+	if (sqlite3_open_v2(config->path, &store->db,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI,
 			    NULL) != SQLITE_OK)
 		return store_fail(store, config->path);
 	sqlite3_extended_result_codes(store->db, 1);
@@ -424,6 +428,8 @@ int store_check_file(struct store *store)
 {
 	struct stat st;
 
+	if (strcmp(store->path, STORE_IN_MEMORY) == 0)
+		return 0;
 	if (stat(store->path, &st) == 0 && st.st_dev == store->device && st.st_ino == store->inode)
 		return 0;
 	return refuse(store, -ESTALE,

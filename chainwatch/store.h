@@ -12,10 +12,12 @@
 
 struct store;
 
-enum { STORE_ERROR_MAX = 512 };
+enum { STORE_ERROR_MAX = 512, STORE_ROW_TEXT_MAX = 2048 };
+
+#define STORE_IN_MEMORY ":memory:"
 
 struct store_config {
-	const char *path;
+	const char *path;  /* STORE_IN_MEMORY: of no file, gone with the store */
 	const char *chain; /* profile name */
 	struct hash256 genesis;
 	uint32_t birth_height; /* following starts there; a database that began later is refused */
@@ -69,6 +71,35 @@ int store_clear_pending(struct store *store);
 const struct registry_sink *store_sink(struct store *store);
 /* Wall clock for what is seen from now on, seconds since 1970. */
 void store_set_now(struct store *store, uint64_t now_s);
+
+/* Takes back every block from this height on, or all of them when it is birth_height or below;
+ * revocations stay. -EINVAL: there is nothing to take back; -ERANGE: those headers are not kept. */
+int store_rescan(struct store *store, uint32_t from, uint32_t birth_height);
+
+/* Filling an empty store from a file, in one transaction: the block whose records come next, which
+ * is not kept; then store_add_block() for those that are, and the end, which commits. */
+void store_stand_on(struct store *store, const struct store_tip *block);
+int store_end_import(struct store *store);
+/* The height up to which the state was read from a file; 0: it was not. */
+int store_imported(struct store *store, uint32_t *ret_height);
+
+/* Another chain.db beside this store, read-only; once. */
+int store_attach(struct store *store, const char *path);
+/* -ENOENT: it has no block yet. */
+int store_other_tip(struct store *store, struct store_tip *ret_tip);
+
+struct store_comparison {
+	size_t rows;	    /* of this store */
+	size_t differences; /* that were told */
+	size_t unproven;    /* revocations of the other that no block here has */
+};
+
+/* missing: the other has no such row; else it has one that is not here. */
+typedef void (*store_difference_cb)(void *arg, const char *table, bool missing, const char *row);
+/* Inside a transaction, which makes it one state of each: tells every row in which the attached one
+ * differs. Both are at the same tip. */
+int store_compare(struct store *store, store_difference_cb cb, void *arg,
+		  struct store_comparison *ret_comparison);
 
 struct store_counts {
 	uint64_t records, refused, revocations, pending; /* since the start; pending: now */

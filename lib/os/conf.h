@@ -43,6 +43,7 @@ struct conf_program {
 	const char *path;    /* of the file when -c is not given; it may be missing. NULL: none */
 	const struct conf_option *options;
 	size_t options_count;
+	const char *more_help; /* lines for --help, in front of the options; NULL: none */
 };
 
 enum conf_action {

@@ -80,6 +80,7 @@ void conf_print_help(const struct conf_program *program, FILE *out)
 	fprintf(out, "  %-32s %s\n", "-n, --check", "check the configuration and exit");
 	fprintf(out, "  %-32s %s\n", "--print-config", "print the effective configuration");
 	fprintf(out, "  %-32s %s\n", "--help, --version", "print this, or the version");
+	fputs(program->more_help ? program->more_help : "", out);
 	for (size_t i = 0; i < program->options_count; i++) {
 		const char *section = program->options[i].section;
 
