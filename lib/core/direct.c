@@ -1,13 +1,13 @@
 #include "core/direct.h"
 
 #include "core/ratelimit.h"
+#include "core/timers.h"
 #include "wire/stun.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <uthash.h>
 
 enum { CANDIDATES = DIRECT_TOLD_MAX + DIRECT_SEEN_MAX, NONE = -1 };
@@ -47,8 +47,7 @@ struct direct_peer {
 	uint64_t chosen_at, learned_at;
 	uint64_t answers_since; /* the second in which */
 	unsigned answers;	/* so many were given */
-	uint64_t next;		/* of all candidates */
-	TAILQ_ENTRY(direct_peer) due;
+	struct timer timer;	/* in direct->timers: the first of all candidates */
 	UT_hash_handle hh, hh_label;
 };
 
@@ -61,11 +60,12 @@ struct direct {
 	struct direct_io io;
 	uint8_t secret[PROBE_KEY_LEN];
 	struct direct_peer *by_key, *by_label;
-	TAILQ_HEAD(direct_order, direct_peer) order; /* who was asked last is last */
+	struct timer_heap timers; /* of the peers: who waits longest comes first */
 	struct server servers[DIRECT_SERVERS_MAX];
 	size_t server_count;
-	uint64_t tokens; /* of probes that nobody asked for: a bucket of ratelimit.h */
-	uint64_t deadline;
+	uint64_t tokens;	/* of probes that nobody asked for: a bucket of ratelimit.h */
+	uint64_t limited_until; /* there were no more tokens */
+	uint64_t deadline;	/* of the servers */
 	uint64_t counters[DIRECT_COUNTER_COUNT];
 };
 
@@ -123,10 +123,8 @@ static struct direct_peer *find(const struct direct *d, const struct node_key *k
 
 static void wake(struct direct *d, struct direct_peer *p, uint64_t at)
 {
-	if (at < p->next)
-		p->next = at;
-	if (at < d->deadline)
-		d->deadline = at;
+	if (at < p->timer.deadline)
+		timer_heap_set(&d->timers, &p->timer, at);
 }
 
 static void ask_all(struct direct *d, struct direct_peer *p, uint64_t now)
@@ -205,7 +203,7 @@ static void remove_peer(struct direct *d, struct direct_peer *p)
 {
 	HASH_DELETE(hh, d->by_key, p);
 	HASH_DELETE(hh_label, d->by_label, p);
-	TAILQ_REMOVE(&d->order, p, due);
+	timer_heap_set(&d->timers, &p->timer, NEVER);
 	secret_wipe(p, sizeof(*p));
 	free(p);
 }
@@ -215,13 +213,14 @@ static struct direct_peer *add_peer(struct direct *d, const struct node_key *key
 {
 	struct direct_peer *p = calloc(1, sizeof(*p)), *same;
 
-	if (!p || !probe_keys_make(&p->keys, d->secret, public_key)) {
+	if (!p || timer_heap_reserve(&d->timers, HASH_COUNT(d->by_key) + 1) ||
+	    !probe_keys_make(&p->keys, d->secret, public_key)) {
 		free(p);
 		return NULL;
 	}
 	p->key = *key;
 	p->current = NONE;
-	p->next = NEVER;
+	p->timer.deadline = NEVER;
 	/* Two nodes with one key of the backend: the first has it. */
 	HASH_FIND(hh_label, d->by_label, p->keys.label_in, PROBE_LABEL_LEN, same);
 	if (same) {
@@ -231,7 +230,6 @@ static struct direct_peer *add_peer(struct direct *d, const struct node_key *key
 	}
 	HASH_ADD(hh, d->by_key, key, sizeof(p->key), p);
 	HASH_ADD(hh_label, d->by_label, keys.label_in, PROBE_LABEL_LEN, p);
-	TAILQ_INSERT_TAIL(&d->order, p, due);
 	return p;
 }
 
@@ -468,9 +466,9 @@ void direct_doubt(struct direct *d, const struct node_key *key, uint64_t now)
 
 void direct_network_changed(struct direct *d, uint64_t now)
 {
-	struct direct_peer *p;
+	struct direct_peer *p, *next;
 
-	TAILQ_FOREACH(p, &d->order, due)
+	HASH_ITER(hh, d->by_key, p, next)
 	ask_all(d, p, now);
 	for (size_t i = 0; i < d->server_count; i++)
 		ask_soon(&d->servers[i].asking, now);
@@ -580,6 +578,7 @@ static bool tick_candidate(struct direct *d, struct direct_peer *p, size_t i, ui
 
 static bool tick_peer(struct direct *d, struct direct_peer *p, uint64_t now)
 {
+	uint64_t next = NEVER;
 	bool more = true;
 
 	if (p->current != NONE) {
@@ -588,45 +587,45 @@ static bool tick_peer(struct direct *d, struct direct_peer *p, uint64_t now)
 		if (a->waiting && a->lost >= DIRECT_LOST && now >= a->next)
 			drop_path(d, p, true, now);
 	}
-	p->next = NEVER;
 	for (size_t i = 0; i < p->count; i++) {
 		struct asking *a = &p->candidates[i].asking;
 
 		if (now >= a->next && more)
 			more = tick_candidate(d, p, i, now);
-		if (a->next < p->next)
-			p->next = a->next;
+		if (a->next < next)
+			next = a->next;
 	}
+	timer_heap_set(&d->timers, &p->timer, next);
 	return more;
+}
+
+static struct direct_peer *peer_of(const struct timer *timer)
+{
+	return (struct direct_peer *)((char *)timer - offsetof(struct direct_peer, timer));
 }
 
 uint64_t direct_tick(struct direct *d, uint64_t now)
 {
-	struct direct_peer *p, *next, *last = TAILQ_LAST(&d->order, direct_order);
+	const struct timer *first;
 	bool more = true;
 
 	d->deadline = NEVER;
 	tick_servers(d, now);
-	for (p = TAILQ_FIRST(&d->order); p; p = p == last ? NULL : next) {
-		next = TAILQ_NEXT(p, due);
-		if (now >= p->next && more) {
-			more = tick_peer(d, p, now);
-			if (more) {
-				TAILQ_REMOVE(&d->order, p, due);
-				TAILQ_INSERT_TAIL(&d->order, p, due);
-			}
-		}
-		if (p->next < d->deadline)
-			d->deadline = p->next;
-	}
+	while (more && (first = timer_heap_first(&d->timers)) && first->deadline <= now)
+		more = tick_peer(d, peer_of(first), now);
 	if (!more)
-		d->deadline = now + NS_PER_S / 10;
-	return d->deadline;
+		d->limited_until = now + NS_PER_S / 10;
+	return direct_deadline(d);
 }
 
 uint64_t direct_deadline(const struct direct *d)
 {
-	return d->deadline;
+	const struct timer *first = timer_heap_first(&d->timers);
+	uint64_t at = first ? first->deadline : NEVER;
+
+	if (at < d->limited_until)
+		at = d->limited_until;
+	return at < d->deadline ? at : d->deadline;
 }
 
 /* ---- Views ---- */
@@ -670,17 +669,19 @@ struct direct *direct_new(const struct direct_io *io, const uint8_t secret[stati
 		return NULL;
 	d->io = *io;
 	memcpy(d->secret, secret, PROBE_KEY_LEN);
-	TAILQ_INIT(&d->order);
 	d->deadline = NEVER;
 	return d;
 }
 
 void direct_free(struct direct *d)
 {
+	struct direct_peer *p, *next;
+
 	if (!d)
 		return;
-	while (!TAILQ_EMPTY(&d->order))
-		remove_peer(d, TAILQ_FIRST(&d->order));
+	HASH_ITER(hh, d->by_key, p, next)
+	remove_peer(d, p);
+	timer_heap_done(&d->timers);
 	secret_wipe(d, sizeof(*d));
 	free(d);
 }
