@@ -15,6 +15,8 @@
 enum {
 	BATCH = 64,	     /* blocks asked for at once */
 	NEAR = 6,	     /* blocks behind that still count as following */
+	FAR = 200,	     /* so many behind, a step is one transaction of the store */
+	ENOUGH = 1,	     /* ends a walk over blocks, and is no failure */
 	ERROR_BEHIND = 2000, /* the source's chain is shorter, and it does not know our tip */
 	ERROR_MOVED,	     /* the source changed its mind meanwhile: step again */
 	ERROR_BLOCK,	     /* a block that cannot be read */
@@ -37,7 +39,9 @@ struct chain {
 	bool network_ok;	   /* the genesis was compared since the source last failed */
 	bool tip_moved;		   /* since the mempool was last judged */
 	bool lost;		   /* the registry is not what the store has: load it anew */
-	uint64_t logged_ns;	   /* when progress was logged last */
+	uint32_t careful_until; /* below this height each block is committed alone: one of them was
+				   not to be had or read when many were committed together */
+	uint64_t logged_ns;	/* when progress was logged last */
 	struct chain_report report;
 };
 
@@ -159,8 +163,12 @@ static int set_base(struct chain *c)
 {
 	struct store_tip base = {.height = c->config.birth_height - 1};
 	size_t count;
-	int result = c->source->ops->hashes(c->source, base.height, 1, &base.hash, &count);
+	int result = c->source->ops->tip(c->source, &base.hash);
 
+	if (result == -EINPROGRESS)
+		return result;
+	if (!result)
+		result = c->source->ops->hashes(c->source, base.height, 1, &base.hash, &count);
 	if (result)
 		return fail_source(c, result);
 	if (count == 0)
@@ -228,6 +236,7 @@ static void commit_done(struct chain *c)
 		registry_prune(c->registry, lowest);
 }
 
+/* Blocks that the source hands out. */
 struct forward {
 	struct chain *chain;
 	const struct hash256 *hashes;
@@ -242,8 +251,6 @@ static int on_block(void *arg, size_t index, const uint8_t *raw, size_t len)
 	struct chain *c = f->chain;
 	int result;
 
-	if (f->out_of_time)
-		return 0;
 	result = f->one_commit ? 0 : store_begin(c->store);
 	if (result)
 		return fail_store(c, result);
@@ -255,21 +262,21 @@ static int on_block(void *arg, size_t index, const uint8_t *raw, size_t len)
 	}
 	if (result && !f->one_commit)
 		take_back(c);
-	if (result || f->one_commit)
+	if (result)
 		return result;
-	commit_done(c);
+	if (!f->one_commit)
+		commit_done(c);
 	f->out_of_time = clock_monotonic_ns() >= f->until_ns || atomic_load(c->config.stop);
-	return 0;
+	return f->out_of_time ? ENOUGH : 0;
 }
 
 /* Up to BATCH blocks on top of the tip. *ret_count: how many the source had. */
-static int go_forward(struct chain *c, uint64_t budget_ms, bool one_commit, size_t *ret_count)
+static int go_forward(struct chain *c, uint64_t until_ns, bool one_commit, bool *ret_out_of_time,
+		      size_t *ret_count)
 {
 	struct hash256 hashes[BATCH];
-	struct forward f = {.chain = c,
-			    .hashes = hashes,
-			    .until_ns = clock_monotonic_ns() + budget_ms * NS_PER_MS,
-			    .one_commit = one_commit};
+	struct forward f = {
+		.chain = c, .hashes = hashes, .until_ns = until_ns, .one_commit = one_commit};
 	struct store_tip tip;
 	int result;
 
@@ -279,10 +286,43 @@ static int go_forward(struct chain *c, uint64_t budget_ms, bool one_commit, size
 		c->report.error[0] = '\0';
 		result = c->source->ops->blocks(c->source, hashes, *ret_count, on_block, &f);
 	}
+	if (result == ENOUGH)
+		result = 0;
+	*ret_out_of_time = f.out_of_time;
 	if (result && result != -ERROR_MOVED && c->report.error[0] == '\0')
 		return fail_source(c, result);
 	c->report.more = f.out_of_time || *ret_count == BATCH;
 	return result;
+}
+
+/* Far behind the tip: as many blocks as the time allows become one transaction of the store, the
+ * cursor with them. What a reader would see of each of them alone is history. */
+static int go_far_forward(struct chain *c, uint64_t until_ns)
+{
+	size_t count = BATCH;
+	bool out_of_time = false;
+	struct store_tip tip;
+	int result = store_begin(c->store);
+
+	if (result)
+		return fail_store(c, result);
+	while (!result && count == BATCH && !out_of_time) {
+		result = go_forward(c, until_ns, true, &out_of_time, &count);
+		out_of_time |= clock_monotonic_ns() >= until_ns || atomic_load(c->config.stop);
+	}
+	if (!result) {
+		result = store_commit(c->store);
+		if (result)
+			fail_store(c, result);
+	}
+	if (result) {
+		store_tip(c->store, &tip);
+		c->careful_until = tip.height + 1;
+		take_back(c);
+		return result;
+	}
+	commit_done(c);
+	return 0;
 }
 
 /* The highest block of ours that is on the source's best chain. */
@@ -323,6 +363,7 @@ static int reorganise(struct chain *c, uint32_t fork)
 {
 	struct store_tip before, now;
 	size_t count = BATCH;
+	bool out_of_time;
 	int result;
 
 	store_tip(c->store, &before);
@@ -339,7 +380,7 @@ static int reorganise(struct chain *c, uint32_t fork)
 	}
 	now.height = fork;
 	while (!result && now.height < before.height && count == BATCH) {
-		result = go_forward(c, UINT32_MAX, true, &count);
+		result = go_forward(c, UINT64_MAX, true, &out_of_time, &count);
 		store_tip(c->store, &now);
 		if (!result && atomic_load(c->config.stop))
 			result = fail(c, -ECANCELED, "stopping");
@@ -406,9 +447,13 @@ static int follow(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 	struct source_header header = {.active = false};
 	struct store_tip tip;
 	struct hash256 best;
+	uint64_t until_ns;
+	bool out_of_time;
 	size_t count;
 	int result = c->source->ops->tip(c->source, &best);
 
+	if (result == -EINPROGRESS)
+		return result;
 	if (result)
 		return fail_source(c, result);
 	store_tip(c->store, &tip);
@@ -427,7 +472,11 @@ static int follow(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 		return fail_source(c, result);
 	if (!result)
 		c->report.source_height = header.height;
-	result = go_forward(c, budget_ms, false, &count);
+	until_ns = clock_monotonic_ns() + budget_ms * NS_PER_MS;
+	if (tip.height + FAR < c->report.source_height && tip.height >= c->careful_until)
+		result = go_far_forward(c, until_ns);
+	else
+		result = go_forward(c, until_ns, false, &out_of_time, &count);
 	c->report.more = true;
 	store_tip(c->store, &tip);
 	log_progress(c, &tip);
@@ -505,11 +554,13 @@ void chain_step(struct chain *c, uint64_t budget_ms, struct chain_report *ret_re
 	report->trouble = SOURCE_FINE;
 	report->error[0] = '\0';
 	result = step(c, budget_ms, &at_tip);
-	if (result == -ERROR_MOVED) {
+	if (result == -ERROR_MOVED || result == -EINPROGRESS) {
 		report->error[0] = '\0';
 		report->more = true;
 		result = 0;
 	}
+	snprintf(report->doing, sizeof(report->doing), "%s",
+		 c->source->ops->doing ? c->source->ops->doing(c->source) : "");
 	report->failures += result != 0;
 	report->more &= result == 0;
 	report->has_tip = store_tip(c->store, &report->tip);

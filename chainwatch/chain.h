@@ -41,6 +41,7 @@ struct chain_config {
 struct chain_report {
 	enum chain_state state;
 	char error[512]; /* "" when nothing is wrong */
+	char doing[128]; /* what the source prepares; "": nothing */
 	enum source_trouble trouble;
 	struct store_tip tip;
 	bool has_tip;

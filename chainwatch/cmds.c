@@ -68,6 +68,7 @@ static void cmd_status(struct ctl_request *request, json_t *params, void *arg)
 			   "chain", w->config->chain, "source", w->config->sources.urls[0].shown,
 			   "db", w->config->db, "trouble", source_trouble_name(r->trouble));
 	json_object_set_new(status, "error", r->error[0] ? json_string(r->error) : json_null());
+	json_object_set_new(status, "doing", r->doing[0] ? json_string(r->doing) : json_null());
 	json_object_set_new(status, "height",
 			    r->has_tip ? json_integer(r->tip.height) : json_null());
 	json_object_set_new(status, "hash", r->has_tip ? json_string(hash) : json_null());

@@ -6,11 +6,13 @@
 
 #include "wire/key.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct source;
+struct chainparams;
 struct rpc_config;
 
 struct source_header {
@@ -35,7 +37,9 @@ typedef int (*source_bytes_cb)(void *arg, size_t index, const uint8_t *raw, size
 /* All return 0 or a negative errno; -ENOENT is "the source does not have that". */
 struct source_ops {
 	const char *name;
+	bool bulk; /* made for history: another one follows better */
 	int (*genesis)(struct source *source, struct hash256 *ret_hash);
+	/* -EINPROGRESS: it has to prepare first; step again at once. */
 	int (*tip)(struct source *source, struct hash256 *ret_hash);
 	int (*header)(struct source *source, const struct hash256 *hash,
 		      struct source_header *ret_header);
@@ -54,7 +58,12 @@ struct source_ops {
 	enum source_trouble (*trouble)(const struct source *source);
 	/* Cause and next step of the last failure; borrowed. */
 	const char *(*error)(const struct source *source);
+	/* What it prepares, for status; borrowed; "": nothing. NULL: never */
+	const char *(*doing)(const struct source *source);
 	uint64_t (*requests)(const struct source *source);
+	/* Nobody wants anything for a while: memory and files are given back. NULL: there are none
+	 */
+	void (*rest)(struct source *source);
 	void (*free)(struct source *source);
 };
 
@@ -66,5 +75,8 @@ const char *source_trouble_name(enum source_trouble trouble);
 
 /* A bitcoind, litecoind or one that speaks as they do. 0, -EINVAL (no URL) or -ENOMEM. */
 int source_rpc_new(const struct rpc_config *config, struct source **ret_source);
+/* The block files of a chain node. params and stop are borrowed and outlive it. 0 or -ENOMEM. */
+int source_blocks_new(const char *folder, const struct chainparams *params, const atomic_bool *stop,
+		      struct source **ret_source);
 
 #endif

@@ -51,6 +51,23 @@ static size_t rpc_paths(const struct source_url *url,
 	return 1;
 }
 
+static int open_blocks(const struct source_url *url, const struct source_env *env,
+		       struct source **ret_source, char ret_error[static SOURCE_ERROR_MAX])
+{
+	int result = source_blocks_new(url->place, env->params, env->stop, ret_source);
+
+	if (result)
+		snprintf(ret_error, SOURCE_ERROR_MAX, "%s: %s", url->shown, strerror(-result));
+	return result;
+}
+
+static size_t blocks_paths(const struct source_url *url,
+			   struct sandbox_path ret_paths[SOURCE_PATHS_MAX])
+{
+	ret_paths[0] = (struct sandbox_path){xstrdup(url->place), SANDBOX_READ | SANDBOX_LIST};
+	return 1;
+}
+
 static const char *const rpc_options[] = {"cookie", NULL};
 
 static const struct source_scheme schemes[] = {
@@ -66,6 +83,11 @@ static const struct source_scheme schemes[] = {
 	 .takes_user = true,
 	 .paths = rpc_paths,
 	 .open = open_rpc},
+	{.name = "blocks",
+	 .form = "blocks:/FOLDER",
+	 .place_is_path = true,
+	 .paths = blocks_paths,
+	 .open = open_blocks},
 };
 
 /* ------------------------------------------------------------------ parsing */
