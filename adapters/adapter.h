@@ -190,7 +190,7 @@ extern const struct adapter_ops adapter_exec;
 const struct adapter_ops *adapter_find(const char *name);
 /* NULL: no such number. */
 const struct adapter_ops *adapter_find_backend(enum backend backend);
-/* What the backend wireguard runs on: "auto", "go"; NULL: none of them. */
+/* What the backend wireguard runs on: "auto", "kernel", "go"; NULL: none of them. */
 const struct adapter_ops *adapter_choose_wireguard(const char *choice);
 /* "native, …": for errors and help. Static. */
 const char *adapter_names(void);

@@ -2,7 +2,6 @@
 
 #include "adapters/lines.h"
 #include "core/acl.h"
-#include "core/id.h"
 #include "os/base.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"

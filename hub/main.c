@@ -14,7 +14,6 @@
 #include "wire/bech32.h"
 #include "wire/hex.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* dnet-tinc-hub: beside ovcd, one tincd for each dnet that the OVC serves. Whom it lets in comes

@@ -5,9 +5,7 @@
 #include "node/slot.h"
 #include "os/base.h"
 #include "os/clock.h"
-#include "os/log.h"
 #include "service/statements.h"
-#include "wire/bech32.h"
 
 #include <assert.h>
 #include <stdio.h>

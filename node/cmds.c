@@ -10,7 +10,6 @@
 #include "node/state.h"
 #include "node/why.h"
 #include "os/base.h"
-#include "os/clock.h"
 #include "os/ctl.h"
 #include "os/log.h"
 #include "wire/bech32.h"
@@ -18,7 +17,6 @@
 #include "wire/ip.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { PING_TIMEOUT_MS = 5000, PING_TIMEOUT_MAX_MS = 60000 };

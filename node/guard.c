@@ -5,7 +5,6 @@
 #include "os/base.h"
 #include "os/log.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 

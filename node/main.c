@@ -10,10 +10,8 @@
 #include "os/log.h"
 
 #include <cap-ng.h>
-#include <errno.h>
 #include <linux/capability.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 
 /* Start order: configuration and state folder; what only root may; the root helper (forked before

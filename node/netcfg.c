@@ -5,7 +5,6 @@
 #include "os/log.h"
 #include "os/netlink.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stdarg.h>
@@ -177,7 +176,6 @@ static void take_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
 	if (size)
 		memcpy(n->routes, wanted->routes, size);
 	n->wanted.routes = n->routes;
-	n->range_count = 0;
 	for (size_t i = 0; i < wanted->route_count && n->range_count < RANGES_MAX; i++) {
 		const struct prefix *range = &n->routes[i].destination;
 		if (range->bits < address_bits(&range->addr))

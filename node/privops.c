@@ -3,7 +3,6 @@
 #include "node/ifname.h"
 #include "node/privops_parts.h"
 #include "os/base.h"
-#include "os/file.h"
 #include "os/log.h"
 #include "os/netlink.h"
 #include "os/proc.h"

@@ -3,7 +3,6 @@
 #include "node/privops_parts.h"
 #include "os/log.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>

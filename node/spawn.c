@@ -2,7 +2,6 @@
 
 #include "node/ifname.h"
 #include "os/base.h"
-#include "os/file.h"
 #include "os/log.h"
 #include "os/proc.h"
 #include "os/sandbox.h"

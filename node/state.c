@@ -8,7 +8,6 @@
 #include "service/lastgood.h"
 #include "service/statements.h"
 #include "wire/bech32.h"
-#include "wire/hex.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 /* master.key: 32 random bytes. node.json: {"format", "port", "dnets": [{"id", "number", "down"}]}.
  * copy-HEX.json, revoked-HEX.json: service/lastgood.h. */

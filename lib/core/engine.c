@@ -10,9 +10,7 @@
 #include "wire/message.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* PROTOCOL 4.2 */
 enum { LIMIT_SOURCES = 4096, LIMIT_RATE = 20, LIMIT_BURST = 5 };

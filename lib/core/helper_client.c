@@ -1,11 +1,9 @@
 #include "core/mesh_parts.h"
 
-#include "core/error.h"
 #include "wire/ovc.h"
 #include "wire/ovr.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* PROTOCOL 8 from the member's side: a session with each OVC and OVR that is for ever kept up,
  * REGISTER or PING over it now and then, and questions about peers. The engine's own rule starts a

@@ -6,7 +6,6 @@
 #include "wire/ip.h"
 #include "wire/message.h"
 
-#include <assert.h>
 #include <string.h>
 
 /* The packet path. Out: whose is it, is it ours, is it allowed, then sealed into the box of its

@@ -1,6 +1,5 @@
 #include "core/mesh_parts.h"
 
-#include "core/error.h"
 #include "wire/hash.h"
 #include "wire/message.h"
 

@@ -1,9 +1,7 @@
 #include "core/mesh_parts.h"
 
-#include "core/error.h"
 #include "wire/message.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
-#include <string.h>
 
 static int index_reserve(struct index_table *table, size_t count)
 {

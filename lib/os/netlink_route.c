@@ -7,7 +7,6 @@
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <stddef.h>
-#include <string.h>
 #include <sys/socket.h>
 
 static int fill_route(union netlink_request *q, struct rtmsg *m, const struct netlink_route *r)

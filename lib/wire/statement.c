@@ -3,7 +3,6 @@
 #include "wire/hash.h"
 
 #include <assert.h>
-#include <string.h>
 
 static_assert(STATEMENT_HEADER_LEN == 66 && STATEMENT_MAX == 930, "PROTOCOL 9");
 
