@@ -307,6 +307,24 @@ void tx_txid(const struct tx_view *tx, struct hash256 *ret)
 	sha256_final_double(&h, ret);
 }
 
+void tx_wtxid(const struct tx_view *tx, struct hash256 *ret)
+{
+	static const uint8_t marker[2] = {0, TX_FLAG_WITNESS};
+	struct sha256 h;
+
+	if (!(tx->flags & TX_FLAG_WITNESS)) {
+		tx_txid(tx, ret);
+		return;
+	}
+	sha256_init(&h);
+	sha256_update(&h, tx->raw.data, 4);
+	sha256_update(&h, marker, sizeof(marker));
+	sha256_update(&h, tx->body.data, tx->body.len);
+	sha256_update(&h, tx->witness.data, tx->witness.len);
+	sha256_update(&h, tx->raw.data + tx->raw.len - 4, 4);
+	sha256_final_double(&h, ret);
+}
+
 void block_header_parse(const uint8_t raw[BLOCK_HEADER_LEN], struct block_header *ret)
 {
 	struct reader r;
@@ -465,4 +483,59 @@ bool block_merkle_ok(const void *data, size_t len)
 		return false;
 	merkle_root(&m, &hash);
 	return !m.mutated && !memcmp(&hash, &block.header.merkle_root, sizeof(hash));
+}
+
+/* BIP141: what the coinbase commits to, in the last output that has this form; NULL: nothing. */
+static const uint8_t *witness_commitment(const struct tx_view *coinbase)
+{
+	static const uint8_t head[] = {OP_RETURN, 0x24, 0xaa, 0x21, 0xa9, 0xed};
+	struct tx_iter it = tx_outputs(coinbase);
+	const uint8_t *found = NULL;
+	struct tx_output output;
+
+	while (tx_next_output(&it, &output)) {
+		if (output.script.len >= sizeof(head) + HASH_LEN &&
+		    !memcmp(output.script.data, head, sizeof(head)))
+			found = output.script.data + sizeof(head);
+	}
+	return found;
+}
+
+bool block_witness_ok(const void *data, size_t len)
+{
+	static const struct hash256 zeros;
+	struct hash256 root_and_nonce[2], hash;
+	const uint8_t *commitment = NULL;
+	struct block_view block;
+	bool witness = false;
+	struct tx_view tx;
+	struct merkle m;
+
+	if (block_open(&block, data, len) != TX_OK)
+		return false;
+	merkle_init(&m);
+	while (block_next(&block, &tx)) {
+		hash = zeros; /* of the coinbase */
+		if (block.tx_index == 0) {
+			commitment = witness_commitment(&tx);
+			/* its witness is one item of 32 bytes, which is hashed with the root */
+			if (commitment &&
+			    (tx.witness.len != 2 + HASH_LEN || tx.witness.data[0] != 1 ||
+			     tx.witness.data[1] != HASH_LEN))
+				return false;
+			if (commitment)
+				memcpy(&root_and_nonce[1], tx.witness.data + 2, HASH_LEN);
+		} else {
+			tx_wtxid(&tx, &hash);
+		}
+		witness |= (tx.flags & TX_FLAG_WITNESS) != 0;
+		merkle_add(&m, &hash);
+	}
+	if (block.reason != TX_OK)
+		return false;
+	if (!commitment)
+		return !witness;
+	merkle_root(&m, &root_and_nonce[0]);
+	hash_sha256d(root_and_nonce, sizeof(root_and_nonce), &hash);
+	return !memcmp(commitment, &hash, sizeof(hash));
 }

@@ -103,6 +103,8 @@ bool tx_is_coinbase(const struct tx_view *tx);
 size_t tx_stripped_size(const struct tx_view *tx);
 /* Hash without the witness. */
 void tx_txid(const struct tx_view *tx, struct hash256 *ret);
+/* BIP141: hash with the witness, without MWEB; the txid where there is no witness. */
+void tx_wtxid(const struct tx_view *tx, struct hash256 *ret);
 
 struct block_header {
 	uint32_t version;
@@ -156,6 +158,9 @@ void merkle_add(struct merkle *m, const struct hash256 *leaf);
 void merkle_root(struct merkle *m, struct hash256 *ret);
 /* The txids of the whole block against its header; false also for a mutated or malformed block. */
 bool block_merkle_ok(const void *data, size_t len);
+/* BIP141: the witnesses of a block whose txids are right are those that its coinbase commits to; a
+ * block that commits to nothing has none. Without this a peer could send other witnesses. */
+bool block_witness_ok(const void *data, size_t len);
 
 struct script_op {
 	uint8_t opcode;
