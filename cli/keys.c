@@ -413,6 +413,25 @@ bool known_find(struct cli *cli, const struct object_id *id, struct known_seal *
 	return !known_visit(cli, same_id, &find) && find.found;
 }
 
+int known_check(struct cli *cli)
+{
+	_cleanup_(freep) char *path = seals_path(cli);
+	_cleanup_(freep) char *text = NULL;
+	json_t *all = NULL;
+	int r = read_seals(cli, &all);
+
+	if (r)
+		return seals_failed(cli, r);
+	text = json_dumps(all, JSON_INDENT(1));
+	json_decref(all);
+	r = text && path ? file_replace(path, text, strlen(text), 0600) : -ENOMEM;
+	if (r)
+		return cli_error(cli, CLI_FAILED,
+				 "nothing was sent; make room, or make the folder writable",
+				 "cannot write %s: %s", path ? path : "", error_text(r));
+	return 0;
+}
+
 int known_put(struct cli *cli, const struct known_seal *known)
 {
 	_cleanup_(freep) char *path = seals_path(cli);

@@ -38,6 +38,8 @@ typedef bool (*known_cb)(void *arg, const struct known_seal *known);
 int known_visit(struct cli *cli, known_cb cb, void *arg);
 /* False when there is none, or the file cannot be read. */
 bool known_find(struct cli *cli, const struct object_id *id, struct known_seal *ret_known);
+/* That it can be written: asked before a transaction goes out. Exit code; the error was printed. */
+int known_check(struct cli *cli);
 /* Exit code. */
 int known_put(struct cli *cli, const struct known_seal *known);
 

@@ -656,6 +656,8 @@ static int send_and_wait(struct plan *plan)
 	bool seen = false;
 	int r = ask(plan);
 
+	if (!r)
+		r = known_check(plan->cli);
 	if (!r && plan->publish->create)
 		r = save_new_key(plan);
 	if (!r)

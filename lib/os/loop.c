@@ -52,6 +52,9 @@ struct loop_child {
 	pid_t pid;
 };
 
+/* An event loop has them, and the next few things that are opened. */
+enum { DESCRIPTORS = 8 };
+
 struct loop_task {
 	uv_idle_t handle;
 	struct loop *loop;
@@ -78,11 +81,33 @@ static void close_watcher(struct loop *loop, void *handle)
 	uv_close(handle, free_closed);
 }
 
+/* libuv aborts without a word when the pipes of its signals cannot be made. */
+static bool has_descriptors(void)
+{
+	int ends[DESCRIPTORS / 2][2];
+	size_t made = 0;
+
+	while (made < ARRAY_SIZE(ends) && !pipe2(ends[made], O_CLOEXEC))
+		made++;
+	for (size_t i = 0; i < made; i++) {
+		close(ends[i][0]);
+		close(ends[i][1]);
+	}
+	return made == ARRAY_SIZE(ends);
+}
+
 struct loop *loop_new(void)
 {
 	struct loop *loop = xcalloc(1, sizeof(*loop));
+	int result = has_descriptors() ? uv_loop_init(&loop->uv) : UV_EMFILE;
 
-	must(uv_loop_init(&loop->uv), "cannot make an event loop");
+	/* The machine's limits, and no mistake of ours. */
+	if (result) {
+		log_error("cannot make an event loop: %s; raise the limit (LimitNOFILE in a unit, "
+			  "ulimit -n)",
+			  uv_strerror(result));
+		exit(1);
+	}
 	TAILQ_INIT(&loop->children);
 	return loop;
 }
