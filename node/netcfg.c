@@ -9,6 +9,7 @@
 #include <linux/rtnetlink.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -35,7 +36,7 @@ struct netcfg {
 	struct netcfg_io io;
 	bool enabled;
 	struct netcfg_wanted wanted;
-	struct netcfg_route *routes;	  /* of wanted, owned */
+	struct netcfg_route *routes;	  /* of wanted, owned, sorted by destination */
 	struct prefix ranges[RANGES_MAX]; /* of these, the dnet's prefixes */
 	size_t range_count;
 	int fd;		 /* the TUN, owned; -1: none, or a program has it */
@@ -152,13 +153,34 @@ void netcfg_free(struct netcfg *n)
 	free(n);
 }
 
-static bool same_wanted(const struct netcfg_wanted *a, const struct netcfg_wanted *b)
+static int compare_routes(const void *a, const void *b)
 {
-	struct netcfg_wanted a1 = *a, b1 = *b;
-	a1.routes = b1.routes = NULL;
-	return memcmp(&a1, &b1, sizeof(a1)) == 0 &&
-	       (a->route_count == 0 ||
-		memcmp(a->routes, b->routes, a->route_count * sizeof(*a->routes)) == 0);
+	const struct netcfg_route *x = a, *y = b;
+	return prefix_compare(&x->destination, &y->destination);
+}
+
+/* NULL: none leads there. */
+static const struct netcfg_route *find_wanted(const struct netcfg *n,
+					      const struct prefix *destination)
+{
+	const struct netcfg_route like = {.destination = *destination};
+	return n->wanted.route_count ? bsearch(&like, n->routes, n->wanted.route_count,
+					       sizeof(like), compare_routes)
+				     : NULL;
+}
+
+static bool is_wanted_already(const struct netcfg *n, const struct netcfg_wanted *wanted)
+{
+	struct netcfg_wanted a = *wanted, b = n->wanted;
+	a.routes = b.routes = NULL;
+	if (!n->enabled || memcmp(&a, &b, sizeof(a)) != 0)
+		return false;
+	for (size_t i = 0; i < wanted->route_count; i++) {
+		const struct netcfg_route *there = find_wanted(n, &wanted->routes[i].destination);
+		if (!there || !address_equal(&there->source, &wanted->routes[i].source))
+			return false;
+	}
+	return true;
 }
 
 static void take_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
@@ -176,6 +198,7 @@ static void take_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
 	if (size)
 		memcpy(n->routes, wanted->routes, size);
 	n->wanted.routes = n->routes;
+	qsort(n->routes, wanted->route_count, sizeof(*n->routes), compare_routes);
 	for (size_t i = 0; i < wanted->route_count && n->range_count < RANGES_MAX; i++) {
 		const struct prefix *range = &n->routes[i].destination;
 		if (range->bits < address_bits(&range->addr))
@@ -185,7 +208,7 @@ static void take_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
 
 void netcfg_set_wanted(struct netcfg *n, const struct netcfg_wanted *wanted)
 {
-	if (wanted && n->enabled && same_wanted(wanted, &n->wanted))
+	if (wanted && is_wanted_already(n, wanted))
 		return;
 	bool other_device = !wanted || strcmp(wanted->name, n->wanted.name) != 0 ||
 			    wanted->device != n->wanted.device ||
@@ -473,26 +496,28 @@ static void collect_route(void *arg, const struct netlink_route *route)
 	actual->routes[actual->route_count++] = *route;
 }
 
+/* Both lead to one destination. */
 static bool route_is(const struct netcfg *n, const struct netlink_route *route,
 		     const struct netcfg_route *wanted)
 {
-	return prefix_equal(&route->destination, &wanted->destination) &&
-	       route->metric == n->wanted.metric &&
+	return route->metric == n->wanted.metric &&
 	       address_equal(&route->source, &wanted->source) &&
 	       route->gateway.family == ADDR_NONE && !route->special;
 }
 
-static int delete_strange_routes(struct netcfg *n, enum netcfg_part part, uint32_t table,
-				 const struct actual *actual)
+/* What is strange goes, what is missing is added. */
+static int repair_routes(struct netcfg *n, enum netcfg_part part, uint32_t table,
+			 const struct actual *actual)
 {
+	_cleanup_(freep) bool *there = xcalloc(n->wanted.route_count + 1, sizeof(*there));
 	char text[PREFIX_TEXT_MAX];
 	for (size_t i = 0; i < actual->route_count; i++) {
 		const struct netlink_route *route = &actual->routes[i];
-		bool wanted = false;
-		for (size_t j = 0; j < n->wanted.route_count && !wanted; j++)
-			wanted = route_is(n, route, &n->wanted.routes[j]);
-		if (wanted)
+		const struct netcfg_route *wanted = find_wanted(n, &route->destination);
+		if (wanted && route_is(n, route, wanted)) {
+			there[wanted - n->routes] = true;
 			continue;
+		}
 		int r = priv_route_delete(n->priv, n->index, table, &route->destination,
 					  route->metric);
 		if (r < 0 && r != -ESRCH)
@@ -500,19 +525,9 @@ static int delete_strange_routes(struct netcfg *n, enum netcfg_part part, uint32
 		say_drift(n, part, "%s removed from table %u",
 			  prefix_format(&route->destination, text), table);
 	}
-	return 0;
-}
-
-static int add_missing_routes(struct netcfg *n, enum netcfg_part part, uint32_t table,
-			      const struct actual *actual)
-{
-	char text[PREFIX_TEXT_MAX];
 	for (size_t i = 0; i < n->wanted.route_count; i++) {
-		const struct netcfg_route *w = &n->wanted.routes[i];
-		bool there = false;
-		for (size_t j = 0; j < actual->route_count && !there; j++)
-			there = route_is(n, &actual->routes[j], w);
-		if (there)
+		const struct netcfg_route *w = &n->routes[i];
+		if (there[i])
 			continue;
 		int r = priv_route_add(n->priv, n->index, table, &w->destination, n->wanted.metric,
 				       &w->source);
@@ -544,9 +559,7 @@ static void apply_routes(struct netcfg *n, struct actual *actual, uint64_t now_m
 		set_list_failed(n, NETCFG_ROUTES, now_ms, r);
 		return;
 	}
-	r = delete_strange_routes(n, NETCFG_ROUTES, NETLINK_TABLE_MAIN, actual);
-	if (r == 0)
-		r = add_missing_routes(n, NETCFG_ROUTES, NETLINK_TABLE_MAIN, actual);
+	r = repair_routes(n, NETCFG_ROUTES, NETLINK_TABLE_MAIN, actual);
 	if (r == -EEXIST)
 		set_failed(n, NETCFG_ROUTES, now_ms,
 			   "another program has a route of the dnet's prefix and metric: remove "
@@ -658,9 +671,7 @@ static void apply_rules(struct netcfg *n, struct actual *actual, uint64_t now_ms
 	uint32_t table = n->wanted.table;
 	if (!look_at_table(n, actual, now_ms))
 		return;
-	int r = delete_strange_routes(n, NETCFG_RULES, table, actual);
-	if (r == 0)
-		r = add_missing_routes(n, NETCFG_RULES, table, actual);
+	int r = repair_routes(n, NETCFG_RULES, table, actual);
 	if (r == 0)
 		r = delete_strange_rules(n, actual);
 	if (r == 0)
@@ -714,11 +725,7 @@ static bool is_wanted_destination(const struct netcfg *n, const struct prefix *d
 		if (prefix_contains(&n->ranges[i], &destination->addr))
 			return true;
 	}
-	for (size_t i = 0; i < n->wanted.route_count; i++) {
-		if (prefix_equal(&n->wanted.routes[i].destination, destination))
-			return true;
-	}
-	return false;
+	return find_wanted(n, destination) != NULL;
 }
 
 static bool may_be_ours(const struct netcfg *n, const struct netlink_event *event)

@@ -25,13 +25,6 @@ static int compare_number(unsigned a, unsigned b)
 	return (a > b) - (a < b);
 }
 
-static int compare_prefix(const struct prefix *a, const struct prefix *b)
-{
-	int c = compare_number(a->bits, b->bits);
-
-	return c ? c : memcmp(a->addr.bytes, b->addr.bytes, sizeof(a->addr.bytes));
-}
-
 /* But for the label: that is for people. */
 static int compare_service(const void *a, const void *b)
 {
@@ -43,8 +36,8 @@ static int compare_service(const void *a, const void *b)
 	c = c ? c : compare_number(x->protocol, y->protocol);
 	c = c ? c : compare_number(x->port_low, y->port_low);
 	c = c ? c : compare_number(x->port_high, y->port_high);
-	c = c ? c : compare_prefix(&x->peer, &y->peer);
-	return c ? c : compare_prefix(&x->own, &y->own);
+	c = c ? c : prefix_compare(&x->peer, &y->peer);
+	return c ? c : prefix_compare(&x->own, &y->own);
 }
 
 static int compare_element(const void *a, const void *b)
@@ -265,7 +258,7 @@ static int add_node_of_rule(struct builder *b, const struct acl_rule *rule)
 			continue;
 		set_prefix(&prefix, own);
 		node = find_peer(b, &peer->node);
-		if (node && compare_prefix(&prefix, &s->own) == 0)
+		if (node && prefix_compare(&prefix, &s->own) == 0)
 			r = add_node(b, (uint16_t)(FILTER_SET_SERVICES + i), s->family, node);
 	}
 	return r;

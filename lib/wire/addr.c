@@ -54,6 +54,15 @@ bool prefix_equal(const struct prefix *a, const struct prefix *b)
 	return a->bits == b->bits && address_equal(&a->addr, &b->addr);
 }
 
+int prefix_compare(const struct prefix *a, const struct prefix *b)
+{
+	if (a->addr.family != b->addr.family)
+		return a->addr.family - b->addr.family;
+	if (a->bits != b->bits)
+		return a->bits - b->bits;
+	return memcmp(a->addr.bytes, b->addr.bytes, address_bits(&a->addr) / 8);
+}
+
 bool prefix_contains(const struct prefix *p, const struct address *a)
 {
 	unsigned whole = p->bits / 8, rest = p->bits % 8;

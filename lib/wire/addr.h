@@ -41,6 +41,8 @@ bool address_is_link_local(const struct address *a);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 /* Same address, host bits included, and same length. */
 bool prefix_equal(const struct prefix *a, const struct prefix *b);
+/* An order; 0: they are equal. */
+int prefix_compare(const struct prefix *a, const struct prefix *b);
 /* Host bits of the prefix do not matter. False between families. */
 bool prefix_contains(const struct prefix *p, const struct address *a);
 /* Clears the host bits. */

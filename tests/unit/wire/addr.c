@@ -137,6 +137,30 @@ static void equality_ignores_unused_bytes_and_sees_the_rest(void **state)
 	assert_false(endpoint_equal(&a, &b));
 }
 
+static void an_order_of_prefixes_agrees_with_equality(void **state)
+{
+	static const char *const sorted[] = {"0.0.0.0/0",   "10.0.0.0/8",     "10.0.0.0/24",
+					     "10.0.1.0/24", "::/0",	      "fd00::/8",
+					     "fd00::/64",   "fd00:0:0:1::/64"};
+	enum { COUNT = sizeof(sorted) / sizeof(sorted[0]) };
+	struct prefix p[COUNT];
+
+	for (int i = 0; i < COUNT; i++)
+		assert_true(prefix_parse(sorted[i], &p[i]));
+	for (int i = 0; i < COUNT; i++) {
+		for (int j = 0; j < COUNT; j++) {
+			int order = prefix_compare(&p[i], &p[j]);
+
+			assert_int_equal((order > 0) - (order < 0), (i > j) - (i < j));
+			assert_int_equal(order == 0, prefix_equal(&p[i], &p[j]));
+		}
+	}
+	/* Bytes that the family does not use say nothing. */
+	p[1] = p[0];
+	p[1].addr.bytes[9] = 1;
+	assert_int_equal(prefix_compare(&p[0], &p[1]), 0);
+}
+
 static void ports_are_numbers_from_1_to_65535(void **state)
 {
 	static const char *const wrong[] = {
@@ -196,6 +220,7 @@ int main(void)
 		cmocka_unit_test(a_prefix_contains_its_addresses_and_no_other),
 		cmocka_unit_test(masking_clears_the_host_bits_only),
 		cmocka_unit_test(equality_ignores_unused_bytes_and_sees_the_rest),
+		cmocka_unit_test(an_order_of_prefixes_agrees_with_equality),
 		cmocka_unit_test(ports_are_numbers_from_1_to_65535),
 		cmocka_unit_test(hosts_are_told_from_groups_and_from_this_machine),
 	};
