@@ -22,6 +22,9 @@ vectors() {
 	(cd "$made" && python3 "$root/tests/vectors/make_statements.py") || complain "make_statements.py failed"
 	cmp -s "$made/statements.txt" "$1/tests/vectors/statements.txt" ||
 		complain "tests/vectors/statements.txt is not what make_statements.py writes"
+	(cd "$made" && python3 "$root/tests/vectors/make_roster.py") || complain "make_roster.py failed"
+	cmp -s "$made/roster.txt" "$1/tests/vectors/roster.txt" ||
+		complain "tests/vectors/roster.txt is not what make_roster.py writes"
 	rm -rf "$made"
 }
 
