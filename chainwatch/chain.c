@@ -352,9 +352,9 @@ static int find_fork(struct chain *c, uint32_t *ret_height)
 	}
 	return fail(c, -DNET_EREORG,
 		    "the chain node's chain shares none of the %u blocks that are kept (back to "
-		    "height %u): check that the node is right; to follow it, stop chainwatch, "
-		    "remove its db file and start it again",
-		    tip.height - lowest + 1, lowest);
+		    "height %u): check that the node is right; to follow it, stop chainwatch and "
+		    "read all anew: chainwatch --rescan %u",
+		    tip.height - lowest + 1, lowest, c->config.birth_height);
 }
 
 /* Undoes down to the fork and applies the other branch, all in one transaction: readers see the old

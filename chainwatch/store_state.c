@@ -170,14 +170,16 @@ static const struct {
 
 int store_attach(struct store *store, const char *path)
 {
-	_cleanup_(freep) char *uri = xmalloc(3 * strlen(path) + 32);
+	size_t size = 3 * strlen(path) + 32, len;
+	_cleanup_(freep) char *uri = xmalloc(size);
 	sqlite3_stmt *statement;
-	char *at = uri + sprintf(uri, "file:");
 	int code;
 
+	len = (size_t)snprintf(uri, size, "file:");
 	for (const char *c = path; *c; c++)
-		at += sprintf(at, strchr("?#%", *c) ? "%%%02x" : "%c", (unsigned char)*c);
-	strcpy(at, "?mode=ro");
+		len += (size_t)snprintf(uri + len, size - len, strchr("?#%", *c) ? "%%%02x" : "%c",
+					(unsigned char)*c);
+	snprintf(uri + len, size - len, "?mode=ro");
 	if (sqlite3_prepare_v2(store->db, "ATTACH ?1 AS other", -1, &statement, NULL) != SQLITE_OK)
 		return store_fail(store, path);
 	sqlite3_bind_text(statement, 1, uri, -1, SQLITE_STATIC);

@@ -224,7 +224,7 @@ def test_a_reorganisation_past_what_is_kept_stops_with_an_error(node, folder):
         node.invalidateblock(deep)
         node.mine(25)
         status = watch.wait_state("stopped", "shares none of the")
-        assert "remove its db file" in status["error"]
+        assert "--rescan" in status["error"]
         assert watch.dump() == before
     finally:
         watch.stop()
