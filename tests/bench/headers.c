@@ -5,6 +5,7 @@
  * Prints a line each. */
 
 #include "core/headers.h"
+
 #include "chainwatch/headerfile.h"
 #include "core/headers_rules.h"
 #include "wire/buf.h"
