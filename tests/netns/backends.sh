@@ -254,16 +254,7 @@ joined()
 {
 	local who
 
-	chain init
-	ovc=$(chain ovc meet "$(key_of ovc)")
-	ovr=$(chain ovr relay "$(key_of ovr)")
-	chain endpoint "$ovc" 198.51.100.10 4242
-	chain endpoint "$ovr" 198.51.100.10 4243
-	dnet=$(chain dnet office 10.77.0.0/24)
-	for who in "$ovc" "$ovr"; do
-		chain link "$dnet" "$who"
-		chain grant "$who" "$dnet"
-	done
+	office 198.51.100.10
 	helper ovc "$ovc" 4242
 	helper ovr "$ovr" 4243
 	chain_for_c

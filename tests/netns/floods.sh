@@ -20,15 +20,7 @@ registered()
 netns a
 netns s
 veth a 198.51.100.1/24 s 198.51.100.2/24
-chain init
-dnet=$(chain dnet office 10.77.0.0/24)
-ovc=$(chain ovc meet "$(key_of ovc)")
-ovr=$(chain ovr relay "$(key_of ovr)")
-for one in "$ovc:4242" "$ovr:4243"; do
-	chain link "$dnet" "${one%:*}"
-	chain endpoint "${one%:*}" 198.51.100.2 "${one#*:}"
-	chain grant "${one%:*}" "$dnet"
-done
+office 198.51.100.2
 helper ovc "$ovc" 4242
 pid_ovc=$pid
 helper ovr "$ovr" 4243

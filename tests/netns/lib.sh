@@ -111,6 +111,20 @@ carrier()
 	within 5 sh -c "ip -n $id-$1 -j link show dev eth0 | jq -e '.[0].operstate == \"UP\"'" || die "no carrier in $1"
 }
 
+# islands: a (198.51.100.1) and b (203.0.113.1) reach only s (.2 of both), which forwards nothing.
+islands()
+{
+	netns a
+	netns b
+	netns s
+	veth a 198.51.100.1/24 s 198.51.100.2/24
+	ip -n "$id-s" link set eth0 name eth1
+	veth b 203.0.113.1/24 s 203.0.113.2/24
+	in_ns s sysctl -qw net.ipv4.ip_forward=0
+	ip -n "$id-a" route add default via 198.51.100.2
+	ip -n "$id-b" route add default via 203.0.113.2
+}
+
 # segment NAME [ADDRESS]: a switch in that namespace, which has the address on it.
 segment()
 {
@@ -193,6 +207,23 @@ helper()
 key_of()
 {
 	"$build/$1d" -c /dev/null --state "$dir/$1" --show-key || die "no key of $1"
+}
+
+# office ADDRESS: the records of a dnet, and of an OVC and an OVR there that it links and that serve it: $dnet, $ovc, $ovr.
+office()
+{
+	local one
+
+	chain init
+	dnet=$(chain dnet office 10.77.0.0/24)
+	ovc=$(chain ovc meet "$(key_of ovc)")
+	ovr=$(chain ovr relay "$(key_of ovr)")
+	chain endpoint "$ovc" "$1" 4242
+	chain endpoint "$ovr" "$1" 4243
+	for one in "$ovc" "$ovr"; do
+		chain link "$dnet" "$one"
+		chain grant "$one" "$dnet"
+	done
 }
 
 # pid_named NAME PROGRAM: of the first process of that name in the namespace.

@@ -31,15 +31,7 @@ killed()
 	wait "$1" 2>/dev/null
 }
 
-netns a
-netns b
-netns s
-veth a 198.51.100.1/24 s 198.51.100.2/24
-ip -n "$id-s" link set eth0 name eth1
-veth b 203.0.113.1/24 s 203.0.113.2/24
-in_ns s sysctl -qw net.ipv4.ip_forward=0
-ip -n "$id-a" route add default via 198.51.100.2
-ip -n "$id-b" route add default via 203.0.113.2
+islands
 
 chain init
 dnet=$(chain dnet office 10.77.0.0/24)

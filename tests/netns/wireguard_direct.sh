@@ -89,16 +89,7 @@ plug nb 198.51.100.2/24 s
 nat na a 10.1.0
 nat nb b 10.2.0
 
-chain init
-dnet=$(chain dnet office 10.77.0.0/24)
-ovc=$(chain ovc meet "$(key_of ovc)")
-ovr=$(chain ovr relay "$(key_of ovr)")
-for helper in "$ovc" "$ovr"; do
-	chain link "$dnet" "$helper"
-	chain grant "$helper" "$dnet"
-done
-chain endpoint "$ovc" 198.51.100.10 4242
-chain endpoint "$ovr" 198.51.100.10 4243
+office 198.51.100.10
 helper ovc "$ovc" 4242
 helper ovr "$ovr" 4243
 begin a
