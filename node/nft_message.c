@@ -95,7 +95,8 @@ const char *nft_error_text(const struct nft *nft)
 	if (nft->result == -EEXIST)
 		return "another program has an nftables table of that name: remove it";
 	if (nft->result == -EOPNOTSUPP || nft->result == -EPROTONOSUPPORT)
-		return "this kernel has no nftables with tables of an owner (Linux 5.12)";
+		return "this kernel has no nftables with tables of an owner: Linux 5.12 has them, "
+		       "or set backend = native";
 	return strerror(-nft->result);
 }
 

@@ -206,7 +206,9 @@ int privfilter_serve(struct privfilter *f, const struct priv_message *m, size_t 
 	if (!f)
 		return priv_refuse(reply, "no backend here needs a packet filter");
 	if (!f->nft) {
-		snprintf(reply->error, sizeof(reply->error), "this kernel has no nftables: %s",
+		snprintf(reply->error, sizeof(reply->error),
+			 "this kernel has no nftables (%s): load nf_tables (modprobe nf_tables), "
+			 "or set backend = native",
 			 strerror(-f->result));
 		return f->result;
 	}

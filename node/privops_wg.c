@@ -20,8 +20,9 @@ int privwg_raw_open(const struct priv_request *request, struct priv_reply *reply
 		return priv_refuse(reply, "a raw socket of no address family");
 	int r = rawudp_open(family, (uint16_t)request->number, ret_fd);
 	if (r < 0)
-		snprintf(reply->error, sizeof(reply->error), "no raw socket for port %u: %s",
-			 request->number, strerror(-r));
+		snprintf(reply->error, sizeof(reply->error), "no raw socket for port %u: %s%s",
+			 request->number, strerror(-r),
+			 r == -EPERM ? ": dnetd needs the capability CAP_NET_RAW" : "");
 	return r;
 }
 
