@@ -4,9 +4,8 @@
  * whose cost is measured by itself. Then the same headers from the file that a restart reads.
  * Prints a line each. */
 
-#include "core/headers.h"
-
 #include "chainwatch/headerfile.h"
+#include "core/headers.h"
 #include "core/headers_rules.h"
 #include "wire/buf.h"
 #include "wire/hash.h"
