@@ -2,7 +2,11 @@
 
 #include "chainwatch/store.h"
 #include "fixture/temp.h"
+#include "os/base.h"
 #include "os/chaindb.h"
+#include "os/log.h"
+#include "service/inputcopy.h"
+#include "service/lastgood.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
 
@@ -12,10 +16,18 @@
 #include <string.h>
 
 /* The random histories of tests/unit/core/registry_random.c through chain.db: what os/chaindb reads
- * of what the store wrote gives the map that the model gives, and so do its views. DNET_HISTORIES
- * and DNET_TEST_SEED as there. */
+ * of what the store wrote gives the map that the model gives, and so do its views, and so does the
+ * last known state of a daemon that reads it, is restarted, and reads a chain.db made anew.
+ * DNET_HISTORIES and DNET_TEST_SEED as there. */
 
-enum { HISTORIES = 100, KEEP = BLOCKS + 1 };
+enum { HISTORIES = 100, KEEP = BLOCKS + 1, FOLLOWERS = 64 };
+
+/* A daemon's last known state of one dnet, and all revocations that it was ever told. */
+struct follower {
+	struct lastgood last;
+	struct netmap_revocation told[ROWS];
+	size_t told_count;
+};
 
 struct bench {
 	struct world w;
@@ -25,6 +37,10 @@ struct bench {
 	sqlite3 *views;
 	struct record_row rows[ROWS];
 	size_t row_count;
+	struct temp state; /* of the daemon that reads */
+	struct follower *followers[FOLLOWERS];
+	size_t follower_count;
+	bool rebuilt;
 };
 
 static struct store_tip block_at(uint32_t height)
@@ -165,6 +181,7 @@ static void rebuild(struct bench *b)
 	}
 	w->seen_count = 0;
 	world_remember(w, &w->model);
+	b->rebuilt = true;
 }
 
 static int take_row(void *arg, const struct record_row *row)
@@ -278,6 +295,111 @@ static void compare_views(struct bench *b, const struct model_object *o)
 		compare_helper(b, &id, &w->map.helpers[i]);
 }
 
+/* ---- The last known state ---- */
+
+static struct follower *follower_of(struct bench *b, const struct object_id *id)
+{
+	struct follower *r;
+
+	for (size_t i = 0; i < b->follower_count; i++) {
+		if (object_id_equal(&b->followers[i]->last.id, id))
+			return b->followers[i];
+	}
+	assert_true(b->follower_count < FOLLOWERS);
+	r = b->followers[b->follower_count++] = xcalloc(1, sizeof(*r));
+	lastgood_init(&r->last, id, b->state.path);
+	lastgood_load(&r->last);
+	return r;
+}
+
+/* Where it was mined changes; what it revokes does not. */
+static bool same_revocation(const struct netmap_revocation *a, const struct netmap_revocation *b)
+{
+	return object_id_equal(&a->object, &b->object) && a->type == b->type &&
+	       a->sequence == b->sequence && a->subject_len == b->subject_len &&
+	       !memcmp(a->subject, b->subject, a->subject_len) &&
+	       !memcmp(&a->txid, &b->txid, sizeof(a->txid));
+}
+
+static bool was_told(const struct netmap_revocation *list, size_t count,
+		     const struct netmap_revocation *r)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (same_revocation(&list[i], r))
+			return true;
+	}
+	return false;
+}
+
+static void tell(struct bench *b, struct follower *r, uint32_t confirm)
+{
+	struct world *w = &b->w;
+	struct netmap_input input = {.id = r->last.id,
+				     .row_count = b->row_count,
+				     .revocation_count = w->revocation_count,
+				     .tip_height = w->height,
+				     .confirm = confirm};
+	struct netmap_revocation *revocations = xcalloc(ROWS, sizeof(*revocations));
+	struct record_row *rows = xcalloc(ROWS, sizeof(*rows));
+
+	memcpy(rows, b->rows, b->row_count * sizeof(*rows));
+	memcpy(revocations, w->revocations, w->revocation_count * sizeof(*revocations));
+	input.rows = rows;
+	input.revocations = revocations;
+	for (size_t i = 0; i < w->revocation_count; i++) {
+		if (!was_told(r->told, r->told_count, &revocations[i]))
+			r->told[r->told_count++] = revocations[i];
+	}
+	lastgood_take(&r->last, &input);
+}
+
+static void restart_follower(struct follower *r)
+{
+	const struct object_id id = r->last.id;
+	const char *folder = r->last.folder;
+
+	r->last.rows_unsaved = true;
+	lastgood_save(&r->last);
+	lastgood_done(&r->last);
+	lastgood_init(&r->last, &id, folder);
+	lastgood_load(&r->last);
+	assert_true(r->last.loaded);
+}
+
+/* Nothing that it was told is forgotten; and while chain.db itself forgot nothing, what it makes of
+ * the newest one is what the model has. */
+static void compare_last(struct bench *b, const struct model_object *o, uint32_t confirm)
+{
+	struct object_id id;
+	struct follower *r;
+	struct world *w = &b->w;
+	size_t count = w->revocation_count;
+
+	memcpy(id.bytes, o->id, sizeof(id.bytes));
+	r = follower_of(b, &id);
+	tell(b, r, confirm);
+	if (world_chance(w, 5))
+		restart_follower(r);
+	for (size_t i = 0; i < r->told_count; i++)
+		assert_true(was_told(r->last.input.revocations, r->last.input.revocation_count,
+				     &r->told[i]));
+	if (b->rebuilt || r->last.input.tip_height != w->height)
+		return;
+	w->revocation_count = r->last.input.revocation_count;
+	world_compare_map(w, o, confirm, r->last.input.rows, r->last.input.row_count,
+			  r->last.input.revocations);
+	w->revocation_count = count;
+}
+
+static void end_followers(struct bench *b)
+{
+	for (size_t i = 0; i < b->follower_count; i++) {
+		lastgood_done(&b->followers[i]->last);
+		free(b->followers[i]);
+	}
+	temp_remove(&b->state);
+}
+
 static void compare(struct bench *b)
 {
 	struct world *w = &b->w;
@@ -294,6 +416,7 @@ static void compare(struct bench *b)
 		world_compare_map(w, &w->model.objects[i], confirm, b->rows, b->row_count,
 				  w->revocations);
 		compare_views(b, &w->model.objects[i]);
+		compare_last(b, &w->model.objects[i], confirm);
 	}
 }
 
@@ -304,6 +427,7 @@ static void one_history(struct bench *b, uint64_t seed)
 	memset(b, 0, sizeof(*b));
 	b->w.seed = seed;
 	b->w.rng = (struct rng){seed};
+	temp_make(&b->state);
 	begin(b);
 	steps = 4 + rng_below(&b->w.rng, 30);
 	for (size_t i = 0; i < steps; i++) {
@@ -320,6 +444,7 @@ static void one_history(struct bench *b, uint64_t seed)
 		compare(b);
 	}
 	end(b);
+	end_followers(b);
 }
 
 static void chain_db_holds_what_the_document_says(void **state)
@@ -342,5 +467,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chain_db_holds_what_the_document_says),
 	};
+	log_set_level(LOG_LEVEL_WARN); /* a chain.db that is behind is said each time */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
