@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 
 static_assert(crypto_shorthash_KEYBYTES == GCS_KEY_LEN && crypto_shorthash_BYTES == 8,
@@ -77,11 +76,35 @@ uint64_t gcs_value(const struct gcs *gcs, struct span script)
 	return value_of(gcs->key, gcs->range, script);
 }
 
-static int compare(const void *a, const void *b)
+static void sift(uint64_t *heap, size_t at, size_t count)
 {
-	const uint64_t *x = a, *y = b;
+	uint64_t value = heap[at];
+	size_t child;
 
-	return *x < *y ? -1 : *x > *y;
+	while ((child = 2 * at + 1) < count) {
+		if (child + 1 < count && heap[child + 1] > heap[child])
+			child++;
+		if (heap[child] <= value)
+			break;
+		heap[at] = heap[child];
+		at = child;
+	}
+	heap[at] = value;
+}
+
+/* In place, in n log n also for values that somebody chose. */
+static void sort(uint64_t *values, size_t count)
+{
+	uint64_t last;
+
+	for (size_t i = count / 2; i-- > 0;)
+		sift(values, i, count);
+	for (size_t end = count; end-- > 1;) {
+		last = values[end];
+		values[end] = values[0];
+		values[0] = last;
+		sift(values, 0, end);
+	}
 }
 
 static bool rest_is_padding(struct bits *b)
@@ -96,19 +119,28 @@ static bool rest_is_padding(struct bits *b)
 	return true;
 }
 
+/* The next value above the last one; false: the filter is malformed. */
+static bool take_value(const struct gcs *gcs, struct bits *b, uint64_t *value)
+{
+	uint64_t delta;
+
+	if (!take_delta(b, &delta) || delta >= gcs->range - *value)
+		return false;
+	*value += delta;
+	return true;
+}
+
 enum gcs_verdict gcs_match(const struct gcs *gcs, uint64_t *values, size_t count)
 {
 	struct bits b = {.data = gcs->bits.data, .end = (uint64_t)gcs->bits.len * 8};
-	uint64_t value = 0, delta;
+	uint64_t value = 0;
 	bool found = false;
 	size_t at = 0;
 
-	if (count > 0)
-		qsort(values, count, sizeof(*values), compare);
+	sort(values, count);
 	for (uint32_t i = 0; i < gcs->count; i++) {
-		if (!take_delta(&b, &delta) || delta >= gcs->range - value)
+		if (!take_value(gcs, &b, &value))
 			return GCS_BAD;
-		value += delta;
 		while (at < count && values[at] < value)
 			at++;
 		found |= at < count && values[at] == value;
@@ -116,6 +148,19 @@ enum gcs_verdict gcs_match(const struct gcs *gcs, uint64_t *values, size_t count
 	if (!rest_is_padding(&b))
 		return GCS_BAD;
 	return found ? GCS_MATCH : GCS_NONE;
+}
+
+bool gcs_values(const struct gcs *gcs, uint64_t *ret_values)
+{
+	struct bits b = {.data = gcs->bits.data, .end = (uint64_t)gcs->bits.len * 8};
+	uint64_t value = 0;
+
+	for (uint32_t i = 0; i < gcs->count; i++) {
+		if (!take_value(gcs, &b, &value))
+			return false;
+		ret_values[i] = value;
+	}
+	return rest_is_padding(&b);
 }
 
 bool gcs_has_output(struct span script)
@@ -145,8 +190,7 @@ void gcs_write(struct writer *w, const struct hash256 *block, const struct span 
 
 	for (size_t i = 0; i < count; i++)
 		values[i] = value_of(block->bytes, (uint64_t)count * GCS_M, scripts[i]);
-	if (count > 0)
-		qsort(values, count, sizeof(*values), compare);
+	sort(values, count);
 	writer_compact(w, count);
 	for (size_t i = 0; i < count; i++) {
 		delta = values[i] - last;

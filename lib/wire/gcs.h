@@ -37,6 +37,9 @@ enum gcs_verdict {
 /* Whether one of the values is in the filter; the whole filter is read. Sorts values. */
 enum gcs_verdict gcs_match(const struct gcs *gcs, uint64_t *values, size_t count);
 
+/* All values of the filter, ascending; ret has room for gcs->count. False: as GCS_BAD. */
+bool gcs_values(const struct gcs *gcs, uint64_t *ret_values);
+
 /* Whether BIP158 puts an output's script into the filter. */
 bool gcs_has_output(struct span script);
 

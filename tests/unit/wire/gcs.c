@@ -80,6 +80,9 @@ static void check_filter(const struct hash256 *block, const uint8_t *filter, siz
 	assert_int_equal(gcs_match(&gcs, NULL, 0), GCS_NONE);
 	value = gcs_value(&gcs, (struct span){.data = stranger, .len = sizeof(stranger)});
 	assert_int_equal(gcs_match(&gcs, &value, 1), GCS_NONE);
+	assert_true(gcs_values(&gcs, values));
+	for (size_t i = 1; i < s->count; i++)
+		assert_true(values[i - 1] <= values[i]);
 	writer_init(&w, again, sizeof(again));
 	gcs_write(&w, block, s->list, s->count, values);
 	assert_false(w.failed);
@@ -188,10 +191,12 @@ static void a_filter_that_nobody_can_have_made_is_bad(void **state)
 		{"one past it", {1, 0x8f, 0xe8, 0x8c}, 4, GCS_BAD},
 	};
 	struct gcs gcs;
+	uint64_t value;
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		assert_true(gcs_open(&gcs, &some_block, table[i].bytes, table[i].len));
-		if (gcs_match(&gcs, NULL, 0) != table[i].want)
+		if (gcs_match(&gcs, NULL, 0) != table[i].want ||
+		    gcs_values(&gcs, &value) != (table[i].want != GCS_BAD))
 			fail_msg("%s", table[i].what);
 	}
 }
