@@ -42,6 +42,9 @@ struct chain {
 	uint32_t careful_until; /* below this height each block is committed alone: one of them was
 				   not to be had or read when many were committed together */
 	uint64_t logged_ns;	/* when progress was logged last */
+	struct light_follow *follows; /* owned */
+	size_t follow_count;
+	bool uncovered; /* whether all of follows has been read is to be looked up */
 	struct chain_report report;
 };
 
@@ -60,6 +63,12 @@ const char *chain_state_name(enum chain_state state)
 		return "stopped";
 	}
 	return "?";
+}
+
+/* The source has to know what to look for before the next block. */
+static int tell_seals(struct chain *c)
+{
+	return c->source->ops->watch ? store_tell_seals(c->store, c->source) : 0;
 }
 
 /* The registry as the store has it, in place of the one there is. */
@@ -81,7 +90,44 @@ static int reload(struct chain *c)
 	c->registry = registry;
 	c->mempool = mempool_new(c->source, c->store, registry);
 	c->lost = c->mempool == NULL;
-	return c->mempool ? 0 : -ENOMEM;
+	return c->mempool ? tell_seals(c) : -ENOMEM;
+}
+
+int chain_follow(struct chain *c, const struct light_follow *follows, size_t count)
+{
+	struct light_follow *copy = calloc(count + 1, sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	if (count > 0)
+		memcpy(copy, follows, count * sizeof(*copy));
+	free(c->follows);
+	c->follows = copy;
+	c->follow_count = count;
+	c->uncovered = true;
+	return source_light_follow(c->source, follows, count);
+}
+
+json_t *chain_source_status(struct chain *c)
+{
+	return c->source->ops->status ? c->source->ops->status(c->source) : NULL;
+}
+
+/* A database that knows only what was followed is none for those who read everything. */
+static int check_coverage(struct chain *c, char error[static STORE_ERROR_MAX])
+{
+	bool partial = false;
+	int result = store_is_partial(c->store, &partial);
+
+	if (result)
+		return result;
+	if (partial && !c->source->ops->watch) {
+		snprintf(error, STORE_ERROR_MAX,
+			 "the db was filled by source = light and knows only what was followed: "
+			 "remove it to read the chain anew, or use another db file");
+		return -EINVAL;
+	}
+	return 0;
 }
 
 int chain_new(const struct chain_config *config, struct chain **ret_chain,
@@ -94,7 +140,15 @@ int chain_new(const struct chain_config *config, struct chain **ret_chain,
 		c->config = *config;
 		c->source = config->source;
 		c->store = config->store;
-		result = reload(c);
+		result = check_coverage(c, ret_error);
+		if (result == -EINVAL) {
+			chain_free(c);
+			return result;
+		}
+		if (!result && c->source->ops->watch)
+			result = chain_follow(c, config->follows, config->follow_count);
+		if (!result)
+			result = reload(c);
 	}
 	if (result) {
 		snprintf(ret_error, STORE_ERROR_MAX, "%s",
@@ -112,6 +166,7 @@ void chain_free(struct chain *c)
 		return;
 	mempool_free(c->mempool);
 	registry_free(c->registry);
+	free(c->follows);
 	free(c);
 }
 
@@ -178,6 +233,24 @@ static int set_base(struct chain *c)
 			    c->config.birth_height);
 	result = store_set_base(c->store, &base);
 	return result ? fail_store(c, result) : 0;
+}
+
+/* A block that holds nothing of ours, by its header; inside a transaction. */
+static int pass_block(struct chain *c, const struct hash256 *hash)
+{
+	struct source_header header = {.active = false};
+	struct store_tip tip, next;
+	int result = c->source->ops->header(c->source, hash, &header);
+
+	store_tip(c->store, &tip);
+	if (result || !header.active || memcmp(&header.prev, &tip.hash, sizeof(tip.hash)) != 0)
+		return -ERROR_MOVED;
+	next = (struct store_tip){.height = tip.height + 1, .hash = *hash, .time = header.time};
+	result = store_add_block(c->store, &next);
+	if (result)
+		return fail_store(c, result);
+	c->report.blocks_read++;
+	return 0;
 }
 
 /* Judges all transactions of a raw block that stands on the tip; inside a transaction. */
@@ -254,7 +327,15 @@ static int on_block(void *arg, size_t index, const uint8_t *raw, size_t len)
 	result = f->one_commit ? 0 : store_begin(c->store);
 	if (result)
 		return fail_store(c, result);
-	result = apply_block(c, &f->hashes[index], raw, len);
+	if (raw)
+		result = apply_block(c, &f->hashes[index], raw, len);
+	else
+		result = pass_block(c, &f->hashes[index]);
+	if (!result && raw) {
+		result = tell_seals(c);
+		if (result)
+			fail_store(c, result);
+	}
 	if (!result && !f->one_commit) {
 		result = store_commit(c->store);
 		if (result)
@@ -289,6 +370,8 @@ static int go_forward(struct chain *c, uint64_t until_ns, bool one_commit, bool 
 	if (result == ENOUGH)
 		result = 0;
 	*ret_out_of_time = f.out_of_time;
+	if (result == -ESTALE && c->report.error[0] == '\0')
+		return -ERROR_MOVED;
 	if (result && result != -ERROR_MOVED && c->report.error[0] == '\0')
 		return fail_source(c, result);
 	c->report.more = f.out_of_time || *ret_count == BATCH;
@@ -357,34 +440,44 @@ static int find_fork(struct chain *c, uint32_t *ret_height)
 		    tip.height - lowest + 1, lowest, c->config.birth_height);
 }
 
-/* Undoes down to the fork and applies the other branch, all in one transaction: readers see the old
- * chain or the new one, never the hole between them. */
-static int reorganise(struct chain *c, uint32_t fork)
+/* What is undone is taken back in memory too; further down than that remembers, it is loaded. */
+static int undo_registry(struct chain *c, uint32_t fork, bool reread)
 {
-	struct store_tip before, now;
+	int result = reread ? reload(c) : registry_undo(c->registry, fork);
+
+	if (result) {
+		c->lost = true;
+		return fail(c, -ENOMEM, "out of memory");
+	}
+	return reread ? 0 : tell_seals(c);
+}
+
+/* Undoes down to the block of base and applies what the source has above it, all in one
+ * transaction: readers see the old chain or the new one, never the hole between them. reread: the
+ * same chain again, with more that is followed. */
+static int replace_above(struct chain *c, const struct store_tip *base, bool reread)
+{
+	struct store_tip before, now = *base;
 	size_t count = BATCH;
 	bool out_of_time;
 	int result;
 
 	store_tip(c->store, &before);
-	log_notice("chain: blocks %u to %u are no longer on the best chain", fork + 1,
-		   before.height);
 	result = store_begin(c->store);
 	if (!result)
-		result = store_undo(c->store, fork);
+		result = store_undo_onto(c->store, base);
 	if (result)
 		fail_store(c, result);
-	if (!result && registry_undo(c->registry, fork)) {
-		c->lost = true;
-		result = fail(c, -ENOMEM, "out of memory");
-	}
-	now.height = fork;
+	if (!result)
+		result = undo_registry(c, base->height, reread);
 	while (!result && now.height < before.height && count == BATCH) {
 		result = go_forward(c, UINT64_MAX, true, &out_of_time, &count);
 		store_tip(c->store, &now);
 		if (!result && atomic_load(c->config.stop))
 			result = fail(c, -ECANCELED, "stopping");
 	}
+	if (!result && reread)
+		result = store_put_coverage(c->store, c->follows, c->follow_count);
 	if (!result) {
 		result = store_commit(c->store);
 		if (result)
@@ -396,12 +489,95 @@ static int reorganise(struct chain *c, uint32_t fork)
 		c->lost = true;
 		return result;
 	}
-	c->report.reorg = true;
-	c->report.reorgs++;
-	c->report.blocks_undone += before.height - fork;
 	c->report.more = true;
 	commit_done(c);
 	return 0;
+}
+
+static int reorganise(struct chain *c, uint32_t fork)
+{
+	struct store_tip before, base = {.height = fork};
+	int result;
+
+	store_tip(c->store, &before);
+	log_notice("chain: blocks %u to %u are no longer on the best chain", fork + 1,
+		   before.height);
+	result = store_hash_at(c->store, fork, &base.hash);
+	if (result)
+		return fail_store(c, result);
+	result = replace_above(c, &base, false);
+	if (result)
+		return result;
+	c->report.reorg = true;
+	c->report.reorgs++;
+	c->report.blocks_undone += before.height - fork;
+	return 0;
+}
+
+/* The lowest height that has to be read for what is followed; UINT32_MAX: none. */
+static int find_uncovered(struct chain *c, uint32_t *ret_height)
+{
+	bool covered;
+	int result;
+
+	*ret_height = UINT32_MAX;
+	for (size_t i = 0; i < c->follow_count; i++) {
+		result = store_covers(c->store, &c->follows[i], &covered);
+		if (result)
+			return fail_store(c, result);
+		if (!covered && c->follows[i].height < *ret_height)
+			*ret_height = c->follows[i].height;
+	}
+	return 0;
+}
+
+static int note_coverage(struct chain *c)
+{
+	int result = store_begin(c->store);
+
+	if (!result)
+		result = store_put_coverage(c->store, c->follows, c->follow_count);
+	if (!result)
+		result = store_commit(c->store);
+	if (!result)
+		return 0;
+	store_rollback(c->store);
+	return fail_store(c, result);
+}
+
+/* What came to be followed after its block was passed is read now. */
+static int cover(struct chain *c)
+{
+	struct source_header header = {.active = false};
+	struct store_tip tip, base;
+	uint32_t from;
+	size_t count = 0;
+	int result = find_uncovered(c, &from);
+
+	store_tip(c->store, &tip);
+	if (!result && from > tip.height)
+		result = note_coverage(c);
+	if (result || from > tip.height) {
+		c->uncovered = result != 0;
+		return result;
+	}
+	if (from < c->config.birth_height)
+		from = c->config.birth_height;
+	base.height = from - 1;
+	result = c->source->ops->hashes(c->source, base.height, 1, &base.hash, &count);
+	if (!result && count == 1)
+		result = c->source->ops->header(c->source, &base.hash, &header);
+	if (result)
+		return fail_source(c, result);
+	if (count == 0)
+		return fail(c, -ERROR_BEHIND, "the source has not come to height %u again",
+			    base.height);
+	base.time = header.time;
+	log_notice("chain: blocks %u to %u are read again for what is followed now", from,
+		   tip.height);
+	result = replace_above(c, &base, true);
+	c->uncovered = result != 0;
+	return result;
 }
 
 /* Our tip is not on the source's best chain. */
@@ -522,6 +698,10 @@ static int step(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 	if (!result) {
 		store_set_now(c->store, clock_wall_s());
 		result = follow(c, budget_ms, ret_at_tip);
+	}
+	if (!result && c->uncovered && c->source->ops->watch) {
+		result = cover(c);
+		*ret_at_tip &= !c->report.blocks;
 	}
 	if (!result && *ret_at_tip)
 		result = watch_mempool(c);

@@ -35,6 +35,9 @@ struct chain_config {
 	uint32_t birth_height;
 	uint32_t keep;
 	uint8_t seed[16]; /* random */
+	/* For a source that is given the seals: what it follows; copied. */
+	const struct light_follow *follows;
+	size_t follow_count;
 };
 
 /* What a step did and what is known after it; a value, so that another thread may have a copy. */
@@ -66,6 +69,12 @@ struct chain_report {
 int chain_new(const struct chain_config *config, struct chain **ret_chain,
 	      char ret_error[static STORE_ERROR_MAX]);
 void chain_free(struct chain *chain);
+
+/* Follows these from now on, whose blocks may have been passed already: the next step reads from
+ * there again. 0 or -ENOMEM. */
+int chain_follow(struct chain *chain, const struct light_follow *follows, size_t count);
+/* What the source says of itself for status; NULL: nothing. */
+json_t *chain_source_status(struct chain *chain);
 
 /* One step: some blocks (about budget_ms of them) or, at the tip, the mempool. Blocks while it
  * talks to the source. */

@@ -86,6 +86,8 @@ static void cmd_status(struct ctl_request *request, json_t *params, void *arg)
 				      (json_int_t)r->live.rows));
 	json_object_set_new(status, "zmq", feed_json(w));
 	json_object_set_new(status, "last_error", error_json(w));
+	json_object_set_new(status, "light",
+			    w->source_status ? json_deep_copy(w->source_status) : json_null());
 	ctl_reply(request, status);
 }
 
@@ -122,8 +124,56 @@ static void cmd_submit(struct ctl_request *request, json_t *params, void *arg)
 	watch_look(w);
 }
 
+/* Numbers and names: a height that a link carries, an id that a person has. */
+static void cmd_follow(struct ctl_request *request, json_t *params, void *arg)
+{
+	struct watch *w = arg;
+	const char *id = ctl_param_string(params, "id");
+	const json_t *height = json_object_get(params, "height");
+	_cleanup_(freep) char *text = NULL;
+	struct light_follow follow;
+	const char *wrong;
+	bool is_new = false;
+	int result;
+
+	if (!id || !json_is_integer(height)) {
+		ctl_reply_error(request, CTL_EPARAMS, NULL,
+				"give id, and height: that of the block that made it");
+		return;
+	}
+	text = xasprintf("%s@%lld", id, (long long)json_integer_value(height));
+	wrong = light_follow_parse(text, &follow);
+	if (wrong) {
+		ctl_reply_error(request, CTL_EPARAMS, NULL, "%s", wrong);
+		return;
+	}
+	if (!w->light) {
+		/* who reads everything follows everything */
+		ctl_reply(request, json_pack("{s:b}", "new", false));
+		return;
+	}
+	if (follow.height < (uint32_t)w->config->birth_height) {
+		ctl_reply_error(request, CTL_EPARAMS, "check the height, or lower birth-height",
+				"block %u is before birth-height %u, where this chain.db begins",
+				follow.height, (unsigned)w->config->birth_height);
+		return;
+	}
+	result = light_settings_follow(w->light, &follow, w->config->daemon.state_folder, &is_new);
+	if (result) {
+		ctl_reply_error(request, CTL_EFAILED, NULL, "it cannot be followed: %s",
+				strerror(-result));
+		return;
+	}
+	w->follows_new |= is_new;
+	ctl_reply(request, json_pack("{s:b}", "new", is_new));
+	if (is_new)
+		watch_look(w);
+}
+
 const struct ctl_command watch_commands[] = {
 	{"status", NULL, "what is followed, how far, and what is wrong", CTL_READ, cmd_status},
+	{"follow", "ID HEIGHT", "reads the block that made it, and what concerns it from there on",
+	 CTL_WRITE, cmd_follow},
 	{"submit", "TX", "hands a signed transaction to the chain node", CTL_WRITE, cmd_submit},
 };
 const size_t watch_commands_count = ARRAY_SIZE(watch_commands);

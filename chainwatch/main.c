@@ -6,7 +6,8 @@
  *	core/registry which transaction may change what (not here: doc/records.md 3 and 4)
  *	store.c       what the registry says as rows; store_rows.c, store_load.c, schema.c
  *	source.h      where blocks come from; sources.c: `source = …`, a row for each kind;
- *	              source_rpc.c: a node of the Bitcoin family
+ *	              source_rpc.c: a node of the Bitcoin family; source_light.c: peers of the
+ *	              chain's network, p2p_net.c connects to them, light.h lists the parts
  *	feed.c        ZMQ, which only says "look"
  *	task.c        --verify, --rescan, --export, --import; task_*.c, store_state.c
  *	watch.c       the loop around it: when to look, the worker, what is published; cmds.c
@@ -78,6 +79,23 @@ static const struct conf_option options[] = {
 	 "height of the first block that is read; 0: the profile's"},
 	{"", "keep-headers", CONF_INT, "1000", KEEP_MIN, KEEP_MAX, FIELD(keep_headers),
 	 "blocks that can be undone in a reorganisation"},
+	{"", "follow", CONF_LIST, NULL, 0, LIGHT_FOLLOWS_MAX, FIELD(light.follow),
+	 "source = light: what is followed, ID@HEIGHT with the height of the block that made it; "
+	 "joined by commas or repeated"},
+	{"", "peer", CONF_LIST, NULL, 0, LIGHT_TARGETS_MAX, FIELD(light.peer),
+	 "source = light: HOST[:PORT] of a peer, may be repeated; only these are connected to; "
+	 "empty: peers are found by the profile's DNS seeds"},
+	{"", "proxy", CONF_STRING, NULL, 0, 200, FIELD(light.proxy),
+	 "source = light: socks5://ADDRESS:PORT, as Tor's; it resolves names too"},
+	{"", "peers", CONF_INT, "4", 1, 12, FIELD(light.peers), "source = light: connections"},
+	{"", "filter-peers", CONF_INT, "2", 1, 8, FIELD(light.filter_peers),
+	 "source = light: peers whose block filters have to agree; 1 trusts one peer not to "
+	 "withhold records: only for a node of one's own"},
+	{"", "peer-timeout", CONF_DURATION, "20s", 100, 600000, FIELD(light.peer_timeout_ms),
+	 "source = light: how long to wait for an answer of a peer"},
+	{"", "mempool", CONF_BOOL, "yes", 0, 0, FIELD(light.mempool),
+	 "source = light: read every transaction that peers announce, so that a removal counts "
+	 "before its block; no saves traffic"},
 	{"", "db", CONF_PATH, CHAINDB_PATH, 0, 0, FIELD(db),
 	 "chain.db; its folder must be readable for who reads it"},
 };
@@ -153,6 +171,42 @@ static bool complete_sources(struct chainwatch_config *config, const struct chai
 	return ok;
 }
 
+static bool is_light(const struct chainwatch_config *config)
+{
+	return strcmp(config->sources.urls[0].scheme->name, "light") == 0;
+}
+
+static bool complete_light(struct chainwatch_config *config)
+{
+	char error[200];
+
+	for (size_t i = 0; config->sources.count > 1 && i < config->sources.count; i++) {
+		if (strcmp(config->sources.urls[i].scheme->name, "light") == 0) {
+			log_error("source = light stands alone: it knows only what it follows");
+			return false;
+		}
+	}
+	if (!light_settings_complete(&config->light, error, sizeof(error))) {
+		log_error("%s", error);
+		return false;
+	}
+	return true;
+}
+
+/* What is followed lies where this chain.db reads. */
+static bool check_follows(const struct chainwatch_config *config)
+{
+	for (size_t i = 0; i < config->light.follow_count; i++) {
+		if (config->light.follows[i].height >= (uint32_t)config->birth_height)
+			continue;
+		log_error("follow: block %u is before birth-height %u: check the height, or lower "
+			  "birth-height",
+			  config->light.follows[i].height, (unsigned)config->birth_height);
+		return false;
+	}
+	return true;
+}
+
 /* Fills in what depends on the profile. */
 static bool complete_config(struct chainwatch_config *config, struct chainparams *ret_params)
 {
@@ -170,13 +224,13 @@ static bool complete_config(struct chainwatch_config *config, struct chainparams
 		log_error("give rpc-cookie, or rpc-user and rpc-password, not both");
 		return false;
 	}
-	if (!complete_sources(config, ret_params))
+	if (!complete_sources(config, ret_params) || !complete_light(config))
 		return false;
 	free(config->chain);
 	config->chain = xstrdup(ret_params->name);
 	if (config->birth_height == 0)
 		config->birth_height = ret_params->birth_height;
-	return true;
+	return check_follows(config);
 }
 
 /* The folder is for readers too: they may be other users. */
@@ -253,6 +307,7 @@ static struct source *open_source(const struct chainwatch_config *config,
 		.timeout_ms = config->rpc_timeout_ms,
 		.birth_height = (uint32_t)config->birth_height,
 		.stop = stop,
+		.light = &config->light.config,
 	};
 	char error[SOURCE_ERROR_MAX];
 	struct source *source = NULL;
@@ -291,6 +346,8 @@ static struct chain *open_chain(const struct chainwatch_config *config,
 		.stop = stop,
 		.birth_height = (uint32_t)config->birth_height,
 		.keep = (uint32_t)config->keep_headers,
+		.follows = config->light.follows,
+		.follow_count = config->light.follow_count,
 	};
 	char error[STORE_ERROR_MAX];
 	struct chain *chain = NULL;
@@ -342,7 +399,7 @@ static bool open_control(struct watch *w)
 }
 
 /* The loop, until a signal. */
-static int serve(struct daemon *d, const struct chainwatch_config *config,
+static int serve(struct daemon *d, struct chainwatch_config *config,
 		 const struct chainparams *params, struct store *store)
 {
 	static struct watch w; /* large, and there is one */
@@ -355,6 +412,10 @@ static int serve(struct daemon *d, const struct chainwatch_config *config,
 	/* the socket is bound by the user who started us, everything else after */
 	if (!open_control(&w) || !enter_sandbox(config))
 		goto out;
+	if (is_light(config)) {
+		light_settings_load(&config->light, config->daemon.state_folder);
+		w.light = &config->light;
+	}
 	source = open_source(config, params, config->daemon.state_folder, &w.stop);
 	if (source)
 		chain = open_chain(config, params, source, store, &w.stop);
@@ -492,8 +553,8 @@ static bool rescan(const struct task *task, const struct chainwatch_config *conf
 }
 
 /* chain.db is ours from here on. */
-static int run_writing(const struct task *task, struct daemon *d,
-		       const struct chainwatch_config *config, const struct chainparams *params)
+static int run_writing(const struct task *task, struct daemon *d, struct chainwatch_config *config,
+		       const struct chainparams *params)
 {
 	struct store *store = NULL;
 	int status = STATUS_FAILED, db_lock = -1;

@@ -4,8 +4,11 @@
 /* Where blocks come from: one vtable for every kind of chain node. Calls block; they are made by
  * the one thread that steps. */
 
+#include "core/chainparams.h"
+#include "wire/buf.h"
 #include "wire/key.h"
 
+#include <jansson.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +21,16 @@ struct rpc_config;
 struct source_header {
 	uint32_t height;
 	bool active; /* on the chain that the source holds best */
+	/* Only of a source that has watch(), and only when active: */
+	uint32_t time;
+	struct hash256 prev;
+};
+
+/* A seal that is live. */
+struct source_seal {
+	struct outpoint outpoint;
+	uint64_t value;	    /* base units */
+	struct span script; /* borrowed */
 };
 
 /* What is wrong when a call fails, for status. */
@@ -31,7 +44,8 @@ enum source_trouble {
 	SOURCE_CONFIG,	/* our own settings */
 };
 
-/* raw is borrowed for the call. A return other than 0 ends the walk with it. */
+/* raw is borrowed for the call; NULL from blocks() of a source that has watch(): nothing in the
+ * block concerns us. A return other than 0 ends the walk with it. */
 typedef int (*source_bytes_cb)(void *arg, size_t index, const uint8_t *raw, size_t len);
 
 /* All return 0 or a negative errno; -ENOENT is "the source does not have that". */
@@ -65,6 +79,11 @@ struct source_ops {
 	 */
 	void (*rest)(struct source *source);
 	void (*free)(struct source *source);
+	/* NULL: it gives whole blocks. Else it looks for these seals only, all that are live, from
+	 * the next block on, and within blocks() too. 0 or -ENOMEM. */
+	int (*watch)(struct source *source, const struct source_seal *seals, size_t count);
+	/* NULL: nothing to say. A new object for people. */
+	json_t *(*status)(struct source *source);
 };
 
 struct source {
@@ -78,5 +97,36 @@ int source_rpc_new(const struct rpc_config *config, struct source **ret_source);
 /* The block files of a chain node. params and stop are borrowed and outlive it. 0 or -ENOMEM. */
 int source_blocks_new(const char *folder, const struct chainparams *params, const atomic_bool *stop,
 		      struct source **ret_source);
+
+enum { LIGHT_TARGETS_MAX = 16, LIGHT_FOLLOW_SPAN = 6 };
+
+/* The block at this height made an object that is followed; it and the next LIGHT_FOLLOW_SPAN - 1
+ * are read whole, since no filter finds what has no script yet. */
+struct light_follow {
+	enum object_kind kind;
+	struct object_id object;
+	uint32_t height;
+};
+
+struct light_config {
+	const struct chainparams *params;   /* borrowed */
+	const char *state_folder;	    /* borrowed */
+	const char *const *targets;	    /* HOST[:PORT]; none: those that are found */
+	size_t target_count;		    /* at most LIGHT_TARGETS_MAX */
+	const char *proxy;		    /* SOCKS5, ADDRESS:PORT; NULL or "": none */
+	unsigned peers;			    /* connections */
+	unsigned filters;		    /* of them with filters, to compare */
+	bool mempool;			    /* look at transactions before their block */
+	uint64_t timeout_ms;		    /* for an answer of a peer */
+	const atomic_bool *stop;	    /* borrowed */
+	const struct light_follow *follows; /* copied */
+	size_t follow_count;
+};
+
+/* No node: light peers (doc/architecture.md). 0, -EINVAL (a setting; see error) or -ENOMEM. */
+int source_light_new(const struct light_config *config, struct source **ret_source, char *error,
+		     size_t error_size);
+/* Follows these from now on. 0 or -ENOMEM. */
+int source_light_follow(struct source *source, const struct light_follow *follows, size_t count);
 
 #endif

@@ -68,6 +68,17 @@ static size_t blocks_paths(const struct source_url *url,
 	return 1;
 }
 
+static int open_light(const struct source_url *url, const struct source_env *env,
+		      struct source **ret_source, char ret_error[static SOURCE_ERROR_MAX])
+{
+	struct light_config config = *env->light;
+
+	config.params = env->params;
+	config.state_folder = env->state_folder;
+	config.stop = env->stop;
+	return source_light_new(&config, ret_source, ret_error, SOURCE_ERROR_MAX);
+}
+
 static const char *const rpc_options[] = {"cookie", NULL};
 
 static const struct source_scheme schemes[] = {
@@ -88,6 +99,7 @@ static const struct source_scheme schemes[] = {
 	 .place_is_path = true,
 	 .paths = blocks_paths,
 	 .open = open_blocks},
+	{.name = "light", .form = "light", .open = open_light},
 };
 
 /* ------------------------------------------------------------------ parsing */
@@ -195,12 +207,26 @@ static const char *parse_user(struct source_url *url, const char *text, const ch
 	return url->user && url->user[0] && url->password ? at + 1 : NULL;
 }
 
+/* A kind of source that has no place. */
+static bool is_word(const char *text, size_t len)
+{
+	const struct source_scheme *scheme = find_scheme(text, len);
+
+	return scheme && !strchr(scheme->form, ':');
+}
+
 static bool parse_url(struct source_url *url, const char *text, size_t len, char *error)
 {
 	size_t scheme = strcspn(text, ":/,? ");
 	const char *end = text + len, *rest = text + scheme + 1, *place, *query;
 
 	url->scheme = scheme < len && text[scheme] == ':' ? find_scheme(text, scheme) : NULL;
+	if (is_word(text, len)) {
+		url->scheme = find_scheme(text, len);
+		url->shown = xasprintf("%.*s", (int)len, text);
+		url->place = xstrdup("");
+		return true;
+	}
 	if (!url->scheme) {
 		_cleanup_(freep) char *known = known_schemes();
 

@@ -17,6 +17,7 @@
 
 struct chainparams;
 struct conf_list;
+struct light_config;
 struct source;
 struct source_scheme;
 
@@ -52,7 +53,8 @@ struct source_env {
 	const char *user, *password, *cookie; /* for a URL without its own; NULL or "": none */
 	uint64_t timeout_ms;
 	uint32_t birth_height;
-	const atomic_bool *stop; /* borrowed, outlives the source; true: come back soon */
+	const atomic_bool *stop;	  /* borrowed, outlives the source; true: come back soon */
+	const struct light_config *light; /* of `light`, without what is above; borrowed */
 };
 
 struct source_scheme {

@@ -101,6 +101,21 @@ typedef void (*store_difference_cb)(void *arg, const char *table, bool missing, 
 int store_compare(struct store *store, store_difference_cb cb, void *arg,
 		  struct store_comparison *ret_comparison);
 
+struct light_follow;
+struct source;
+
+/* Tells a source that has watch() all seals that are live, as they are written and perhaps not
+ * committed. */
+int store_tell_seals(struct store *store, struct source *source);
+/* Inside a transaction: as store_undo() to the height of base, whose header need not be kept. */
+int store_undo_onto(struct store *store, const struct store_tip *base);
+/* The database holds only what was followed (source = light). */
+int store_is_partial(struct store *store, bool *ret_partial);
+/* The block that made it has been read. */
+int store_covers(struct store *store, const struct light_follow *follow, bool *ret_covers);
+/* Inside a transaction: partial, and these have been read or lie ahead. */
+int store_put_coverage(struct store *store, const struct light_follow *follows, size_t count);
+
 struct store_counts {
 	uint64_t records, refused, revocations, pending; /* since the start; pending: now */
 };

@@ -37,8 +37,11 @@ static void on_work(uv_work_t *work)
 {
 	struct watch *w = work->data;
 
+	if (w->running_follows)
+		chain_follow(w->chain, w->told, w->told_count);
 	run_submits(w);
 	chain_step(w->chain, STEP_MS, &w->running_report);
+	w->running_source_status = chain_source_status(w->chain);
 }
 
 static void answer_submits(struct watch *w)
@@ -135,6 +138,8 @@ static void on_work_done(uv_work_t *work, int status)
 	w->busy = false;
 	w->step_ns = clock_monotonic_ns() - w->started_ns;
 	w->report = w->running_report;
+	json_decref(w->source_status);
+	w->source_status = steal(w->running_source_status);
 	answer_submits(w);
 	if (atomic_load(&w->stop))
 		return;
@@ -156,6 +161,12 @@ static void start_step(struct watch *w)
 	assert(!w->busy);
 	loop_timer_stop(w->timer);
 	w->busy = true;
+	w->running_follows = w->follows_new;
+	if (w->follows_new) {
+		w->told_count = w->light->follow_count;
+		memcpy(w->told, w->light->follows, w->told_count * sizeof(*w->told));
+		w->follows_new = false;
+	}
 	w->started_ns = clock_monotonic_ns();
 	TAILQ_CONCAT(&w->running, &w->submits, next);
 	uv_queue_work(loop_uv(w->loop), &w->work, on_work, on_work_done);
@@ -217,5 +228,6 @@ void watch_done(struct watch *w)
 	feed_free(w->feed);
 	loop_timer_free(w->timer);
 	ctl_server_free(w->ctl);
+	json_decref(w->source_status);
 	chain_free(w->chain);
 }

@@ -6,6 +6,7 @@
 
 #include "chainwatch/chain.h"
 #include "chainwatch/feed.h"
+#include "chainwatch/light_settings.h"
 #include "chainwatch/sources.h"
 
 #include "os/conf.h"
@@ -34,6 +35,7 @@ struct chainwatch_config {
 	int64_t birth_height; /* 0: the profile's */
 	int64_t keep_headers;
 	char *db;
+	struct light_settings light;
 	struct source_list sources; /* of source, or of rpc-url and what belongs to it */
 };
 
@@ -71,7 +73,15 @@ struct watch {
 	uint64_t back_off_ms;
 	struct chain_report running_report; /* the worker's while busy */
 	struct chain_report report;	    /* after the last step */
-	char last_error[512];		    /* the last one there was, with its time */
+	/* What is followed, of a source that has to be told. */
+	struct light_settings *light; /* borrowed; NULL: it reads everything */
+	bool follows_new;	      /* the next step has to know them… */
+	bool running_follows;	      /* …and this one is told: a copy, the worker's while busy */
+	struct light_follow told[LIGHT_FOLLOWS_MAX];
+	size_t told_count;
+	json_t *source_status;	       /* owned; NULL: none */
+	json_t *running_source_status; /* owned; the worker's while busy */
+	char last_error[512];	       /* the last one there was, with its time */
 	uint64_t last_error_s;
 };
 

@@ -1,0 +1,153 @@
+#include "chainwatch/store_private.h"
+
+#include "chainwatch/source.h"
+#include "os/base.h"
+#include "os/chaindb_private.h"
+#include "wire/bech32.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What a source that is given the seals needs, and what it leaves behind: a chain.db that knows
+ * only what was followed, and says so in meta. */
+
+struct seals {
+	struct source_seal *list; /* owned, and each script */
+	size_t count, room;
+};
+
+static int add_seal(struct seals *seals, const struct source_seal *seal)
+{
+	struct source_seal *grown;
+	uint8_t *script;
+
+	if (seals->count == seals->room) {
+		grown = reallocarray(seals->list, 2 * seals->room + 16, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		seals->list = grown;
+		seals->room = 2 * seals->room + 16;
+	}
+	script = malloc(seal->script.len + 1);
+	if (!script)
+		return -ENOMEM;
+	if (seal->script.len > 0)
+		memcpy(script, seal->script.data, seal->script.len);
+	seals->list[seals->count] = *seal;
+	seals->list[seals->count++].script.data = script;
+	return 0;
+}
+
+static int read_seals(struct store *store, struct seals *seals)
+{
+	_cleanup_(chaindb_finalizep) sqlite3_stmt *statement = NULL;
+	struct source_seal seal;
+	int code, result = 0;
+
+	if (sqlite3_prepare_v2(store->db,
+			       "SELECT txid, vout, value, script FROM seal WHERE to_height IS NULL",
+			       -1, &statement, NULL) != SQLITE_OK)
+		return store_fail(store, "cannot read");
+	while (!result && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+		if (!chaindb_read_hash(statement, 0, &seal.outpoint.txid) ||
+		    !chaindb_read_u32(statement, 1, &seal.outpoint.vout)) {
+			snprintf(store->error, sizeof(store->error),
+				 "chain.db: damaged: a seal is no outpoint; remove it to read the "
+				 "chain anew");
+			return -EBADMSG;
+		}
+		seal.value = (uint64_t)sqlite3_column_int64(statement, 2);
+		seal.script.data = sqlite3_column_blob(statement, 3);
+		seal.script.len = (size_t)sqlite3_column_bytes(statement, 3);
+		result = add_seal(seals, &seal);
+	}
+	if (result)
+		return result;
+	return code == SQLITE_DONE ? 0 : store_fail(store, "cannot read");
+}
+
+int store_tell_seals(struct store *store, struct source *source)
+{
+	struct seals seals = {.list = NULL};
+	int result = read_seals(store, &seals);
+
+	if (!result)
+		result = source->ops->watch(source, seals.list, seals.count);
+	for (size_t i = 0; i < seals.count; i++)
+		free((void *)seals.list[i].script.data);
+	free(seals.list);
+	return result;
+}
+
+int store_undo_onto(struct store *store, const struct store_tip *base)
+{
+	int result = store_undo(store, base->height);
+
+	/* the header that it stands on may be older than those that are kept */
+	if (!result && !store->has_tip) {
+		result = store_add_block(store, base);
+		store->has_tip = !result;
+	}
+	return result;
+}
+
+static void follow_name(const struct light_follow *follow, char name[static 96])
+{
+	char id[OBJECT_ID_TEXT_SIZE];
+
+	object_id_format(follow->kind, &follow->object, id);
+	snprintf(name, 96, "follow %s@%u", id, follow->height);
+}
+
+static int meta_has(struct store *store, const char *name, bool *ret_has)
+{
+	_cleanup_(chaindb_finalizep) sqlite3_stmt *statement = NULL;
+	int code;
+
+	if (sqlite3_prepare_v2(store->db, "SELECT 1 FROM meta WHERE name = ?", -1, &statement,
+			       NULL) != SQLITE_OK)
+		return store_fail(store, "cannot read");
+	sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+	code = sqlite3_step(statement);
+	if (code != SQLITE_ROW && code != SQLITE_DONE)
+		return store_fail(store, "cannot read");
+	*ret_has = code == SQLITE_ROW;
+	return 0;
+}
+
+static int meta_put(struct store *store, const char *name)
+{
+	_cleanup_(chaindb_finalizep) sqlite3_stmt *statement = NULL;
+
+	if (sqlite3_prepare_v2(store->db, "INSERT OR REPLACE INTO meta (name, value) VALUES (?, 1)",
+			       -1, &statement, NULL) != SQLITE_OK)
+		return store_fail(store, "cannot write");
+	sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+	return store_step(store, statement);
+}
+
+int store_is_partial(struct store *store, bool *ret_partial)
+{
+	return meta_has(store, "partial", ret_partial);
+}
+
+int store_covers(struct store *store, const struct light_follow *follow, bool *ret_covers)
+{
+	char name[96];
+
+	follow_name(follow, name);
+	return meta_has(store, name, ret_covers);
+}
+
+int store_put_coverage(struct store *store, const struct light_follow *follows, size_t count)
+{
+	char name[96];
+	int result = meta_put(store, "partial");
+
+	for (size_t i = 0; !result && i < count; i++) {
+		follow_name(&follows[i], name);
+		result = meta_put(store, name);
+	}
+	return result;
+}
