@@ -36,11 +36,11 @@ static void set_actual(struct guard *g, struct filter *filter)
 	g->actual = filter;
 }
 
-void guard_set_wanted(struct guard *g, struct filter *filter)
+bool guard_set_wanted(struct guard *g, struct filter *filter)
 {
 	if (filter && g->wanted && filter_equal(filter, g->wanted)) {
 		filter_free(filter);
-		return;
+		return false;
 	}
 	if (g->wanted != g->actual)
 		filter_free(g->wanted);
@@ -48,6 +48,7 @@ void guard_set_wanted(struct guard *g, struct filter *filter)
 	g->next_ms = 0;
 	if (!filter)
 		g->error[0] = '\0';
+	return true;
 }
 
 void guard_free(struct guard *g)

@@ -16,8 +16,8 @@ struct priv;
 /* priv, interface: borrowed until guard_free(). */
 struct guard *guard_new(struct priv *priv, const char *interface);
 void guard_free(struct guard *guard);
-/* Takes the filter; NULL: none is wanted. */
-void guard_set_wanted(struct guard *guard, struct filter *filter);
+/* Takes the filter; NULL: none is wanted. False: it is as before. */
+bool guard_set_wanted(struct guard *guard, struct filter *filter);
 /* The interface is there; 0: it has gone, and its filter with it. */
 void guard_set_index(struct guard *guard, uint32_t index);
 /* Compares and repairs now. Returns in how many ms to call again at the latest. */

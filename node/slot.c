@@ -350,8 +350,8 @@ static void set_filter(struct slot *s, const struct adapter_plan *plan)
 	set_closed(s, r);
 	if (r < 0)
 		filter = xcalloc(1, sizeof(*filter));
-	guard_set_wanted(s->guard, filter);
-	guard_pass(s->guard, clock_monotonic_ns() / NS_PER_MS);
+	if (guard_set_wanted(s->guard, filter))
+		guard_pass(s->guard, clock_monotonic_ns() / NS_PER_MS);
 }
 
 void slot_apply(struct slot *s, const struct adapter_plan *plan, uint64_t now)
