@@ -2,17 +2,36 @@
 
 #include "core/headers.h"
 #include "core/headers_rules.h"
+#include "fixture/vectors.h"
 #include "wire/buf.h"
 #include "wire/hex.h"
 #include "wire/tx.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* Linked with --wrap: the allocation after so many more fails. */
+static size_t allocations = SIZE_MAX;
+
+void *__wrap_calloc(size_t count, size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_reallocarray(void *old, size_t count, size_t size);
+void *__real_reallocarray(void *old, size_t count, size_t size);
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return allocations && allocations-- ? __real_calloc(count, size) : NULL;
+}
+
+void *__wrap_reallocarray(void *old, size_t count, size_t size)
+{
+	return allocations && allocations-- ? __real_reallocarray(old, count, size) : NULL;
+}
 
 enum {
 	RAW = BLOCK_HEADER_LEN,
 	NOW = 1700000000,
-	MANY = 4096,
 };
 
 static const uint8_t *genesis_of(const char *profile)
@@ -231,6 +250,296 @@ static void targets_change_as_they_did_on_the_main_chain(void **state)
 	}
 }
 
+/* Bits and work of each period of the main chain; headers of some. */
+static void every_change_of_the_main_chain_comes_out(void **state)
+{
+	static struct header_entry line[2016];
+	static char text[2048], hex[3][2 * RAW + 1], work_text[U256_TEXT_SIZE];
+	const struct chainparams *p = chainparams_find("bitcoin");
+	const struct header_line at = {line, NULL, 2015, 2015};
+	uint32_t height, first, last, bits, next;
+	FILE *f = vectors_open("retargets.txt");
+	struct u256 work = {{0}}, want;
+	struct header_memo memo = {0};
+	unsigned changes = 0, real = 0;
+
+	while (vectors_line(f, text, sizeof(text))) {
+		uint8_t raw[3][RAW];
+		struct hash256 hash;
+
+		if (sscanf(text, "headers %u %160s %160s %160s", &height, hex[0], hex[1], hex[2]) ==
+		    4) {
+			for (int i = 0; i < 3; i++) {
+				assert_true(hex_parse(hex[i], raw[i], RAW));
+				block_hash(raw[i], &hash);
+				assert_true(header_pow_ok(&memo, load_u32(raw[i] + 72), &hash));
+				if (i < 2)
+					line[i * 2015] = (struct header_entry){
+						hash, load_u32(raw[i] + 68), load_u32(raw[i] + 72)};
+			}
+			assert_memory_equal(raw[2] + 4, line[2015].hash.bytes, HASH_LEN);
+			assert_int_equal(header_next_bits(p, &at, load_u32(raw[2] + 68)),
+					 load_u32(raw[2] + 72));
+			real++;
+			continue;
+		}
+		assert_int_equal(sscanf(text, "%u %u %u %x %x %64s", &height, &first, &last, &bits,
+					&next, work_text),
+				 6);
+		line[0].time = first;
+		line[0].bits = line[2015].bits = bits;
+		line[2015].time = last;
+		assert_int_equal(header_next_bits(p, &at, last + 600), next);
+		for (int i = 0; i < 2016; i++)
+			work = u256_add(&work, header_work(&memo, bits));
+		assert_true(u256_parse(work_text, &want));
+		assert_int_equal(u256_compare(&work, &want), 0);
+		changes++;
+	}
+	assert_true(changes == 413 && real >= 10);
+}
+
+/* The headers message that tests/vectors/p2p.txt recorded: 108 blocks, scrypt. */
+static void the_chain_of_a_real_litecoind_is_taken(void **state)
+{
+	static char text[40000], hex[40000];
+	static uint8_t raw[20000];
+	struct headers *h = start("litecoin-regtest");
+	FILE *f = vectors_open("p2p.txt");
+	struct headers_added added;
+	char tip_text[HASH_TEXT_SIZE];
+	struct hash256 tip;
+	size_t len = 0;
+
+	while (vectors_line(f, text, sizeof(text)))
+		if (sscanf(text, "node headers %39999s", hex) == 1)
+			assert_true(hex_parse_any(hex, raw, sizeof(raw), &len));
+	assert_int_equal(len, 1 + 108 * 81);
+	assert_int_equal(headers_add(h, raw + 1, 81, 108, UINT32_MAX - HEADERS_FUTURE_MAX, &added),
+			 0);
+	assert_true(added.reason == HEADER_OK && added.accepted == 108);
+	tip = headers_tip(h);
+	hash_format(&tip, tip_text);
+	assert_string_equal(tip_text,
+			    "ae272f7db4823797556bde4a5db9bb02dcc2aded34d6fdafb6c31dd1b832c32c");
+	/* the same with a nonce that does no work */
+	headers_free(h);
+	h = start("litecoin-regtest");
+	for (uint32_t i = 0; i < 64 && added.reason != HEADER_POW; i++) {
+		store_u32(raw + 1 + 76, i);
+		assert_int_equal(headers_add(h, raw + 1, 81, 1, UINT32_MAX, &added), 0);
+	}
+	assert_int_equal(added.reason, HEADER_POW);
+	headers_free(h);
+}
+
+static void a_step_back_in_time_at_a_change_is_bounded_by_bip94(void **state)
+{
+	static struct header_entry line[2016];
+	const struct chainparams *p = chainparams_find("bitcoin-testnet4");
+	struct header_line at = {line, NULL, 2015, 2015};
+	struct block_header header = {.version = 4};
+	struct header_memo memo = {0};
+	const struct hash256 hash = {{0}};
+	uint8_t raw[RAW];
+
+	for (uint32_t i = 0; i < 2016; i++)
+		line[i] = (struct header_entry){.time = 1000000 + i * 600, .bits = 0x1d00ffff};
+	line[2015].time += 10000;
+	for (uint32_t back = 600; back <= 601; back++) {
+		header.time = line[2015].time - back;
+		header.bits = header_next_bits(p, &at, header.time);
+		block_header_write(&header, raw);
+		assert_int_equal(header_check(p, &at, raw, &hash, 0, &memo),
+				 back == 600 ? HEADER_OK : HEADER_TIMEWARP);
+	}
+	/* elsewhere, and on chains without the rule, only the median counts */
+	at.height = at.fork = 2014;
+	line[2014].time += 10000;
+	header.time = line[2014].time - 601;
+	header.bits = header_next_bits(p, &at, header.time);
+	block_header_write(&header, raw);
+	assert_int_equal(header_check(p, &at, raw, &hash, 0, &memo), HEADER_OK);
+}
+
+static void versions_go_out_of_use_at_their_heights(void **state)
+{
+	static const struct {
+		uint32_t height;
+		uint32_t version;
+		enum header_reason want;
+	} cases[] = {
+		{709999, 1, HEADER_OK},		  {710000, 1, HEADER_VERSION},
+		{710000, 2, HEADER_OK},		  {811879, 2, HEADER_VERSION},
+		{811879, 3, HEADER_OK},		  {918684, 3, HEADER_VERSION},
+		{918684, 4, HEADER_OK},		  {1201535, 0x1fffffff, HEADER_OK},
+		{1201536, 4, HEADER_VERSION},	  {1201536, 0x1fffffff, HEADER_VERSION},
+		{1201536, 0x20000000, HEADER_OK}, {1201536, 0x80000000, HEADER_VERSION},
+	};
+	struct header_entry *line = calloc(1300000, sizeof(*line));
+	struct chainparams p = *chainparams_find("litecoin");
+	const struct hash256 hash = {{0}};
+	struct header_memo memo = {0};
+	uint8_t raw[RAW];
+
+	p.checkpoint_count = 0;
+	p.retarget = CHAIN_RETARGET_NONE;
+	for (uint32_t i = 0; i < 1300000; i++)
+		line[i] = (struct header_entry){.time = i + 1, .bits = 0x1e0ffff0};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t height = cases[i].height;
+		const struct header_line at = {line, NULL, height - 1, height - 1};
+		const struct block_header header = {
+			.version = cases[i].version, .time = height + 1, .bits = 0x1e0ffff0};
+
+		block_header_write(&header, raw);
+		assert_int_equal(header_check(&p, &at, raw, &hash, 0, &memo), cases[i].want);
+	}
+	free(line);
+}
+
+static void the_branch_with_the_least_work_makes_room(void **state)
+{
+	static uint8_t chain[60 * RAW],
+		side[HEADERS_BRANCHES_MAX + 1][(HEADERS_BRANCHES_MAX + 3) * RAW];
+	struct headers *h = start("bitcoin-regtest");
+	struct headers_counts counts;
+	struct headers_place place;
+	struct hash256 hash;
+
+	mine_chain(genesis_of("bitcoin-regtest"), 60, 0, chain);
+	assert_int_equal(add(h, chain, 60).accepted, 60);
+	/* branch i has i + 2 headers; one with more work than all, then as many as are held */
+	for (uint32_t i = 0; i <= HEADERS_BRANCHES_MAX; i++) {
+		mine_chain(genesis_of("bitcoin-regtest"), i + 2, i + 1, side[i]);
+		headers_counts(h, &counts);
+		assert_int_equal(counts.branches, i);
+		assert_int_equal(add(h, side[i], i + 2).accepted, i + 2);
+	}
+	headers_counts(h, &counts);
+	assert_int_equal(counts.branches, HEADERS_BRANCHES_MAX);
+	assert_int_equal(counts.dropped, 2);
+	for (uint32_t i = 0; i <= HEADERS_BRANCHES_MAX; i++) {
+		block_hash(side[i] + RAW, &hash);
+		assert_int_equal(headers_find(h, &hash, &place), i > 0);
+	}
+	headers_free(h);
+}
+
+static void headers_beside_the_chain_are_bounded(void **state)
+{
+	enum { LONG = HEADERS_SIDE_MAX + 2 };
+	uint8_t *chain = malloc((size_t)LONG * RAW), *side = malloc((size_t)LONG * RAW);
+	struct headers *h = start("bitcoin-regtest");
+	struct headers_counts counts;
+	struct headers_added added;
+	uint8_t other[2 * RAW];
+
+	mine_chain(genesis_of("bitcoin-regtest"), LONG, 0, chain);
+	mine_chain(genesis_of("bitcoin-regtest"), LONG, 1, side);
+	mine_chain(chain, 2, 2, other);
+	assert_int_equal(add(h, chain, LONG).accepted, LONG);
+	assert_int_equal(add(h, other, 2).accepted, 2);
+	/* the other branch goes, and then there is none left to go */
+	added = add(h, side, LONG);
+	assert_int_equal(added.reason, HEADER_FULL);
+	assert_int_equal(added.accepted, HEADERS_SIDE_MAX);
+	headers_counts(h, &counts);
+	assert_true(counts.side == HEADERS_SIDE_MAX && counts.branches == 1 && counts.dropped == 2);
+	assert_tip(h, chain + (size_t)(LONG - 1) * RAW, LONG);
+	/* a reorg of that depth drops what it leaves */
+	headers_free(h);
+	h = start("bitcoin-regtest");
+	assert_int_equal(add(h, chain, HEADERS_SIDE_MAX - 1).reason, HEADER_OK);
+	added = add(h, side, HEADERS_SIDE_MAX + 1);
+	assert_true(added.reason == HEADER_OK && added.moved && added.fork == 0);
+	assert_tip(h, side + (size_t)HEADERS_SIDE_MAX * RAW, HEADERS_SIDE_MAX + 1);
+	headers_counts(h, &counts);
+	assert_int_equal(counts.side, 0);
+	headers_free(h);
+	free(chain);
+	free(side);
+}
+
+static void without_memory_nothing_is_lost(void **state)
+{
+	static uint8_t a[5000 * RAW], b[5001 * RAW];
+	struct headers_config config = {.params = chainparams_find("bitcoin-regtest")};
+	struct headers_added added;
+	struct headers *h = NULL;
+	bool failed = true;
+
+	mine_chain(genesis_of("bitcoin-regtest"), 5000, 1, a);
+	memcpy(b, a, 100 * RAW);
+	mine_chain(b + 99 * RAW, 4901, 2, b + 100 * RAW);
+	for (size_t fail = 0; failed; fail++) {
+		failed = false;
+		allocations = fail;
+		if (headers_new(&config, &h) < 0) {
+			failed = true;
+			continue;
+		}
+		if (headers_add(h, a, RAW, 5000, NOW, &added) < 0) {
+			failed = true;
+			allocations = SIZE_MAX;
+			assert_int_equal(add(h, a, 5000).reason, HEADER_OK);
+			allocations = 0;
+		}
+		assert_tip(h, a + 4999 * RAW, 5000);
+		if (headers_add(h, b, RAW, 5001, NOW, &added) < 0) {
+			failed = true;
+			allocations = SIZE_MAX;
+			assert_int_equal(add(h, b, 5001).reason, HEADER_OK);
+		}
+		assert_tip(h, b + 5000 * RAW, 5001);
+		allocations = SIZE_MAX;
+		headers_free(h);
+	}
+	headers_free(NULL);
+}
+
+/* Of a chain that leads to the checkpoint only some headers have to show their work… */
+static void below_the_last_checkpoint_some_scrypt_is_enough(void **state)
+{
+	static uint8_t chain[64 * RAW];
+	struct chainparams params = *chainparams_find("litecoin-regtest");
+	struct headers_config config = {.params = &params, .pow_every = 16};
+	struct headers_added added;
+	struct headers *h = NULL;
+	uint32_t stopped = 0;
+
+	/* no work is done for these */
+	for (size_t i = 0; i < 64; i++) {
+		const uint8_t *prev = i ? chain + (i - 1) * RAW : params.genesis_header;
+		struct block_header header = {.version = 0x20000000,
+					      .time = load_u32(prev + 68) + 150,
+					      .bits = 0x207fffff,
+					      .nonce = 7};
+
+		block_hash(prev, &header.prev);
+		block_header_write(&header, chain + i * RAW);
+	}
+	params.checkpoint_count = 1;
+	params.checkpoints[0] = (struct chain_checkpoint){1000, {{1}}};
+	for (uint8_t seed = 0; seed < 64; seed++) {
+		config.seed[0] = seed;
+		assert_int_equal(headers_new(&config, &h), 0);
+		added = add(h, chain, 64);
+		assert_true(added.reason == HEADER_OK || added.reason == HEADER_POW);
+		stopped += added.reason == HEADER_POW;
+		/* …and nothing is believed before it is there */
+		assert_false(headers_enough_work(h));
+		headers_free(h);
+	}
+	/* 64 / 16 are looked at, half of which do no work by chance: all pass in 1 of 8 cases */
+	assert_true(stopped >= 32);
+	config.pow_every = 0;
+	assert_int_equal(headers_new(&config, &h), 0);
+	added = add(h, chain, 64);
+	assert_true(added.reason == HEADER_POW && added.accepted < 20);
+	headers_free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +549,14 @@ int main(void)
 		cmocka_unit_test(each_broken_rule_is_named),
 		cmocka_unit_test(a_gap_inside_a_message_keeps_what_is_before_it),
 		cmocka_unit_test(targets_change_as_they_did_on_the_main_chain),
+		cmocka_unit_test(every_change_of_the_main_chain_comes_out),
+		cmocka_unit_test(the_chain_of_a_real_litecoind_is_taken),
+		cmocka_unit_test(a_step_back_in_time_at_a_change_is_bounded_by_bip94),
+		cmocka_unit_test(versions_go_out_of_use_at_their_heights),
+		cmocka_unit_test(the_branch_with_the_least_work_makes_room),
+		cmocka_unit_test(headers_beside_the_chain_are_bounded),
+		cmocka_unit_test(without_memory_nothing_is_lost),
+		cmocka_unit_test(below_the_last_checkpoint_some_scrypt_is_enough),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,31 @@ static void a_proof_of_a_real_node_names_its_transaction(void **state)
 	assert_memory_equal(back, raw, PROOF_LEN);
 }
 
+static void proofs_of_the_main_chain_name_their_places(void **state)
+{
+	static char line[4096], hex[4096], places[128];
+	FILE *f = vectors_open("merkle_proofs.txt");
+	struct merkle_match matches[8];
+	struct merkle_block m;
+	unsigned proofs = 0;
+	uint8_t raw[2048];
+	size_t len, count;
+
+	while (vectors_line(f, line, sizeof(line))) {
+		char *place = places;
+
+		assert_int_equal(sscanf(line, "proof %*s %127s %4095s", places, hex), 2);
+		assert_true(hex_parse_any(hex, raw, sizeof(raw), &len));
+		assert_int_equal(merkle_block_parse(raw, len, &m), MERKLE_OK);
+		assert_int_equal(merkle_block_check(&m, matches, 8, &count), MERKLE_OK);
+		for (size_t i = 0; i < count; i++, place++)
+			assert_int_equal(matches[i].index, strtoul(place, &place, 10));
+		assert_int_equal(place[-1], '\0');
+		proofs++;
+	}
+	assert_int_equal(proofs, 3);
+}
+
 static void what_is_not_quite_that_proof_is_refused(void **state)
 {
 	uint8_t raw[PROOF_LEN + 1], copy[PROOF_LEN + 1];
@@ -415,6 +440,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_proof_of_a_real_node_names_its_transaction),
+		cmocka_unit_test(proofs_of_the_main_chain_name_their_places),
 		cmocka_unit_test(what_is_not_quite_that_proof_is_refused),
 		cmocka_unit_test(counts_that_no_block_has_are_refused),
 		cmocka_unit_test(a_doubled_node_is_no_transaction_of_its_own),
