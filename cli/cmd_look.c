@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/history.h"
 #include "cli/keys.h"
 #include "cli/names.h"
 #include "cli/out.h"
@@ -15,13 +16,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Looking at what chainwatch found, without changing anything. */
 
 enum {
 	STATUS_MS = 1000,
-	TIME_SIZE = 32,
 };
 
 static const struct arg_option list_options[] = {
@@ -33,16 +32,6 @@ static const struct arg_option list_options[] = {
 static int db_failed(struct cli *cli)
 {
 	return cli_error(cli, CLI_FAILED, NULL, "%s", chaindb_error(cli->db));
-}
-
-static const char *time_text(uint32_t seconds, char ret[static TIME_SIZE])
-{
-	time_t when = seconds;
-	struct tm tm;
-
-	if (!gmtime_r(&when, &tm) || !strftime(ret, TIME_SIZE, "%Y-%m-%d %H:%M UTC", &tm))
-		ret[0] = '\0';
-	return ret;
 }
 
 /* ---- chain ---- */
@@ -78,7 +67,7 @@ static int run_chain(struct cli *cli, const struct args *args)
 	struct ctl_error error = {0};
 	struct chaindb_tip tip;
 	json_t *status = NULL, *result;
-	char hash[HASH_TEXT_SIZE], when[TIME_SIZE];
+	char hash[HASH_TEXT_SIZE], when[OUT_TIME_MAX];
 	bool have;
 	int r = cli_db(cli);
 
@@ -101,7 +90,7 @@ static int run_chain(struct cli *cli, const struct args *args)
 	if (have) {
 		hash_format(&tip.hash, hash);
 		printf("height      %u\nhash        %s\ntime        %s\n", tip.height, hash,
-		       time_text(tip.time, when));
+		       out_time(tip.time, when));
 		if (tip.schema < CHAINDB_SCHEMA)
 			printf("schema      %u, older than this program's %d: start chainwatch of "
 			       "this version, which brings it up to date\n",
@@ -192,83 +181,6 @@ static int run_list(struct cli *cli, const struct args *args)
 	}
 	print_list(cli, listing.objects);
 	json_decref(listing.objects);
-	return 0;
-}
-
-/* ---- history ---- */
-
-static int on_event(void *arg, const struct chaindb_event *event)
-{
-	char txid[HASH_TEXT_SIZE];
-
-	hash_format(&event->txid, txid);
-	json_array_append_new(arg,
-			      json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:s?}", "height",
-					(json_int_t)event->height, "time", (json_int_t)event->time,
-					"sequence", (json_int_t)event->sequence, "txid", txid,
-					"type", event->type ? event->type : "", "text",
-					event->text ? event->text : "", "refused", event->refused));
-	return 0;
-}
-
-/* Newest first, a transaction a paragraph. */
-static void print_history(const struct cli *cli, const json_t *events)
-{
-	const char *last = "";
-
-	for (size_t i = json_array_size(events); i > 0; i--) {
-		const json_t *event = json_array_get(events, i - 1);
-		const char *txid = json_string_value(json_object_get(event, "txid"));
-		const char *refused = json_string_value(json_object_get(event, "refused"));
-		const char *text = json_string_value(json_object_get(event, "text"));
-		const char *type = json_string_value(json_object_get(event, "type"));
-		json_int_t height = json_integer_value(json_object_get(event, "height"));
-		char when[TIME_SIZE];
-
-		time_text((uint32_t)json_integer_value(json_object_get(event, "time")), when);
-		if (strcmp(txid, last)) {
-			printf("%s%stransaction %s%s\n", *last ? "\n" : "", out_on(cli, OUT_YELLOW),
-			       txid, out_off(cli));
-			if (height)
-				printf("height   %lld\ndate     %s\n\n", (long long)height, when);
-			else
-				printf("height   none yet: in the mempool since %s\n\n", when);
-		}
-		last = txid;
-		printf("    %s\n", *text ? text : type);
-		if (refused)
-			printf("    %srefused: %s%s\n", out_on(cli, OUT_RED), refused,
-			       out_off(cli));
-	}
-}
-
-static int run_history(struct cli *cli, const struct args *args)
-{
-	struct cli_object object;
-	json_t *events;
-	int r = names_resolve(cli, 0, args->words[0], &object);
-
-	if (!r)
-		r = cli_db(cli);
-	if (r)
-		return r;
-	events = json_array();
-	if (chaindb_visit_history(cli->db, &object.id, on_event, events)) {
-		json_decref(events);
-		return db_failed(cli);
-	}
-	if (!json_array_size(events)) {
-		json_decref(events);
-		return cli_error(cli, CLI_NOT_FOUND, "is chainwatch up to date? See dnet chain",
-				 "nothing was seen of %s", object.text);
-	}
-	if (cli->json) {
-		out_json(json_pack("{s:s, s:s, s:o}", "id", object.text, "kind",
-				   object_kind_name(object.kind), "events", events));
-		return 0;
-	}
-	print_history(cli, events);
-	json_decref(events);
 	return 0;
 }
 
@@ -567,8 +479,8 @@ static int run_show(struct cli *cli, const struct args *args)
 
 const struct cli_command cli_commands_look[] = {
 	{"show", "ID", "one object and what is in force of it", NULL, 1, 1, false, run_show},
-	{"history", "ID", "everything that its owner wrote, newest first", NULL, 1, 1, false,
-	 run_history},
+	{"history", "ID", "everything that its owner wrote, newest first", history_options, 1, 1,
+	 false, run_history},
 	{"list", "[TEXT]", "objects whose id or name begins with TEXT", list_options, 0, 1, false,
 	 run_list},
 	{"chain", NULL, "how far chainwatch has followed the chain", NULL, 0, 0, false, run_chain},

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 void out_json(json_t *value)
 {
@@ -182,6 +183,16 @@ const char *out_age(uint64_t seconds, char ret[static OUT_AGE_MAX])
 		snprintf(ret, OUT_AGE_MAX, "%u h", (unsigned)(seconds / 3600));
 	else
 		snprintf(ret, OUT_AGE_MAX, "%llu d", (unsigned long long)(seconds / 86400));
+	return ret;
+}
+
+const char *out_time(uint32_t seconds, char ret[static OUT_TIME_MAX])
+{
+	time_t when = seconds;
+	struct tm tm;
+
+	if (!gmtime_r(&when, &tm) || !strftime(ret, OUT_TIME_MAX, "%Y-%m-%d %H:%M UTC", &tm))
+		ret[0] = '\0';
 	return ret;
 }
 

@@ -9,6 +9,7 @@ enum {
 	TABLE_COLUMNS_MAX = 10,
 	OUT_AGE_MAX = 24,
 	OUT_BYTES_MAX = 24,
+	OUT_TIME_MAX = 32,
 };
 
 enum out_color { OUT_PLAIN, OUT_BOLD, OUT_DIM, OUT_RED, OUT_GREEN, OUT_YELLOW };
@@ -40,6 +41,8 @@ void table_done(struct table *table);
 
 /* "3 s", "5 min", "2 h", "4 d". */
 const char *out_age(uint64_t seconds, char ret[static OUT_AGE_MAX]);
+/* "2026-11-21 08:00 UTC". */
+const char *out_time(uint32_t seconds, char ret[static OUT_TIME_MAX]);
 /* "1.2 MiB". */
 const char *out_bytes(uint64_t bytes, char ret[static OUT_BYTES_MAX]);
 

@@ -146,6 +146,11 @@ struct chaindb_seal {
  * being spent) without a record. */
 int chaindb_find_seal(struct chaindb *db, const struct object_id *object, bool follow_pending,
 		      struct chaindb_seal *ret_seal);
+typedef int (*chaindb_seal_cb)(void *arg, const struct chaindb_seal *seal);
+/* All seals that the object had, oldest first, then those in the mempool. A script that is longer
+ * than CHAINDB_SCRIPT_MAX comes empty. */
+int chaindb_visit_seals(struct chaindb *db, const struct object_id *object, chaindb_seal_cb cb,
+			void *arg);
 /* The object whose confirmed or pending seal this is. -ENOENT. */
 int chaindb_find_seal_owner(struct chaindb *db, const struct outpoint *outpoint,
 			    struct object_id *ret_object);
@@ -161,6 +166,9 @@ struct chaindb_event {
 	const char *type;    /* "NODE_PUT", "SEAL_LOST", … borrowed */
 	const char *text;    /* decoded, for people; borrowed */
 	const char *refused; /* NULL: it counts; else why not; borrowed */
+	/* The record, or a whole payload that says nothing; borrowed. */
+	const uint8_t *raw;
+	size_t raw_len;
 };
 
 typedef int (*chaindb_event_cb)(void *arg, const struct chaindb_event *event);

@@ -3,6 +3,7 @@
 #include "wire/bech32.h"
 #include "wire/hex.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -311,6 +312,33 @@ int chaindb_find_seal(struct chaindb *db, const struct object_id *object, bool f
 	return 0;
 }
 
+int chaindb_visit_seals(struct chaindb *db, const struct object_id *object, chaindb_seal_cb cb,
+			void *arg)
+{
+	_cleanup_(chaindb_finalizep) sqlite3_stmt *statement = chaindb_prepare(
+		db, "SELECT txid, vout, value, iif(length(script) > 10000, x'', script), sequence,"
+		    " from_height, 0 FROM seal WHERE object " THIS
+		    " UNION ALL SELECT seal_txid, seal_vout, value,"
+		    " iif(length(script) > 10000, x'', script), sequence, 0, 1 FROM pending"
+		    " WHERE object " THIS " AND seal_txid IS NOT NULL ORDER BY 7, 5");
+	struct chaindb_seal seal;
+	int code, result;
+
+	static_assert(CHAINDB_SCRIPT_MAX == 10000, "the query says the same");
+	if (!statement)
+		return chaindb_fail(db);
+	chaindb_bind_id(statement, object);
+	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+		memset(&seal, 0, sizeof(seal));
+		if (!read_seal(statement, &seal))
+			return chaindb_damaged(db, "a seal");
+		result = cb(arg, &seal);
+		if (result)
+			return result;
+	}
+	return code == SQLITE_DONE ? 0 : chaindb_fail(db);
+}
+
 int chaindb_find_seal_owner(struct chaindb *db, const struct outpoint *outpoint,
 			    struct object_id *ret_object)
 {
@@ -338,9 +366,9 @@ int chaindb_find_seal_owner(struct chaindb *db, const struct outpoint *outpoint,
 }
 
 #define EVENTS                                                                                     \
-	"SELECT height, time, tx_index, vout, pos, sequence, txid, type, text, refused, n"         \
+	"SELECT height, time, tx_index, vout, pos, sequence, txid, type, text, refused, n, raw"    \
 	" FROM record_log WHERE %s UNION ALL"                                                      \
-	" SELECT 0, seen, 0, vout, pos, sequence, txid, type, text, refused, n + (1 << 60)"        \
+	" SELECT 0, seen, 0, vout, pos, sequence, txid, type, text, refused, n + (1 << 60), raw"   \
 	" FROM pending_log WHERE %s ORDER BY 11"
 
 /* False: not what chainwatch writes. */
@@ -350,6 +378,8 @@ static bool read_event(sqlite3_stmt *statement, struct chaindb_event *ret)
 		.type = (const char *)sqlite3_column_text(statement, 7),
 		.text = (const char *)sqlite3_column_text(statement, 8),
 		.refused = (const char *)sqlite3_column_text(statement, 9),
+		.raw = sqlite3_column_blob(statement, 11),
+		.raw_len = (size_t)sqlite3_column_bytes(statement, 11),
 	};
 
 	if (!chaindb_read_u32(statement, 0, &event.height) ||

@@ -336,6 +336,13 @@ static void read_dnet(struct chaindb *reader, const struct object_id *id)
 	}
 }
 
+static int on_seal(void *arg, const struct chaindb_seal *seal)
+{
+	*(size_t *)arg += seal->script_len;
+	FUZZ_CHECK(seal->script_len <= sizeof(seal->script));
+	return 0;
+}
+
 static void read_object(struct chaindb *reader, unsigned i)
 {
 	static struct seen seen;
@@ -359,6 +366,7 @@ static void read_object(struct chaindb *reader, unsigned i)
 	seen.only = RECORD_GRANT;
 	check(reader, chaindb_visit_grants(reader, &ids[i], on_row, &seen));
 	check(reader, chaindb_visit_history(reader, &ids[i], on_event, &len));
+	check(reader, chaindb_visit_seals(reader, &ids[i], on_seal, &len));
 	for (int pending = 0; pending < 2; pending++) {
 		if (check(reader, chaindb_find_seal(reader, &ids[i], pending, &seal)))
 			continue;

@@ -309,6 +309,56 @@ def test_history_has_everything_in_order(world, tool):
     assert "transaction " + made["txid"] in text and "\033" not in text
 
 
+def test_history_reads_like_a_log(world, tool):
+    """Newest first, a transaction a paragraph: where, when, by whom, and what was before."""
+    _, node, _ = world
+    made = tool.write_ok("create", "log", "--ipv4", "10.8.0.0/24")
+    mine(world)
+    tool.write_ok("node", "add", "log", KEYS[1] + "=alice", KEYS[2] + "=bob")
+    mine(world)
+    since = node.getblockcount() + 1
+    tool.write_ok("node", "add", "log", KEYS[1] + "=carol")
+    mine(world)
+    tool.write_ok("node", "del", "log", KEYS[2])  # waits
+    whole = tool.ok("history", "log")["events"]
+    assert [e["type"] for e in whole] == ["DNET_CREATE", "NODE_PUT", "NODE_PUT", "NODE_PUT", "NODE_DEL"]
+    assert whole[3]["changes"] == [{"field": "name", "old": "alice", "new": "carol"}]
+    assert whole[4]["changes"] == [{"field": "name", "old": "bob", "new": None}]
+    assert whole[4]["record"]["key"] == KEYS[2] and not any(e["refused"] for e in whole)
+    # Who held the seal that was spent.
+    for event in whole[1:]:
+        spent = [e for e in whole if e["sequence"] == event["sequence"] - 1]
+        raw = node.getrawtransaction(spent[0]["txid"], True)
+        assert event["owner"] in raw["vout"][1]["scriptPubKey"]["addresses"]
+    text = tool.run("history", "log").stdout
+    blocks = [b for b in text.split("transaction ") if b]
+    assert len(blocks) == 5 and "\033" not in text
+    assert "in the mempool" in blocks[0] and "name bob → none" in blocks[0]
+    assert "height   %d\n" % since in blocks[1] and "name alice → carol" in blocks[1]
+    assert blocks[4].startswith(made["txid"]) and "owner    rltc1" in blocks[1]
+    lines = tool.run("history", "log", "--oneline").stdout.splitlines()
+    assert len(lines) == 5 and " pending NODE_DEL" in lines[0] and "(name alice → carol)" in lines[1]
+    assert tool.run("history", "log", "--oneline", "-n", "2").stdout.splitlines() == lines[:2]
+    assert tool.run("history", "log", "--oneline", "--since", str(since)).stdout.splitlines() == lines[:2]
+    # By any name that the node ever had, or its key.
+    for name in ("alice", "carol", KEYS[1][:10]):
+        events = tool.ok("history", "log", "--node", name)["events"]
+        assert [e["record"]["name"] for e in events] == ["alice", "carol"]
+    assert len(tool.ok("history", "log", "--node", "alice", "-n", "1")["events"]) == 1
+    tool.fails(NOT_FOUND, "history", "log", "--node", "nobody", words="never had a node")
+    for wrong in (("-n", "0"), ("-n", "x"), ("-n", "-1"), ("--since", "-1"), ("--since", "1x"), ("--since", "2147483648")):
+        tool.fails(USAGE, "history", "log", *wrong)
+
+
+def test_history_of_a_transfer_says_from_whom_to_whom(world, tool):
+    tool.write_ok("create", "handed")
+    mine(world)
+    address = world[1].getnewaddress("", "bech32")
+    tool.write_ok("transfer", "handed", address)
+    change, = [c for c in tool.ok("history", "handed")["events"][-1]["changes"] if c["field"] == "owner"]
+    assert change["new"] == address and change["old"] != address
+
+
 def test_the_tip_is_the_nodes(world, tool):
     _, node, watch = world
     chain = tool.ok("chain")
