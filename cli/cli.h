@@ -52,6 +52,8 @@ struct cli {
 	struct cli_conf conf;
 	bool json;
 	bool yes;
+	bool quiet;	/* cli_error() prints nothing: the caller tries something else */
+	char where[96]; /* "members.csv:12: " before errors; "" */
 	bool color_out;
 	bool color_err;
 

@@ -43,9 +43,13 @@ int cli_error(struct cli *cli, enum cli_exit code, const char *next, const char 
 {
 	char message[1024];
 	va_list args;
+	int len;
 
+	if (cli->quiet)
+		return code;
+	len = snprintf(message, sizeof(message), "%s", cli->where);
 	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
+	vsnprintf(message + len, sizeof(message) - (size_t)len, format, args);
 	va_end(args);
 	if (cli->json) {
 		out_json(error_json(code, message, next));

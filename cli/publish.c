@@ -1,18 +1,19 @@
 #include "cli/publish.h"
 
 #include "cli/checks.h"
+#include "cli/draft.h"
+#include "cli/journal.h"
 #include "cli/keys.h"
 #include "cli/out.h"
-#include "cli/records.h"
+#include "cli/seal.h"
+#include "cli/summary.h"
 #include "cli/wallet.h"
 #include "core/amount.h"
 #include "core/chainparams.h"
-#include "core/txbuild.h"
 #include "os/chaindb.h"
 #include "os/clock.h"
 #include "os/ctl.h"
 #include "os/rand.h"
-#include "wire/describe.h"
 #include "wire/hex.h"
 
 #include <assert.h>
@@ -24,13 +25,16 @@
 #include <time.h>
 #include <unistd.h>
 
-/* One command may need several transactions: payloads hold 80 bytes. Each spends the seal that the
- * one before made, and may be paid from its change, so each is built when the one before is sent;
- * their records are split and shown before the first. */
+/* One command may need several transactions: payloads hold 80 bytes, and most nodes relay one
+ * payload a transaction. Each spends the seal that the one before made, and may be paid from its
+ * change, so each is built when the one before is sent; the first is built, and shown, before
+ * anything is. What is signed is in the journal before it is sent: a process may end anywhere. */
 
 enum {
-	TRANSACTIONS_MAX = 16,
+	TRANSACTIONS_MAX = 16, /* of what is no batch */
+	CONFLICTS_MAX = 5,     /* in a row: somebody spends our coins faster than we do */
 	POLL_MS = 50,
+	BLOCK_POLL_MS = 200,
 	CALL_MS = 1000,
 };
 
@@ -39,15 +43,31 @@ const struct arg_option publish_options[] = {
 	{0},
 };
 
-struct publish *publish_new(struct cli *cli, const char *format, ...)
+struct publish *publish_new_batch(struct cli *cli, size_t size)
 {
-	struct publish *publish = calloc(1, sizeof(*publish));
-	va_list args;
+	struct publish *publish = NULL;
+	size_t records = sizeof(*publish) + size * sizeof(struct record);
 
+	/* In one piece, so that free() is enough; records are aligned as strictly as the numbers
+	 * behind them. */
+	publish = calloc(1, records + size * (sizeof(uint32_t) + sizeof(bool)));
 	if (!publish) {
 		cli_error(cli, CLI_FAILED, NULL, "out of memory");
 		return NULL;
 	}
+	publish->size = size;
+	publish->lines = (uint32_t *)(void *)((char *)publish + records);
+	publish->done = (bool *)(publish->lines + size);
+	return publish;
+}
+
+struct publish *publish_new(struct cli *cli, const char *format, ...)
+{
+	struct publish *publish = publish_new_batch(cli, PUBLISH_RECORDS_MAX);
+	va_list args;
+
+	if (!publish)
+		return NULL;
 	va_start(args, format);
 	vsnprintf(publish->what, sizeof(publish->what), format, args);
 	va_end(args);
@@ -58,69 +78,78 @@ struct record *publish_add(struct publish *publish, enum record_type type)
 {
 	struct record *record;
 
-	if (publish->count == PUBLISH_RECORDS_MAX)
+	if (publish->count == publish->size)
 		return NULL;
 	record = &publish->records[publish->count++];
 	record->type = (uint8_t)type;
 	return record;
 }
 
-struct plan_tx {
-	uint8_t payload[PAYLOAD_MAX];
-	size_t payload_len;
-	size_t first_record, record_count;
-	struct txbuild tx;
-	uint8_t *raw; /* owned; what tx borrows */
-	uint8_t witness[TXBUILD_WITNESS_MAX];
-	uint64_t fee;
-	struct hash256 txid;
-};
-
 struct plan {
 	struct cli *cli;
 	struct publish *publish;
 	bool dry;
-	struct identity owner;	     /* key of the current seal */
-	struct keystore_entry entry; /* of a CREATE: its new key */
 	struct keystore keystore;
-	struct outpoint seal; /* what the next transaction spends */
-	uint64_t seal_value;
-	uint32_t sequence; /* that the next transaction makes */
+	struct keystore_entry entry;	       /* of a CREATE: its new key */
+	struct identity owner;		       /* key of the seal */
+	uint8_t seal_script[DRAFT_SCRIPT_MAX]; /* of the seals until the last */
+	size_t seal_script_len;
 	uint64_t rate, max_fee;
-	struct plan_tx *txs; /* owned */
-	size_t tx_count;
+	uint32_t height;
+	struct draft_payload *payloads; /* owned */
+	size_t payload_count;
+	size_t per_tx; /* payloads that the node relays in one transaction */
+
+	/* The transaction that is built, from payload next on. */
+	struct draft draft;
+	size_t next;
+	uint32_t sequence; /* that it makes */
+	bool spends;	   /* a seal */
+	struct seal seal;
+
+	size_t sent_count;
+	uint64_t sent_fee;
+	json_t *sent;  /* owned; as summary_json() */
+	json_t *txids; /* owned */
+	struct hash256 last;
 };
 
 static void plan_done(struct plan *plan)
 {
-	for (size_t i = 0; i < plan->tx_count; i++)
-		free(plan->txs[i].raw);
-	free(plan->txs);
+	draft_done(&plan->draft);
+	free(plan->payloads);
 	keystore_done(&plan->keystore);
 	secret_wipe(&plan->owner, sizeof(plan->owner));
 	secret_wipe(&plan->entry, sizeof(plan->entry));
+	json_decref(plan->sent);
+	json_decref(plan->txids);
 }
 
-/* As many records as fit go into one payload. */
+static bool is_batch(const struct plan *plan)
+{
+	return *plan->publish->batch;
+}
+
+/* As many records as fit go into one payload; those of a batch that are done are left out. */
 static int split_records(struct plan *plan)
 {
 	const struct publish *publish = plan->publish;
 	size_t next = 0;
 
-	plan->txs = calloc(TRANSACTIONS_MAX, sizeof(*plan->txs));
-	if (!plan->txs)
+	plan->payloads = calloc(publish->count ? publish->count : 1, sizeof(*plan->payloads));
+	if (!plan->payloads)
 		return cli_error(plan->cli, CLI_FAILED, NULL, "out of memory");
 	while (next < publish->count) {
-		struct plan_tx *tx = &plan->txs[plan->tx_count];
+		struct draft_payload *payload = &plan->payloads[plan->payload_count];
 		struct writer w;
 
-		if (plan->tx_count == TRANSACTIONS_MAX)
-			return cli_error(plan->cli, CLI_USAGE, "give fewer at once",
-					 "that would be more than %d transactions",
-					 TRANSACTIONS_MAX);
-		tx->first_record = next;
-		payload_begin(&w, tx->payload);
-		while (next < publish->count) {
+		if (publish->done[next]) {
+			next++;
+			continue;
+		}
+		payload->first = next;
+		payload_begin(&w, payload->bytes);
+		while (next < publish->count && !publish->done[next]) {
 			struct writer before = w;
 
 			record_write(&w, &publish->records[next]);
@@ -130,133 +159,41 @@ static int split_records(struct plan *plan)
 			}
 			next++;
 		}
-		tx->record_count = next - tx->first_record;
-		tx->payload_len = payload_finish(&w);
-		if (!tx->record_count || !tx->payload_len)
+		payload->count = next - payload->first;
+		payload->len = (uint8_t)payload_finish(&w);
+		if (!payload->count || !payload->len)
 			return cli_error(plan->cli, CLI_FAILED, NULL,
 					 "a record that cannot be written (%s)",
 					 record_type_name(publish->records[next].type));
-		plan->tx_count++;
+		plan->payload_count++;
 	}
+	plan->per_tx = plan->payload_count < TXBUILD_PAYLOADS_MAX ? plan->payload_count
+								  : TXBUILD_PAYLOADS_MAX;
 	return 0;
 }
 
-static int not_owner(struct plan *plan)
-{
-	return cli_error(plan->cli, CLI_DENIED, "use the keystore of its owner: --keystore FILE",
-			 "the keystore %s has no "
-			 "key for %s %s",
-			 plan->cli->conf.keystore, names_kind(plan->publish->object.kind),
-			 plan->publish->object.text);
-}
+/* ---- who signs what */
 
 static int load_owner(struct plan *plan)
 {
+	const struct cli_object *object = &plan->publish->object;
 	struct cli *cli = plan->cli;
-	const struct keystore_entry *entry;
 	int r = keys_load(cli, &plan->keystore);
 
 	if (r)
 		return r;
-	entry = keystore_find(&plan->keystore, cli->params->name, &plan->publish->object.id);
-	if (!entry)
-		return not_owner(plan);
-	return id_from_secret(cli->id, &entry->secret, &plan->owner) ? not_owner(plan) : 0;
-}
-
-struct candidate {
-	struct outpoint outpoint;
-	uint32_t sequence;
-};
-
-static int closed_already(struct plan *plan)
-{
-	return cli_error(plan->cli, CLI_FAILED, "create a new one", "%s %s is closed",
-			 names_kind(plan->publish->object.kind), plan->publish->object.text);
-}
-
-/* The newest seal by chain.db. 0, -ENOENT (also without a chain.db, when we know one ourselves),
- * -ENOLINK, or an exit code. */
-static int seal_in_db(struct plan *plan, bool have_known, struct candidate *ret)
-{
-	_cleanup_(freep) struct chaindb_seal *seal = malloc(sizeof(*seal));
-	struct cli *cli = plan->cli;
-	int r;
-
-	if (!seal)
-		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
-	if (have_known && access(cli->conf.chain_db, F_OK))
-		return -ENOENT;
-	r = cli_db(cli);
+	if (!keystore_find(&plan->keystore, cli->params->name, &object->id))
+		return seal_not_owner(cli, object);
+	r = seal_choose(cli, object, &plan->seal);
 	if (r)
 		return r;
-	r = chaindb_find_seal(cli->db, &plan->publish->object.id, true, seal);
-	if (r == -ENOENT || r == -ENOLINK)
-		return r;
-	if (r)
-		return cli_error(cli, CLI_FAILED, NULL, "%s", chaindb_error(cli->db));
-	*ret = (struct candidate){seal->outpoint, seal->sequence};
-	return 0;
-}
-
-/* What may be the newest seal, the likelier first: the one that we made last, which chainwatch may
- * not have seen yet, and chain.db's, in case that ours went from the mempool. */
-static int find_candidates(struct plan *plan, struct candidate ret[static 2], size_t *ret_count)
-{
-	struct known_seal known;
-	bool have_known = known_find(plan->cli, &plan->publish->object.id, &known);
-	struct candidate in_db;
-	size_t count = 0;
-	int r = seal_in_db(plan, have_known, &in_db);
-
-	if (r > 0)
-		return r;
-	if (r == -ENOLINK)
-		return closed_already(plan);
-	if (have_known && !known.closed && (r || known.sequence > in_db.sequence))
-		ret[count++] = (struct candidate){known.outpoint, known.sequence};
-	if (!r)
-		ret[count++] = in_db;
-	if (!count && have_known)
-		return closed_already(plan);
-	if (!count)
-		return cli_error(plan->cli, CLI_NOT_FOUND,
-				 "is chainwatch up to date? See dnet chain",
-				 "no seal of %s is known", plan->publish->object.text);
-	*ret_count = count;
-	return 0;
-}
-
-/* The node has the last word on whether the seal is there, what it holds and whose it is. */
-static int choose_seal(struct plan *plan)
-{
-	struct wallet_coin coin = {0};
-	struct candidate seals[2];
-	uint8_t script[P2WPKH_LEN];
-	size_t count = 0, i;
-	int r = find_candidates(plan, seals, &count);
-
-	for (i = 0; !r && i < count; i++) {
-		r = wallet_coin(plan->cli, &seals[i].outpoint, &coin);
-		if (coin.unspent)
-			break;
-	}
-	if (r)
-		return r;
-	if (!coin.unspent)
-		return cli_error(
-			plan->cli, CLI_FAILED,
-			"wait until chainwatch has caught up (dnet chain), and run it again",
-			"the seal of %s has been spent already, or its transaction is gone",
-			plan->publish->object.text);
-	txbuild_p2wpkh(&plan->owner.key, script);
-	if (coin.script_len != sizeof(script) || memcmp(coin.script, script, sizeof(script)) != 0)
-		return cli_error(plan->cli, CLI_DENIED, "it has been transferred",
-				 "the seal of %s belongs to another key than the one in %s",
-				 plan->publish->object.text, plan->cli->conf.keystore);
-	plan->seal = seals[i].outpoint;
-	plan->seal_value = coin.value;
-	plan->sequence = seals[i].sequence + 1;
+	if (!seal_owner(cli, &plan->keystore, &object->id, plan->seal.script, plan->seal.script_len,
+			&plan->owner))
+		return seal_of_another(cli, object);
+	plan->spends = true;
+	plan->sequence = plan->seal.sequence + 1;
+	memcpy(plan->seal_script, plan->seal.script, plan->seal.script_len);
+	plan->seal_script_len = plan->seal.script_len;
 	return 0;
 }
 
@@ -284,6 +221,8 @@ static int new_owner(struct plan *plan)
 	r = id_from_secret(cli->id, &secret, &plan->owner);
 	assert(!r);
 	secret_wipe(&secret, sizeof(secret));
+	txbuild_p2wpkh(&plan->owner.key, plan->seal_script);
+	plan->seal_script_len = P2WPKH_LEN;
 	if (create->type != RECORD_DNET_CREATE)
 		return 0;
 	id_admin_identity(cli->id, &plan->owner.secret, &admin);
@@ -314,192 +253,251 @@ static int prepare(struct plan *plan)
 			      "\"%s\" is not an amount in coins", cli->conf.max_fee);
 	if (!r)
 		r = wallet_fee_rate(cli, &plan->rate);
-	if (r)
-		return r;
-	if (plan->publish->create) {
-		r = new_owner(plan);
-	} else {
-		r = load_owner(plan);
-		if (!r)
-			r = choose_seal(plan);
-	}
-	return r ? r : split_records(plan);
+	if (!r)
+		r = wallet_height(cli, &plan->height);
+	if (!r)
+		r = plan->publish->create ? new_owner(plan) : load_owner(plan);
+	return r;
 }
 
-static int new_seal_script(struct plan *plan, bool last, uint8_t ret_script[static 34],
-			   size_t *ret_len)
+/* ---- building */
+
+static size_t group_size(const struct plan *plan)
+{
+	size_t size = 1;
+
+	/* One that begins a new row of records begins a transaction, so that the journal says with
+	 * two numbers what is in one. */
+	while (size < plan->per_tx && plan->next + size < plan->payload_count) {
+		const struct draft_payload *before = &plan->payloads[plan->next + size - 1];
+
+		if (before->first + before->count != before[1].first)
+			break;
+		size++;
+	}
+	return size;
+}
+
+static size_t first_record(const struct plan *plan)
+{
+	return plan->payloads[plan->next].first;
+}
+
+static size_t count_records(const struct plan *plan)
+{
+	const struct draft_payload *last =
+		&plan->payloads[plan->next + plan->draft.payload_count - 1];
+
+	return last->first + last->count - first_record(plan);
+}
+
+static bool is_last(const struct plan *plan)
+{
+	return plan->next + plan->draft.payload_count == plan->payload_count;
+}
+
+static int new_seal_script(struct plan *plan)
 {
 	const struct publish *publish = plan->publish;
+	struct draft *draft = &plan->draft;
 
-	if (last && publish->close)
-		return wallet_new_script(plan->cli, ret_script, ret_len);
-	if (last && publish->seal_script_len) {
-		memcpy(ret_script, publish->seal_script, publish->seal_script_len);
-		*ret_len = publish->seal_script_len;
+	if (is_last(plan) && publish->close)
+		return wallet_new_script(plan->cli, draft->script, &draft->script_len);
+	if (is_last(plan) && publish->seal_script_len) {
+		memcpy(draft->script, publish->seal_script, publish->seal_script_len);
+		draft->script_len = publish->seal_script_len;
 		return 0;
 	}
-	txbuild_p2wpkh(&plan->owner.key, ret_script);
-	*ret_len = P2WPKH_LEN;
+	memcpy(draft->script, plan->seal_script, plan->seal_script_len);
+	draft->script_len = plan->seal_script_len;
 	return 0;
 }
 
-static int splice(struct plan *plan, struct plan_tx *planned)
+static int set_draft(struct plan *plan)
 {
-	uint64_t before = txbuild_output_sum(&planned->tx);
+	struct draft *draft = &plan->draft;
 
-	if (txbuild_splice_seal(&planned->tx, &plan->seal, plan->seal_value, plan->rate,
-				plan->cli->params->dust))
-		return cli_error(plan->cli, CLI_FUNDS,
-				 "join the wallet's coins, or lower "
-				 "--fee-rate",
-				 "the seal's input cannot be paid");
-	planned->fee += before + plan->seal_value - txbuild_output_sum(&planned->tx);
-	return 0;
+	draft->payloads = &plan->payloads[plan->next];
+	draft->payload_count = group_size(plan);
+	draft->spends = plan->spends;
+	draft->seal = plan->seal.outpoint;
+	draft->seal_value = plan->seal.value;
+	draft->seal_vsize = TXBUILD_SEAL_INPUT_VSIZE;
+	draft->owner = &plan->owner;
+	draft->rate = plan->rate;
+	draft->max_fee = plan->max_fee;
+	draft->lock = !plan->dry;
+	return new_seal_script(plan);
 }
 
-static int check_fee(struct plan *plan, const struct plan_tx *planned)
+static int wait_block(struct plan *plan)
 {
-	char fee[AMOUNT_TEXT_MAX];
-
-	if (planned->fee <= plan->max_fee)
-		return 0;
-	amount_format(planned->fee, fee);
-	return cli_error(plan->cli, CLI_FUNDS, "raise --max-fee, or lower --fee-rate",
-			 "the fee of %s coins is over the cap of %s", fee, plan->cli->conf.max_fee);
-}
-
-static int build(struct plan *plan, struct plan_tx *planned, bool last)
-{
-	bool spends = !plan->publish->create || planned != plan->txs;
-	_cleanup_(freep) uint8_t *funded = malloc(TXBUILD_RAW_MAX);
+	const struct timespec pause = {.tv_nsec = BLOCK_POLL_MS * 1000000L};
 	struct cli *cli = plan->cli;
-	struct txbuild carrier;
-	uint8_t script[34];
-	size_t script_len;
+	uint32_t height = plan->height;
+	int r = 0;
+
+	cli_note(cli, "%zu of %zu records sent; the chain node takes no more until the next block",
+		 first_record(plan), plan->publish->count);
+	while (!r && plan->height == height) {
+		nanosleep(&pause, NULL);
+		r = wallet_height(cli, &plan->height);
+	}
+	return r;
+}
+
+/* The seal that was to be spent is gone: another one, or an error that says so. */
+static int look_again(struct plan *plan)
+{
+	struct wallet_coin coin;
+	int r = plan->spends ? wallet_coin(plan->cli, &plan->seal.outpoint, &coin) : 0;
+
+	if (r || !plan->spends || coin.unspent)
+		return r;
+	r = seal_choose(plan->cli, &plan->publish->object, &plan->seal);
+	if (!r)
+		plan->sequence = plan->seal.sequence + 1;
+	return r;
+}
+
+/* With a coin less than before the wallet may be too poor until its change is in a block. */
+static int build_once(struct plan *plan)
+{
+	struct cli *cli = plan->cli;
+	int r = set_draft(plan);
+
+	if (r)
+		return r;
+	cli->quiet = is_batch(plan) && plan->sent_count;
+	r = draft_build(cli, &plan->draft);
+	if (!cli->quiet)
+		return r;
+	cli->quiet = false;
+	if (r == CLI_FUNDS && plan->draft.fee <= plan->max_fee) {
+		r = wait_block(plan);
+		return r ? r : draft_build(cli, &plan->draft);
+	}
+	return r ? draft_build(cli, &plan->draft) : 0;
+}
+
+/* Until the node would take it. */
+static int build(struct plan *plan)
+{
+	struct cli *cli = plan->cli;
+	unsigned conflicts = 0;
+	char why[128];
 	int r;
 
-	planned->raw = malloc(TXBUILD_RAW_MAX);
-	if (!funded || !planned->raw)
-		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
-	r = new_seal_script(plan, last, script, &script_len);
-	if (r)
-		return r;
-	txbuild_carrier(&carrier, planned->payload, planned->payload_len, script, script_len,
-			cli->params->seal);
-	r = wallet_fund(cli, &carrier, plan->rate, funded, &planned->tx, &planned->fee);
-	if (!r && spends)
-		r = splice(plan, planned);
-	if (!r)
-		r = check_fee(plan, planned);
-	if (!r)
-		r = wallet_sign(cli, &planned->tx, spends ? 0 : SIZE_MAX, planned->raw);
-	if (r)
-		return r;
-	if (spends && !txbuild_sign(&planned->tx, 0, cli->id, &plan->owner, plan->seal_value,
-				    planned->witness))
-		return cli_error(cli, CLI_FAILED, NULL, "cannot sign the seal");
-	txbuild_txid(&planned->tx, &planned->txid);
-	return 0;
+	for (;;) {
+		r = build_once(plan);
+		if (!r)
+			r = wallet_test(cli, &plan->draft.tx, why);
+		if (r || !*why)
+			return r;
+		draft_unlock(cli, &plan->draft);
+		switch (wallet_verdict(why)) {
+		case WALLET_CHAIN_FULL:
+			if (!is_batch(plan) || plan->dry)
+				return wallet_refused(cli, why);
+			r = wait_block(plan);
+			break;
+		case WALLET_POLICY:
+			if (plan->draft.payload_count == 1)
+				return wallet_refused(cli, why);
+			plan->per_tx =
+				strstr(why, "multi") ? 1 : (plan->draft.payload_count + 1) / 2;
+			break;
+		case WALLET_CONFLICT:
+			if (++conflicts == CONFLICTS_MAX)
+				return wallet_refused(cli, why);
+			r = look_again(plan);
+			break;
+		case WALLET_TAKES:
+		case WALLET_FEE_LOW:
+		case WALLET_REFUSES:
+			return wallet_refused(cli, why);
+		}
+		if (r)
+			return r;
+	}
 }
 
-/* From a built transaction to what the next one spends. */
-static void advance(struct plan *plan, const struct plan_tx *planned)
+/* How many transactions there will be from here on. */
+static size_t transactions_left(const struct plan *plan)
+{
+	struct plan ahead = *plan;
+	size_t count = 0;
+
+	for (; ahead.next < ahead.payload_count; ahead.next += group_size(&ahead))
+		count++;
+	return count;
+}
+
+static int check_count(struct plan *plan)
+{
+	if (is_batch(plan) || transactions_left(plan) <= TRANSACTIONS_MAX)
+		return 0;
+	return cli_error(plan->cli, CLI_USAGE, "give fewer at once, or node add --from FILE",
+			 "that would be more than %d transactions", TRANSACTIONS_MAX);
+}
+
+static void set_id(struct plan *plan)
 {
 	struct cli_object *object = &plan->publish->object;
 
-	if (plan->publish->create && planned == plan->txs) {
-		object_id_derive(object->kind, &planned->tx.inputs[0].prev, &object->id);
-		names_fill_text(object);
-		plan->sequence = 0;
-	}
-	plan->seal = (struct outpoint){.txid = planned->txid, .vout = 1};
-	plan->seal_value = planned->tx.outputs[1].value;
-}
-
-static json_t *transaction_json(const struct plan *plan, const struct plan_tx *planned)
-{
-	json_t *records = json_array(), *inputs = json_array(), *outputs = json_array();
-	char txid[HASH_TEXT_SIZE], script[2 * TXBUILD_SCRIPT_MAX + 1];
-	const struct txbuild *tx = &planned->tx;
-
-	for (size_t i = 0; i < planned->record_count; i++)
-		json_array_append_new(
-			records, record_json(&plan->publish->records[planned->first_record + i]));
-	if (!planned->raw) {
-		json_decref(inputs);
-		json_decref(outputs);
-		return json_pack("{s:o}", "records", records);
-	}
-	for (size_t i = 0; i < tx->input_count; i++) {
-		hash_format(&tx->inputs[i].prev.txid, txid);
-		json_array_append_new(inputs, json_pack("{s:s, s:I}", "txid", txid, "vout",
-							(json_int_t)tx->inputs[i].prev.vout));
-	}
-	for (size_t i = 0; i < tx->output_count; i++) {
-		hex_format(tx->outputs[i].script, tx->outputs[i].script_len, script);
-		json_array_append_new(outputs, json_pack("{s:I, s:s}", "value",
-							 (json_int_t)tx->outputs[i].value, "script",
-							 script));
-	}
-	hash_format(&planned->txid, txid);
-	return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "txid", txid, "fee",
-			 (json_int_t)planned->fee, "vsize", (json_int_t)txbuild_vsize(tx),
-			 "records", records, "inputs", inputs, "outputs", outputs);
-}
-
-static void print_transaction(const struct plan *plan, const struct plan_tx *planned)
-{
-	static const char *const roles[] = {"record", "seal", "change"};
-	const struct txbuild *tx = &planned->tx;
-	const struct cli *cli = plan->cli;
-	bool spends = !plan->publish->create || planned != plan->txs;
-	char txid[HASH_TEXT_SIZE], amount[AMOUNT_TEXT_MAX], line[RECORD_TEXT_SIZE];
-
-	hash_format(&planned->txid, txid);
-	printf("%stransaction %s%s\n", out_on(cli, OUT_BOLD),
-	       planned->raw ? txid : "after that, paid from its change", out_off(cli));
-	for (size_t i = 0; i < planned->record_count; i++) {
-		record_describe(&plan->publish->records[planned->first_record + i], line);
-		printf("  record  %s\n", line);
-	}
-	if (!planned->raw)
+	if (plan->spends)
 		return;
-	for (size_t i = 0; i < tx->input_count; i++) {
-		hash_format(&tx->inputs[i].prev.txid, txid);
-		printf("  input   %s:%u%s\n", txid, tx->inputs[i].prev.vout,
-		       spends && !i ? "  the seal" : "");
+	object_id_derive(object->kind, &plan->draft.tx.inputs[0].prev, &object->id);
+	names_fill_text(object);
+}
+
+/* ---- showing */
+
+/* The one that is built, and what comes after it. */
+static void print_plan(const struct plan *plan)
+{
+	const struct record *records = plan->publish->records;
+	char amount[AMOUNT_TEXT_MAX];
+	struct plan ahead = *plan;
+	size_t left = transactions_left(plan);
+
+	summary_print(plan->cli, &plan->draft, records, first_record(plan), count_records(plan),
+		      plan->publish->close && is_last(plan));
+	if (left > TRANSACTIONS_MAX) {
+		amount_format(plan->draft.fee * left, amount);
+		printf("and %zu transactions like it after that: about %s coins for %zu records\n",
+		       left - 1, amount, plan->publish->count);
+		return;
 	}
-	for (size_t i = 0; i < tx->output_count; i++) {
-		amount_format(tx->outputs[i].value, amount);
-		printf("  output  %s  %s\n", amount,
-		       i == 1 && plan->publish->close ? "back to the wallet"
-						      : roles[i < 2 ? i : 2]);
+	for (ahead.next += ahead.draft.payload_count; ahead.next < ahead.payload_count;
+	     ahead.next += ahead.draft.payload_count) {
+		ahead.draft.payload_count = group_size(&ahead);
+		summary_later_print(plan->cli, records, first_record(&ahead),
+				    count_records(&ahead));
 	}
-	amount_format(planned->fee, amount);
-	printf("  fee     %s coins for %zu virtual bytes\n", amount, txbuild_vsize(tx));
 }
 
 static int dry_run(struct plan *plan)
 {
+	const struct record *records = plan->publish->records;
+	struct plan ahead = *plan;
 	json_t *transactions;
-	char why[128];
-	int r;
 
-	r = wallet_test(plan->cli, &plan->txs[0].tx, why);
-	if (r)
-		return r;
-	if (*why)
-		return cli_error(plan->cli, CLI_FAILED, NULL,
-				 "the chain node would refuse the transaction: %s", why);
 	if (!plan->cli->json) {
-		for (size_t i = 0; i < plan->tx_count; i++)
-			print_transaction(plan, &plan->txs[i]);
+		print_plan(plan);
 		puts("dry run: nothing was sent");
 		return 0;
 	}
 	transactions = json_array();
-	for (size_t i = 0; i < plan->tx_count; i++)
-		json_array_append_new(transactions, transaction_json(plan, &plan->txs[i]));
+	json_array_append_new(transactions, summary_json(&plan->draft, records, first_record(plan),
+							 count_records(plan)));
+	for (ahead.next += ahead.draft.payload_count; ahead.next < ahead.payload_count;
+	     ahead.next += ahead.draft.payload_count) {
+		ahead.draft.payload_count = group_size(&ahead);
+		json_array_append_new(
+			transactions,
+			summary_later_json(records, first_record(&ahead), count_records(&ahead)));
+	}
 	out_json(json_pack("{s:s, s:s, s:b, s:o}", "id", plan->publish->object.text, "kind",
 			   object_kind_name(plan->publish->object.kind), "dry_run", 1,
 			   "transactions", transactions));
@@ -515,14 +513,15 @@ static int ask(struct plan *plan)
 	if (!isatty(STDIN_FILENO))
 		return cli_error(plan->cli, CLI_ABORTED, "give --yes, or --dry-run to look first",
 				 "there is no terminal to ask on; nothing was sent");
-	for (size_t i = 0; i < plan->tx_count; i++)
-		print_transaction(plan, &plan->txs[i]);
+	print_plan(plan);
 	printf("%s? [y/N] ", plan->publish->what);
 	fflush(stdout);
 	if (fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y'))
 		return 0;
 	return cli_error(plan->cli, CLI_ABORTED, NULL, "nothing was sent");
 }
+
+/* ---- sending */
 
 /* The new key is on the disk before a transaction needs it. It was put when the id was not known.
  */
@@ -536,41 +535,129 @@ static int save_new_key(struct plan *plan)
 	return keys_save(plan->cli, &plan->keystore);
 }
 
-static int send_one(struct plan *plan, struct plan_tx *planned, bool last)
+static int put_known(struct plan *plan, const struct outbox_item *item)
+{
+	struct known_seal known = {
+		.kind = item->kind,
+		.id = item->id,
+		.outpoint = {.txid = item->txid, .vout = 1},
+		.value = plan->draft.tx.outputs[1].value,
+		.sequence = item->sequence,
+		.closed = item->close,
+	};
+
+	memcpy(known.label, item->label, sizeof(known.label));
+	return known_put(plan->cli, &known);
+}
+
+static void set_item(const struct plan *plan, struct outbox_item *item)
 {
 	const struct publish *publish = plan->publish;
-	struct known_seal known = {
+
+	*item = (struct outbox_item){
 		.kind = publish->object.kind,
 		.id = publish->object.id,
-		.outpoint = {.txid = planned->txid, .vout = 1},
-		.value = planned->tx.outputs[1].value,
+		.txid = plan->draft.txid,
+		.fee = plan->draft.fee,
+		.value = plan->spends ? plan->seal.value : 0,
 		.sequence = plan->sequence,
-		.closed = publish->close && last,
+		.height = plan->height,
+		.close = publish->close && is_last(plan),
+		.first = (uint32_t)first_record(plan),
+		.count = (uint32_t)count_records(plan),
+		.of = (uint32_t)publish->count,
 	};
-	int r = wallet_send(plan->cli, &planned->tx);
+	snprintf(item->chain, sizeof(item->chain), "%s", plan->cli->params->name);
+	snprintf(item->label, sizeof(item->label), "%s", publish->object.label);
+	snprintf(item->what, sizeof(item->what), "%s", publish->what);
+	snprintf(item->batch, sizeof(item->batch), "%s", publish->batch);
+}
 
-	snprintf(known.label, sizeof(known.label), "%s", publish->object.label);
+/* Signed, on the disk, sent. *ret_why: the node refused it. */
+static int send_built(struct plan *plan, char ret_why[static 128])
+{
+	_cleanup_(freep) char *hex = wallet_hex(&plan->draft.tx);
+	struct outbox_item item;
+	struct cli *cli = plan->cli;
+	int r;
+
+	set_item(plan, &item);
+	item.raw = hex;
+	r = hex ? journal_add(cli, &item) : cli_error(cli, CLI_FAILED, NULL, "out of memory");
+	if (!r)
+		r = wallet_send_hex(cli, hex, ret_why);
+	if (r)
+		return r;
+	draft_unlock(cli, &plan->draft);
+	if (*ret_why)
+		return journal_mark(cli, &item.txid, OUTBOX_GONE, "refused");
+	r = put_known(plan, &item);
+	return r ? r : journal_mark(cli, &item.txid, OUTBOX_SENT, "");
+}
+
+/* From a sent transaction to what the next one spends. */
+static void advance(struct plan *plan)
+{
+	const struct draft *draft = &plan->draft;
+	char txid[HASH_TEXT_SIZE];
+
+	hash_format(&draft->txid, txid);
+	json_array_append_new(plan->txids, json_string(txid));
+	json_array_append_new(plan->sent, summary_json(draft, plan->publish->records,
+						       first_record(plan), count_records(plan)));
+	plan->sent_count++;
+	plan->sent_fee += draft->fee;
+	plan->last = draft->txid;
+	plan->seal.outpoint = (struct outpoint){.txid = draft->txid, .vout = 1};
+	plan->seal.value = draft->tx.outputs[1].value;
+	plan->spends = true;
 	plan->sequence++;
-	return r ? r : known_put(plan->cli, &known);
+	plan->next += draft->payload_count;
+}
+
+/* While the question was open another one may have spent a coin of it. */
+static int send_one(struct plan *plan)
+{
+	struct cli *cli = plan->cli;
+	unsigned conflicts = 0;
+	char why[128];
+	int r;
+
+	for (;;) {
+		r = plan->spends ? 0 : save_new_key(plan);
+		if (!r)
+			r = send_built(plan, why);
+		if (r || !*why)
+			return r;
+		if (wallet_verdict(why) != WALLET_CONFLICT || ++conflicts == CONFLICTS_MAX)
+			return wallet_refused(cli, why);
+		cli_note(cli, "a coin of it was spent meanwhile; another one pays");
+		r = look_again(plan);
+		if (!r)
+			r = build(plan);
+		if (r)
+			return r;
+		set_id(plan);
+	}
 }
 
 /* The first one is built already. */
 static int send_all(struct plan *plan)
 {
-	int r = 0;
+	int r = send_one(plan);
 
-	for (size_t i = 0; !r && i < plan->tx_count; i++) {
-		bool last = i + 1 == plan->tx_count;
-
-		if (i)
-			r = build(plan, &plan->txs[i], last);
-		if (!r && i)
-			advance(plan, &plan->txs[i]);
+	if (!r)
+		advance(plan);
+	while (!r && plan->next < plan->payload_count) {
+		r = build(plan);
 		if (!r)
-			r = send_one(plan, &plan->txs[i], last);
-		if (r && i)
-			cli_note(plan->cli, "%zu of %zu transactions were sent", i, plan->tx_count);
+			r = send_one(plan);
+		if (!r)
+			advance(plan);
 	}
+	if (r && plan->sent_count)
+		cli_note(plan->cli, "%zu transactions were sent, up to record %zu of %zu",
+			 plan->sent_count, first_record(plan), plan->publish->count);
 	return r;
 }
 
@@ -595,7 +682,7 @@ static bool can_watch(struct cli *cli)
  */
 static int wait_seen(struct plan *plan, bool *ret_seen)
 {
-	const struct hash256 *txid = &plan->txs[plan->tx_count - 1].txid;
+	const struct hash256 *txid = &plan->last;
 	uint64_t deadline = clock_boottime_ns() + plan->cli->conf.wait_ms * 1000000;
 	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
 	struct cli *cli = plan->cli;
@@ -621,34 +708,21 @@ static int wait_seen(struct plan *plan, bool *ret_seen)
 static void print_result(struct plan *plan, bool seen)
 {
 	const struct publish *publish = plan->publish;
-	json_t *transactions, *txids;
 	char txid[HASH_TEXT_SIZE], amount[AMOUNT_TEXT_MAX];
-	uint64_t fee = 0;
 
-	for (size_t i = 0; i < plan->tx_count; i++)
-		fee += plan->txs[i].fee;
-	hash_format(&plan->txs[plan->tx_count - 1].txid, txid);
+	hash_format(&plan->last, txid);
 	if (!plan->cli->json) {
-		amount_format(fee, amount);
+		amount_format(plan->sent_fee, amount);
 		printf("%s%s%s: sent%s\n", out_on(plan->cli, OUT_GREEN), publish->what,
 		       out_off(plan->cli), seen ? ", and seen by chainwatch" : "");
 		printf("  id    %s\n  txid  %s\n  fee   %s\n", publish->object.text, txid, amount);
 		return;
 	}
-	transactions = json_array();
-	txids = json_array();
-	for (size_t i = 0; i < plan->tx_count; i++) {
-		char text[HASH_TEXT_SIZE];
-
-		hash_format(&plan->txs[i].txid, text);
-		json_array_append_new(txids, json_string(text));
-		json_array_append_new(transactions, transaction_json(plan, &plan->txs[i]));
-	}
-	out_json(json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:b, s:b, s:o}", "id",
+	out_json(json_pack("{s:s, s:s, s:s, s:s, s:O, s:I, s:b, s:b, s:O}", "id",
 			   publish->object.text, "kind", object_kind_name(publish->object.kind),
-			   "name", publish->object.label, "txid", txid, "txids", txids, "fee",
-			   (json_int_t)fee, "dry_run", 0, "seen", seen, "transactions",
-			   transactions));
+			   "name", publish->object.label, "txid", txid, "txids", plan->txids, "fee",
+			   (json_int_t)plan->sent_fee, "dry_run", 0, "seen", seen, "transactions",
+			   plan->sent));
 }
 
 static int send_and_wait(struct plan *plan)
@@ -658,9 +732,9 @@ static int send_and_wait(struct plan *plan)
 
 	if (!r)
 		r = known_check(plan->cli);
-	if (!r && plan->publish->create)
-		r = save_new_key(plan);
-	if (!r)
+	if (r)
+		draft_unlock(plan->cli, &plan->draft);
+	else
 		r = send_all(plan);
 	keys_unlock(plan->cli);
 	if (r)
@@ -669,28 +743,51 @@ static int send_and_wait(struct plan *plan)
 	print_result(plan, seen);
 	if (r && !plan->cli->json)
 		cli_error(plan->cli, r,
-			  "it stays in the node's mempool; look with dnet chain and dnet "
-			  "history",
+			  "it stays in the node's mempool; look with dnet pending and dnet history",
 			  "chainwatch has not seen the transaction in time");
 	return r;
+}
+
+static int nothing_left(struct plan *plan)
+{
+	keys_unlock(plan->cli);
+	if (plan->cli->json)
+		out_json(json_pack("{s:s, s:s, s:s, s:[], s:I, s:b, s:b, s:[]}", "id",
+				   plan->publish->object.text, "kind",
+				   object_kind_name(plan->publish->object.kind), "name",
+				   plan->publish->object.label, "txids", "fee", (json_int_t)0,
+				   "dry_run", (int)plan->dry, "seen", 1, "transactions"));
+	else
+		puts("all of it was sent before, or is in force: nothing to do");
+	return 0;
 }
 
 int publish_run(struct cli *cli, const struct args *args, struct publish *publish)
 {
 	bool dry = args_has(args, "dry-run");
-	struct plan plan = {.cli = cli, .publish = publish, .dry = dry};
+	struct plan plan = {.cli = cli,
+			    .publish = publish,
+			    .dry = dry,
+			    .sent = json_array(),
+			    .txids = json_array()};
 	int r = checks_run(cli, publish);
 
 	if (!r && !dry)
 		r = keys_lock(cli);
-
 	if (!r)
 		r = prepare(&plan);
 	if (!r)
-		r = build(&plan, &plan.txs[0], plan.tx_count == 1);
-	if (!r) {
-		advance(&plan, &plan.txs[0]);
-		r = dry ? dry_run(&plan) : send_and_wait(&plan);
+		r = split_records(&plan);
+	if (!r && !plan.payload_count) {
+		r = nothing_left(&plan);
+	} else if (!r) {
+		r = build(&plan);
+		if (!r)
+			r = check_count(&plan);
+		if (!r) {
+			set_id(&plan);
+			r = dry ? dry_run(&plan) : send_and_wait(&plan);
+		}
 	}
 	plan_done(&plan);
 	return r;

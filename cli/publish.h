@@ -9,7 +9,8 @@
 #include "wire/record.h"
 
 enum {
-	PUBLISH_RECORDS_MAX = 64,
+	PUBLISH_RECORDS_MAX = 64, /* of a command line */
+	PUBLISH_BATCH_MAX = 100000,
 };
 
 struct publish {
@@ -17,18 +18,27 @@ struct publish {
 	struct cli_object object; /* for a CREATE: kind, label; the id comes out */
 	bool create;		  /* makes a new key and object; records[0] is the CREATE */
 	bool close;		  /* the seal's value goes back to the wallet */
-	struct record records[PUBLISH_RECORDS_MAX];
-	size_t count;
-	/* Script of the new seal; length 0: the key in the keystore. */
+	/* Script of the new seal; length 0: as the one before. */
 	uint8_t seal_script[34];
 	size_t seal_script_len;
+	/* A batch waits for blocks where the node takes no more, and goes on after an interruption:
+	 * the records whose done is set are on their way, or in force. "": it is none. */
+	char batch[33];
+	const char *source; /* file of the records, for errors; NULL: the command line */
+	uint32_t *lines;    /* of each record in it */
+	bool *done;
+	size_t count, size;
+	struct record records[];
 };
 
 extern const struct arg_option publish_options[];
 
-/* All zeros but for what it is for. NULL after the error was printed; the caller frees it. */
+/* All zeros but for what it is for, with room for PUBLISH_RECORDS_MAX records. NULL after the error
+ * was printed; the caller frees it. */
 struct publish *publish_new(struct cli *cli, const char *format, ...) _printf_(2, 3);
-/* The next record, all zeros but for its type; NULL when there are PUBLISH_RECORDS_MAX. */
+/* With room for size records. */
+struct publish *publish_new_batch(struct cli *cli, size_t size);
+/* The next record, all zeros but for its type; NULL when there is no room. */
 struct record *publish_add(struct publish *publish, enum record_type type);
 
 /* The whole command; prints the result. Returns an exit code. In a CREATE the admin key is filled

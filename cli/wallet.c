@@ -162,7 +162,7 @@ int wallet_fee_rate(struct cli *cli, uint64_t *ret_rate)
 	return 0;
 }
 
-static char *to_hex(const struct txbuild *tx)
+char *wallet_hex(const struct txbuild *tx)
 {
 	uint8_t *raw = malloc(TXBUILD_RAW_MAX);
 	char *hex = malloc(2 * TXBUILD_RAW_MAX + 1);
@@ -251,20 +251,22 @@ static size_t own_unconfirmed(struct cli *cli, struct own_coin coins[static OWN_
 	return count;
 }
 
-static int call_fund(struct cli *cli, const struct txbuild *tx, uint64_t rate, json_t **ret_answer)
+static int call_fund(struct cli *cli, const struct txbuild *tx, uint64_t rate, bool lock,
+		     json_t **ret_answer)
 {
-	_cleanup_(freep) char *hex = to_hex(tx);
+	_cleanup_(freep) char *hex = wallet_hex(tx);
 	char text[AMOUNT_TEXT_MAX];
 
 	amount_format(rate, text);
 	if (!hex)
 		return -ENOMEM;
-	return rpc_callf(cli->rpc, ret_answer, "fundrawtransaction", "[s{s:i, s:s}b]", hex,
-			 "changePosition", 2, "feeRate", text, 0);
+	return rpc_callf(cli->rpc, ret_answer, "fundrawtransaction", "[s{s:i, s:s, s:b}b]", hex,
+			 "changePosition", 2, "feeRate", text, "lockUnspents", (int)lock, 0);
 }
 
 /* Again with own unconfirmed coins chosen by us, the largest first. */
-static int fund_from_own(struct cli *cli, struct txbuild *tx, uint64_t rate, json_t **ret_answer)
+static int fund_from_own(struct cli *cli, struct txbuild *tx, uint64_t rate, bool lock,
+			 json_t **ret_answer)
 {
 	struct own_coin coins[OWN_COINS_MAX];
 	size_t count = own_unconfirmed(cli, coins);
@@ -275,7 +277,7 @@ static int fund_from_own(struct cli *cli, struct txbuild *tx, uint64_t rate, jso
 			.prev = coins[i].outpoint,
 			.sequence = 0xfffffffd,
 		};
-		r = call_fund(cli, tx, rate, ret_answer);
+		r = call_fund(cli, tx, rate, lock, ret_answer);
 	}
 	return r;
 }
@@ -286,8 +288,27 @@ static bool is_poor(const struct rpc_error *error)
 	       strstr(error->text, "nsufficient funds");
 }
 
-int wallet_fund(struct cli *cli, const struct txbuild *carrier, uint64_t rate, uint8_t *ret_raw,
-		struct txbuild *ret_tx, uint64_t *ret_fee)
+void wallet_unlock(struct cli *cli, const struct txbuild *tx, const struct outpoint *except)
+{
+	json_t *coins = json_array(), *answer = NULL;
+
+	for (size_t i = 0; i < tx->input_count; i++) {
+		const struct outpoint *coin = &tx->inputs[i].prev;
+		char txid[HASH_TEXT_SIZE];
+
+		if (outpoint_equal(coin, except))
+			continue;
+		hash_format(&coin->txid, txid);
+		json_array_append_new(coins, json_pack("{s:s, s:I}", "txid", txid, "vout",
+						       (json_int_t)coin->vout));
+	}
+	/* One that is not locked any more, or spent, is no harm. */
+	if (!rpc_callf(cli->rpc, &answer, "lockunspent", "[bo]", 1, coins))
+		json_decref(answer);
+}
+
+int wallet_fund(struct cli *cli, const struct txbuild *carrier, uint64_t rate, bool lock,
+		uint8_t *ret_raw, struct txbuild *ret_tx, uint64_t *ret_fee)
 {
 	struct txbuild *tx = malloc(sizeof(*tx));
 	json_t *answer = NULL;
@@ -297,9 +318,9 @@ int wallet_fund(struct cli *cli, const struct txbuild *carrier, uint64_t rate, u
 	if (!tx)
 		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
 	*tx = *carrier;
-	r = call_fund(cli, tx, rate, &answer);
+	r = call_fund(cli, tx, rate, lock, &answer);
 	if (r && is_poor(rpc_error(cli->rpc)))
-		r = fund_from_own(cli, tx, rate, &answer);
+		r = fund_from_own(cli, tx, rate, lock, &answer);
 	free(tx);
 	if (r && (is_poor(rpc_error(cli->rpc)) || rpc_error(cli->rpc)->kind == RPC_OK))
 		return cli_error(cli, CLI_FUNDS,
@@ -344,7 +365,7 @@ static bool same_body(const struct txbuild *a, const struct txbuild *b)
 int wallet_sign(struct cli *cli, struct txbuild *tx, size_t foreign, uint8_t *ret_raw)
 {
 	_cleanup_(freep) struct txbuild *before = malloc(sizeof(*before));
-	_cleanup_(freep) char *hex = to_hex(tx);
+	_cleanup_(freep) char *hex = wallet_hex(tx);
 	json_t *answer = NULL;
 	int r;
 
@@ -369,15 +390,43 @@ int wallet_sign(struct cli *cli, struct txbuild *tx, size_t foreign, uint8_t *re
 	return 0;
 }
 
-int wallet_test(struct cli *cli, const struct txbuild *tx, char ret_why[static 128])
+enum wallet_verdict wallet_verdict(const char *why)
 {
-	_cleanup_(freep) char *hex = to_hex(tx);
+	static const struct {
+		const char *text;
+		enum wallet_verdict verdict;
+	} table[] = {
+		{"too-long-mempool-chain", WALLET_CHAIN_FULL},
+		{"too-large-cluster", WALLET_CHAIN_FULL},
+		{"txn-mempool-conflict", WALLET_CONFLICT},
+		{"missing-inputs", WALLET_CONFLICT},
+		{"missingorspent", WALLET_CONFLICT},
+		{"bad-txns-spends-conflicting-tx", WALLET_CONFLICT},
+		{"insufficient fee", WALLET_FEE_LOW},
+		{"mempool min fee not met", WALLET_FEE_LOW},
+		{"min relay fee not met", WALLET_FEE_LOW},
+		{"mempool full", WALLET_FEE_LOW},
+		{"multi-op-return", WALLET_POLICY},
+		{"scriptpubkey", WALLET_POLICY},
+		{"datacarrier", WALLET_POLICY},
+		{"tx-size", WALLET_POLICY},
+	};
+
+	if (!*why)
+		return WALLET_TAKES;
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (strstr(why, table[i].text))
+			return table[i].verdict;
+	}
+	return WALLET_REFUSES;
+}
+
+int wallet_test_hex(struct cli *cli, const char *hex, char ret_why[static 128])
+{
 	json_t *answer = NULL, *first;
 	const char *why;
 
 	ret_why[0] = '\0';
-	if (!hex)
-		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
 	if (rpc_callf(cli->rpc, &answer, "testmempoolaccept", "[[s]]", hex))
 		return rpc_failed(cli, "the chain node does not test the transaction");
 	first = json_array_get(answer, 0);
@@ -389,14 +438,22 @@ int wallet_test(struct cli *cli, const struct txbuild *tx, char ret_why[static 1
 	return 0;
 }
 
-int wallet_send(struct cli *cli, const struct txbuild *tx)
+int wallet_test(struct cli *cli, const struct txbuild *tx, char ret_why[static 128])
 {
-	_cleanup_(freep) char *hex = to_hex(tx);
+	_cleanup_(freep) char *hex = wallet_hex(tx);
+
+	ret_why[0] = '\0';
+	if (!hex)
+		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
+	return wallet_test_hex(cli, hex, ret_why);
+}
+
+int wallet_send_hex(struct cli *cli, const char *hex, char ret_why[static 128])
+{
 	const struct rpc_error *error;
 	json_t *answer = NULL;
 
-	if (!hex)
-		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
+	ret_why[0] = '\0';
 	if (!rpc_callf(cli->rpc, &answer, "sendrawtransaction", "[s]", hex)) {
 		json_decref(answer);
 		return 0;
@@ -404,10 +461,79 @@ int wallet_send(struct cli *cli, const struct txbuild *tx)
 	error = rpc_error(cli->rpc);
 	if (error->kind == RPC_NODE && error->code == CODE_IN_CHAIN)
 		return 0;
-	if (error->kind == RPC_NODE && strstr(error->text, "too-long-mempool-chain"))
+	if (error->kind != RPC_NODE)
+		return rpc_failed(cli, "the chain node does not say whether it took the "
+				       "transaction (dnet pending shows it)");
+	snprintf(ret_why, 128, "%.127s", *error->text ? error->text : "not said why");
+	return 0;
+}
+
+int wallet_send(struct cli *cli, const struct txbuild *tx, char ret_why[static 128])
+{
+	_cleanup_(freep) char *hex = wallet_hex(tx);
+
+	ret_why[0] = '\0';
+	if (!hex)
+		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
+	return wallet_send_hex(cli, hex, ret_why);
+}
+
+int wallet_refused(struct cli *cli, const char *why)
+{
+	switch (wallet_verdict(why)) {
+	case WALLET_CHAIN_FULL:
 		return cli_error(cli, CLI_FAILED, "wait for a block, then run it again",
 				 "too many of your transactions wait for a block");
-	return rpc_failed(cli, "the chain node refused the transaction");
+	case WALLET_CONFLICT:
+		return cli_error(cli, CLI_FAILED, "look at dnet pending, and run it again",
+				 "another transaction spends a coin of this one: %s", why);
+	case WALLET_FEE_LOW:
+		return cli_error(cli, CLI_FUNDS, "give a higher --fee-rate",
+				 "the fee is too low for the chain node: %s", why);
+	case WALLET_TAKES:
+	case WALLET_POLICY:
+	case WALLET_REFUSES:
+		break;
+	}
+	return cli_error(cli, CLI_FAILED, NULL, "the chain node would refuse the transaction: %s",
+			 why);
+}
+
+int wallet_depth(struct cli *cli, const struct hash256 *txid, int *ret_depth)
+{
+	json_t *answer = NULL, *depth;
+	char text[HASH_TEXT_SIZE];
+	bool ok;
+
+	hash_format(txid, text);
+	*ret_depth = WALLET_DEPTH_UNKNOWN;
+	if (rpc_callf(cli->rpc, &answer, "gettransaction", "[s]", text))
+		return rpc_error(cli->rpc)->kind == RPC_NODE &&
+				       rpc_error(cli->rpc)->code == RPC_CODE_NOT_FOUND
+			       ? 0
+			       : rpc_failed(cli, "the chain node's wallet does not answer");
+	depth = json_object_get(answer, "confirmations");
+	ok = json_is_integer(depth) && json_integer_value(depth) > INT32_MIN &&
+	     json_integer_value(depth) <= INT32_MAX;
+	if (ok)
+		*ret_depth = (int)json_integer_value(depth);
+	json_decref(answer);
+	return ok ? 0 : odd_answer(cli, "gettransaction");
+}
+
+int wallet_height(struct cli *cli, uint32_t *ret_height)
+{
+	json_t *answer = NULL;
+	json_int_t height;
+
+	if (rpc_callf(cli->rpc, &answer, "getblockcount", "[]"))
+		return rpc_failed(cli, "the chain node does not say its height");
+	height = json_is_integer(answer) ? json_integer_value(answer) : -1;
+	json_decref(answer);
+	if (height < 0 || height > UINT32_MAX)
+		return odd_answer(cli, "getblockcount");
+	*ret_height = (uint32_t)height;
+	return 0;
 }
 
 int wallet_coin(struct cli *cli, const struct outpoint *outpoint, struct wallet_coin *ret_coin)

@@ -267,28 +267,64 @@ uint64_t txbuild_output_sum(const struct txbuild *tx)
 	return sum;
 }
 
-void txbuild_carrier(struct txbuild *tx, const uint8_t *payload, size_t payload_len,
-		     const uint8_t *script, size_t script_len, uint64_t value)
+static void set_payload(struct txbuild_output *output, const uint8_t *payload, size_t payload_len)
 {
-	struct txbuild_output *carrier = &tx->outputs[0], *seal = &tx->outputs[1];
 	struct writer w;
 
 	assert(payload_len > 0 && payload_len <= TXBUILD_PAYLOAD_MAX);
-	assert(script_len > 0 && script_len <= TXBUILD_SCRIPT_MAX);
-	memset(tx, 0, sizeof(*tx));
-	tx->version = 2;
-	tx->output_count = 2;
-	writer_init(&w, carrier->script, sizeof(carrier->script));
+	memset(output, 0, sizeof(*output));
+	writer_init(&w, output->script, sizeof(output->script));
 	writer_u8(&w, OP_RETURN);
 	if (payload_len >= OP_PUSHDATA1)
 		writer_u8(&w, OP_PUSHDATA1);
 	writer_u8(&w, (uint8_t)payload_len);
 	writer_copy(&w, payload, payload_len);
 	assert(!w.failed);
-	carrier->script_len = writer_len(&w);
+	output->script_len = writer_len(&w);
+}
+
+void txbuild_carrier(struct txbuild *tx, const uint8_t *payload, size_t payload_len,
+		     const uint8_t *script, size_t script_len, uint64_t value)
+{
+	struct txbuild_output *seal = &tx->outputs[1];
+
+	assert(script_len > 0 && script_len <= TXBUILD_SCRIPT_MAX);
+	memset(tx, 0, sizeof(*tx));
+	tx->version = 2;
+	tx->output_count = 2;
+	set_payload(&tx->outputs[0], payload, payload_len);
 	seal->value = value;
 	seal->script_len = script_len;
 	memcpy(seal->script, script, script_len);
+}
+
+bool txbuild_add_payload(struct txbuild *tx, const uint8_t *payload, size_t payload_len)
+{
+	assert(tx->output_count >= 2);
+	/* The seal is no payload, and there is room for the change. */
+	if (tx->output_count > TXBUILD_PAYLOADS_MAX)
+		return false;
+	set_payload(&tx->outputs[tx->output_count++], payload, payload_len);
+	return true;
+}
+
+bool txbuild_payload(const struct txbuild *tx, size_t index, const uint8_t **ret_payload,
+		     size_t *ret_len)
+{
+	const struct txbuild_output *output = &tx->outputs[index];
+	size_t head = 2;
+
+	if (index >= tx->output_count || output->script_len < 3 || output->script[0] != OP_RETURN)
+		return false;
+	if (output->script[1] == OP_PUSHDATA1)
+		head = 3;
+	else if (output->script[1] > SCRIPT_PUSH_DIRECT_MAX)
+		return false;
+	if (output->script_len <= head || output->script[head - 1] != output->script_len - head)
+		return false;
+	*ret_payload = output->script + head;
+	*ret_len = output->script_len - head;
+	return true;
 }
 
 static bool output_equal(const struct txbuild_output *a, const struct txbuild_output *b)
@@ -299,16 +335,33 @@ static bool output_equal(const struct txbuild_output *a, const struct txbuild_ou
 
 bool txbuild_carries(const struct txbuild *tx, const struct txbuild *carrier)
 {
-	assert(carrier->output_count == 2);
-	return tx->output_count >= 2 && output_equal(&tx->outputs[0], &carrier->outputs[0]) &&
-	       output_equal(&tx->outputs[1], &carrier->outputs[1]);
+	size_t more = tx->output_count - carrier->output_count;
+
+	assert(carrier->output_count >= 2);
+	if (tx->output_count < carrier->output_count || more > 1)
+		return false;
+	for (size_t i = 0; i < carrier->output_count; i++) {
+		if (!output_equal(&tx->outputs[i < 2 ? i : i + more], &carrier->outputs[i]))
+			return false;
+	}
+	return true;
+}
+
+size_t txbuild_change(const struct txbuild *tx)
+{
+	for (size_t i = 2; i < tx->output_count; i++) {
+		if (!tx->outputs[i].script_len || tx->outputs[i].script[0] != OP_RETURN)
+			return i;
+	}
+	return 0;
 }
 
 int txbuild_splice_seal(struct txbuild *tx, const struct outpoint *seal, uint64_t value,
-			uint64_t fee_rate, uint64_t least)
+			size_t vsize, uint64_t fee_rate, uint64_t least)
 {
-	struct txbuild_output *change = &tx->outputs[tx->output_count > 2 ? 2 : 1];
-	uint64_t fee = amount_fee(TXBUILD_SEAL_INPUT_VSIZE, fee_rate);
+	size_t index = txbuild_change(tx);
+	struct txbuild_output *change = &tx->outputs[index ? index : 1];
+	uint64_t fee = amount_fee(vsize, fee_rate);
 
 	assert(tx->output_count >= 2 && value <= AMOUNT_MAX);
 	if (tx->input_count >= TXBUILD_INPUTS_MAX)

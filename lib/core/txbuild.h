@@ -14,10 +14,11 @@
 
 enum {
 	TXBUILD_INPUTS_MAX = 64,
-	TXBUILD_OUTPUTS_MAX = 8,
-	TXBUILD_SCRIPT_MAX = 83,  /* OP_RETURN, OP_PUSHDATA1, 80 bytes */
-	TXBUILD_PAYLOAD_MAX = 80, /* RECORDS 1.1 */
-	TXBUILD_RAW_MAX = 100000, /* largest standard transaction, bytes */
+	TXBUILD_PAYLOADS_MAX = 256,			/* OP_RETURNs of one transaction */
+	TXBUILD_OUTPUTS_MAX = TXBUILD_PAYLOADS_MAX + 2, /* the seal, and the change */
+	TXBUILD_SCRIPT_MAX = 83,			/* OP_RETURN, OP_PUSHDATA1, 80 bytes */
+	TXBUILD_PAYLOAD_MAX = 80,			/* RECORDS 1.1 */
+	TXBUILD_RAW_MAX = 100000,			/* largest standard transaction, bytes */
 	TXBUILD_WITNESS_MAX = 1 + 1 + ECDSA_DER_MAX + 1 + 1 + PUBKEY_LEN,
 	TXBUILD_SEAL_INPUT_VSIZE = 68, /* a P2WPKH input with its witness, rounded up */
 	P2WPKH_LEN = 22,
@@ -62,15 +63,24 @@ uint64_t txbuild_output_sum(const struct txbuild *tx);
  * TXBUILD_PAYLOAD_MAX, script_len 1 to TXBUILD_SCRIPT_MAX. */
 void txbuild_carrier(struct txbuild *tx, const uint8_t *payload, size_t payload_len,
 		     const uint8_t *script, size_t script_len, uint64_t value);
-/* True when vout[0] and vout[1] of tx are those of carrier: a node that funds a transaction must
- * not have changed what it says. */
+/* A further OP_RETURN behind the outputs that are there (RECORDS 2.1). False: TXBUILD_PAYLOADS_MAX
+ * are there. */
+bool txbuild_add_payload(struct txbuild *tx, const uint8_t *payload, size_t payload_len);
+/* True when tx has the outputs of carrier in their order, and at most one more, as vout[2] (the
+ * change): a node that funds a transaction must not have changed what it says. */
 bool txbuild_carries(const struct txbuild *tx, const struct txbuild *carrier);
-/* Puts the old seal before all inputs and gives its value, minus the fee of its own input, to the
- * last output behind the carrier (the wallet's change), or to the new seal where there is none.
+/* The number of the output that is neither OP_RETURN nor one of the first two; 0 when there is
+ * none. */
+size_t txbuild_change(const struct txbuild *tx);
+/* The payload of output number index, when that is an OP_RETURN with one push; borrowed. */
+bool txbuild_payload(const struct txbuild *tx, size_t index, const uint8_t **ret_payload,
+		     size_t *ret_len);
+/* Puts the old seal before all inputs and gives its value, minus the fee of its own input (of
+ * vsize virtual bytes), to the wallet's change, or to the new seal where there is none.
  * fee_rate: sat per 1000 virtual bytes. 0; -ENOSPC: no room for an input; -ERANGE: the output
  * would fall below least (what a node still relays). */
 int txbuild_splice_seal(struct txbuild *tx, const struct outpoint *seal, uint64_t value,
-			uint64_t fee_rate, uint64_t least);
+			size_t vsize, uint64_t fee_rate, uint64_t least);
 
 /* OP_0 HASH160(key): the script of a seal that one key owns. */
 void txbuild_p2wpkh(const struct node_key *key, uint8_t ret_script[static P2WPKH_LEN]);

@@ -108,7 +108,7 @@ static void pay(struct cli *cli)
 		return;
 	FUZZ_CHECK(rate && rate <= AMOUNT_COIN);
 	txbuild_carrier(&carrier, payload, sizeof(payload), script, sizeof(script), 10000);
-	if (wallet_fund(cli, &carrier, rate, raw, &funded, &fee))
+	if (wallet_fund(cli, &carrier, rate, false, raw, &funded, &fee))
 		return;
 	FUZZ_CHECK(txbuild_carries(&funded, &carrier));
 	before = funded;
@@ -118,7 +118,8 @@ static void pay(struct cli *cli)
 	for (size_t i = 0; i < funded.input_count; i++)
 		FUZZ_CHECK(funded.inputs[i].witness || funded.inputs[i].script_len);
 	FUZZ_CHECK(wallet_test(cli, &funded, why) || memchr(why, '\0', sizeof(why)));
-	wallet_send(cli, &funded);
+	wallet_verdict(why);
+	FUZZ_CHECK(wallet_send(cli, &funded, why) || memchr(why, '\0', sizeof(why)));
 }
 
 static void look(struct cli *cli)

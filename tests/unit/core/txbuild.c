@@ -179,7 +179,8 @@ static void the_old_seal_goes_first_and_its_value_to_the_change(void **state)
 
 	funded(&carrier, false);
 	funded(&tx, true);
-	assert_int_equal(txbuild_splice_seal(&tx, &seal, 5000, 1000, 3000), 0);
+	assert_int_equal(
+		txbuild_splice_seal(&tx, &seal, 5000, TXBUILD_SEAL_INPUT_VSIZE, 1000, 3000), 0);
 	assert_int_equal(tx.input_count, 2);
 	assert_true(outpoint_equal(&tx.inputs[0].prev, &seal));
 	assert_int_equal(tx.inputs[1].prev.vout, 3);
@@ -188,7 +189,8 @@ static void the_old_seal_goes_first_and_its_value_to_the_change(void **state)
 
 	/* Without change nothing is given away either: the new seal gets it. */
 	funded(&tx, false);
-	assert_int_equal(txbuild_splice_seal(&tx, &seal, 5000, 1000, 3000), 0);
+	assert_int_equal(
+		txbuild_splice_seal(&tx, &seal, 5000, TXBUILD_SEAL_INPUT_VSIZE, 1000, 3000), 0);
 	assert_true(tx.outputs[1].value == 5000 + 5000 - TXBUILD_SEAL_INPUT_VSIZE);
 	assert_false(txbuild_carries(&tx, &carrier));
 }
@@ -200,15 +202,21 @@ static void a_splice_that_cannot_be_paid_is_refused(void **state)
 	struct txbuild tx;
 
 	funded(&tx, false); /* 5000 for the seal at rate 1000000: 68 sat a byte more than it has */
-	assert_int_equal(txbuild_splice_seal(&tx, &seal, 3000 + fee - 5000, 1000000, 3000), 0);
+	assert_int_equal(txbuild_splice_seal(&tx, &seal, 3000 + fee - 5000,
+					     TXBUILD_SEAL_INPUT_VSIZE, 1000000, 3000),
+			 0);
 	funded(&tx, false);
-	assert_int_equal(txbuild_splice_seal(&tx, &seal, 2999 + fee - 5000, 1000000, 3000),
+	assert_int_equal(txbuild_splice_seal(&tx, &seal, 2999 + fee - 5000,
+					     TXBUILD_SEAL_INPUT_VSIZE, 1000000, 3000),
 			 -ERANGE);
 	assert_int_equal(tx.input_count, 1);
 	tx.input_count = TXBUILD_INPUTS_MAX;
-	assert_int_equal(txbuild_splice_seal(&tx, &seal, 5000, 1000, 3000), -ENOSPC);
+	assert_int_equal(
+		txbuild_splice_seal(&tx, &seal, 5000, TXBUILD_SEAL_INPUT_VSIZE, 1000, 3000),
+		-ENOSPC);
 	tx.input_count = TXBUILD_INPUTS_MAX - 1;
-	assert_int_equal(txbuild_splice_seal(&tx, &seal, 5000, 1000, 3000), 0);
+	assert_int_equal(
+		txbuild_splice_seal(&tx, &seal, 5000, TXBUILD_SEAL_INPUT_VSIZE, 1000, 3000), 0);
 }
 
 static void an_output_that_a_node_changed_is_seen(void **state)
