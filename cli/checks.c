@@ -6,6 +6,7 @@
 #include "wire/hex.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -206,6 +207,35 @@ static int check_record(struct checks *c, size_t number)
 	return 0;
 }
 
+static int on_revocation(void *arg, const struct chaindb_revocation *revocation)
+{
+	struct checks *c = arg;
+	uint8_t key[RECORD_KEY_MAX];
+
+	if (revocation->type != RECORD_NODE_DEL)
+		return 0;
+	/* What was shut out once is written again, whatever its row says. */
+	for (size_t i = 0; i < c->publish->count; i++) {
+		if (record_key(&c->publish->records[i], key) == revocation->subject_len &&
+		    !memcmp(key, revocation->subject, revocation->subject_len))
+			c->publish->done[i] = false;
+	}
+	return 0;
+}
+
+/* Of a list: what the chain says already. */
+static int skip_those_in_force(struct checks *c)
+{
+	for (size_t i = 0; i < c->publish->count; i++) {
+		for (size_t j = 0; j < c->count && !c->publish->done[i]; j++)
+			c->publish->done[i] =
+				!memcmp(&c->publish->records[i], &c->rows[j], sizeof(c->rows[j]));
+	}
+	if (chaindb_visit_object_revocations(c->cli->db, &c->publish->object.id, on_revocation, c))
+		return cli_error(c->cli, CLI_FAILED, NULL, "%s", chaindb_error(c->cli->db));
+	return 0;
+}
+
 int checks_run(struct cli *cli, const struct publish *publish)
 {
 	struct checks c = {.cli = cli, .publish = publish};
@@ -218,8 +248,15 @@ int checks_run(struct cli *cli, const struct publish *publish)
 		if (!r)
 			r = read_rows(&c);
 	}
-	for (size_t i = 0; !r && i < publish->count; i++)
+	if (!r && publish->source && c.cli->db)
+		r = skip_those_in_force(&c);
+	for (size_t i = 0; !r && i < publish->count; i++) {
+		if (publish->source)
+			snprintf(cli->where, sizeof(cli->where), "%.480s:%u: ", publish->source,
+				 publish->lines[i]);
 		r = check_record(&c, i);
+		cli->where[0] = '\0';
+	}
 	free(c.rows);
 	return r;
 }

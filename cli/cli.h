@@ -52,8 +52,8 @@ struct cli {
 	struct cli_conf conf;
 	bool json;
 	bool yes;
-	bool quiet;	/* cli_error() prints nothing: the caller tries something else */
-	char where[96]; /* "members.csv:12: " before errors; "" */
+	bool quiet;	 /* cli_error() prints nothing: the caller tries something else */
+	char where[512]; /* "members.csv:12: " before errors; "" */
 	bool color_out;
 	bool color_err;
 
@@ -105,6 +105,7 @@ extern const struct cli_command cli_commands_service[];
 extern const struct cli_command cli_commands_look[];
 extern const struct cli_command cli_commands_member[];
 extern const struct cli_command cli_commands_keystore[];
+extern const struct cli_command cli_commands_pending[];
 
 /* NULL when it was not given; "" for one that takes no value. The last one given wins. */
 const char *args_get(const struct args *args, const char *name);

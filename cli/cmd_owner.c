@@ -1,3 +1,4 @@
+#include "cli/batch.h"
 #include "cli/keys.h"
 #include "cli/names.h"
 #include "cli/out.h"
@@ -32,6 +33,8 @@ static const struct arg_option add_options[] = {
 	{"ipv4", '4', "ADDRESS", "IPv4 address of the node, inside the dnet's network"},
 	{"ipv6", '6', "ADDRESS", "a further IPv6 address, inside fd00::/8"},
 	{"gateway", 0, NULL, "other networks may be reached through it"},
+	{"from", 0, "FILE",
+	 "members of a table (CSV) with the columns key, name, ipv4, ipv6, gateway"},
 	{0},
 };
 
@@ -142,7 +145,7 @@ static int too_many(struct cli *cli)
 			 PUBLISH_RECORDS_MAX);
 }
 
-static int run_node_add(struct cli *cli, const struct args *args)
+static int add_words(struct cli *cli, const struct args *args)
 {
 	_cleanup_(freep) struct publish *publish =
 		publish_new(cli, "add %zu node%s to %s", args->count - 1,
@@ -158,6 +161,35 @@ static int run_node_add(struct cli *cli, const struct args *args)
 			r = parse_add_options(cli, args, record);
 	}
 	return r ? r : publish_run(cli, args, publish);
+}
+
+static int add_from(struct cli *cli, const struct args *args, const char *path)
+{
+	_cleanup_(freep) struct publish *publish = NULL;
+	struct cli_object object = {0};
+	int r = names_resolve(cli, OBJECT_DNET, args->words[0], &object);
+
+	if (r)
+		return r;
+	if (args->count > 1 || args->option_count > (args_has(args, "dry-run") ? 2 : 1))
+		return cli_error(cli, CLI_USAGE, "put all of it into the file",
+				 "--from stands alone, without keys or other options");
+	publish = batch_read(cli, path);
+	if (!publish)
+		return CLI_USAGE;
+	publish->object = object;
+	snprintf(publish->what, sizeof(publish->what), "add %zu nodes to %.40s", publish->count,
+		 args->words[0]);
+	return publish_run(cli, args, publish);
+}
+
+static int run_node_add(struct cli *cli, const struct args *args)
+{
+	if (args_has(args, "from"))
+		return add_from(cli, args, args_get(args, "from"));
+	if (args->count < 2)
+		return cli_error(cli, CLI_USAGE, "dnet node add --help", "too few words");
+	return add_words(cli, args);
 }
 
 struct find_node {
@@ -359,8 +391,9 @@ static int run_receive(struct cli *cli, const struct args *args)
 
 const struct cli_command cli_commands_owner[] = {
 	{"create", "NAME", "makes a dnet", create_options, 1, 1, true, run_create},
-	{"node add", "DNET KEY[=NAME]...", "lets nodes in, or changes what is said of one",
-	 add_options, 2, ARGS_MAX, true, run_node_add},
+	{"node add", "DNET KEY[=NAME]...|--from FILE",
+	 "lets nodes in, or changes what is said of one", add_options, 1, ARGS_MAX, true,
+	 run_node_add},
 	{"node del", "DNET KEY|NAME...", "shuts nodes out", NULL, 2, ARGS_MAX, true, run_node_del},
 	{"link", "DNET OVC|OVR", "lets the dnet use an OVC or OVR", link_options, 2, 2, true,
 	 run_link},

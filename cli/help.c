@@ -14,6 +14,7 @@ static const struct {
 	{"Looking at the chain (through chain.db)", cli_commands_look},
 	{"Owner of a dnet (writes to the chain)", cli_commands_owner},
 	{"Operator of an OVC or OVR (writes to the chain)", cli_commands_service},
+	{"What was written and waits for a block", cli_commands_pending},
 	{"Keys of the owner", cli_commands_keystore},
 };
 

@@ -1,5 +1,6 @@
 #include "cli/publish.h"
 
+#include "cli/batch.h"
 #include "cli/checks.h"
 #include "cli/draft.h"
 #include "cli/journal.h"
@@ -248,6 +249,8 @@ static int prepare(struct plan *plan)
 		r = known_visit(cli, any_known, NULL);
 	if (!r)
 		r = wallet_check(cli);
+	if (!r && !plan->publish->create)
+		r = batch_resume(cli, plan->publish, plan->dry);
 	if (!r && (!amount_parse(cli->conf.max_fee, &plan->max_fee)))
 		r = cli_error(cli, CLI_USAGE, "for example --max-fee 0.001",
 			      "\"%s\" is not an amount in coins", cli->conf.max_fee);

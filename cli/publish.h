@@ -10,7 +10,7 @@
 
 enum {
 	PUBLISH_RECORDS_MAX = 64, /* of a command line */
-	PUBLISH_BATCH_MAX = 100000,
+	PUBLISH_BATCH_MAX = 20000,
 };
 
 struct publish {

@@ -260,8 +260,9 @@ static int call_fund(struct cli *cli, const struct txbuild *tx, uint64_t rate, b
 	amount_format(rate, text);
 	if (!hex)
 		return -ENOMEM;
-	return rpc_callf(cli->rpc, ret_answer, "fundrawtransaction", "[s{s:i, s:s, s:b}b]", hex,
-			 "changePosition", 2, "feeRate", text, "lockUnspents", (int)lock, 0);
+	return rpc_callf(cli->rpc, ret_answer, "fundrawtransaction", "[s{s:i, s:s, s:b, s:b}b]",
+			 hex, "changePosition", 2, "feeRate", text, "lockUnspents", (int)lock,
+			 "replaceable", 1, 0);
 }
 
 /* Again with own unconfirmed coins chosen by us, the largest first. */
@@ -536,7 +537,8 @@ int wallet_height(struct cli *cli, uint32_t *ret_height)
 	return 0;
 }
 
-int wallet_coin(struct cli *cli, const struct outpoint *outpoint, struct wallet_coin *ret_coin)
+static int get_coin(struct cli *cli, const struct outpoint *outpoint, bool mempool,
+		    struct wallet_coin *ret_coin)
 {
 	struct wallet_coin coin = {0};
 	char txid[HASH_TEXT_SIZE];
@@ -545,7 +547,8 @@ int wallet_coin(struct cli *cli, const struct outpoint *outpoint, struct wallet_
 	bool ok = true;
 
 	hash_format(&outpoint->txid, txid);
-	if (rpc_callf(cli->rpc, &answer, "gettxout", "[sib]", txid, (int)outpoint->vout, 1))
+	if (rpc_callf(cli->rpc, &answer, "gettxout", "[sib]", txid, (int)outpoint->vout,
+		      (int)mempool))
 		return rpc_failed(cli, "the chain node does not show the seal");
 	coin.unspent = json_is_object(answer);
 	if (coin.unspent) {
@@ -558,6 +561,79 @@ int wallet_coin(struct cli *cli, const struct outpoint *outpoint, struct wallet_
 	if (!ok)
 		return odd_answer(cli, "gettxout");
 	*ret_coin = coin;
+	return 0;
+}
+
+int wallet_coin(struct cli *cli, const struct outpoint *outpoint, struct wallet_coin *ret_coin)
+{
+	return get_coin(cli, outpoint, true, ret_coin);
+}
+
+int wallet_coin_below(struct cli *cli, const struct outpoint *outpoint,
+		      struct wallet_coin *ret_coin)
+{
+	return get_coin(cli, outpoint, false, ret_coin);
+}
+
+int wallet_spare_coin(struct cli *cli, uint64_t least, struct outpoint *ret_outpoint,
+		      uint64_t *ret_value)
+{
+	json_t *answer = NULL, *value;
+	uint64_t best = 0, amount;
+	struct outpoint coin;
+	size_t i;
+
+	if (rpc_callf(cli->rpc, &answer, "listunspent", "[i]", 1))
+		return rpc_failed(cli, "the chain node's wallet does not list its coins");
+	json_array_foreach(answer, i, value)
+	{
+		const char *txid = json_string_value(json_object_get(value, "txid"));
+
+		if (!json_is_true(json_object_get(value, "spendable")) || !txid ||
+		    !hash_parse(txid, &coin.txid) ||
+		    !to_amount(json_object_get(value, "amount"), &amount) || amount <= best)
+			continue;
+		coin.vout = (uint32_t)json_integer_value(json_object_get(value, "vout"));
+		*ret_outpoint = coin;
+		best = amount;
+	}
+	json_decref(answer);
+	*ret_value = best;
+	if (best >= least && best)
+		return 0;
+	return cli_error(cli, CLI_FUNDS, "send coins to an address of it, and wait for a block",
+			 "the change is too small for the fee, and the wallet has no other coin "
+			 "in a block");
+}
+
+int wallet_waiting(struct cli *cli, const struct hash256 *txid, struct wallet_waiting *ret)
+{
+	json_t *answer = NULL;
+	char text[HASH_TEXT_SIZE];
+	bool ok;
+
+	*ret = (struct wallet_waiting){0};
+	hash_format(txid, text);
+	if (rpc_callf(cli->rpc, &answer, "getmempoolentry", "[s]", text))
+		return rpc_error(cli->rpc)->kind == RPC_NODE
+			       ? 0
+			       : rpc_failed(cli, "the chain node does not show its mempool");
+	ret->there = true;
+	ok = to_amount(json_object_get(json_object_get(answer, "fees"), "base"), &ret->fee);
+	json_decref(answer);
+	if (!ok)
+		return odd_answer(cli, "getmempoolentry");
+	if (rpc_callf(cli->rpc, &ret->children, "getmempooldescendants", "[s]", text))
+		ret->children = NULL;
+	return 0;
+}
+
+int wallet_increment(struct cli *cli, uint64_t *ret_rate)
+{
+	if (rate_field(cli, "getnetworkinfo", "incrementalfee", ret_rate) ||
+	    rate_field(cli, "getmempoolinfo", "incrementalrelayfee", ret_rate))
+		return 0;
+	*ret_rate = RATE_DEFAULT;
 	return 0;
 }
 

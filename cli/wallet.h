@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "core/txbuild.h"
 
+#include <jansson.h>
 #include <stdint.h>
 
 /* The node answers and is of the configured chain. */
@@ -66,6 +67,22 @@ struct wallet_coin {
 
 /* An output, mempool included. */
 int wallet_coin(struct cli *cli, const struct outpoint *outpoint, struct wallet_coin *ret_coin);
+/* In a block; what the mempool does with it is no matter. */
+int wallet_coin_below(struct cli *cli, const struct outpoint *outpoint,
+		      struct wallet_coin *ret_coin);
+/* The largest coin of the wallet that is in a block and free, of at least this value. */
+int wallet_spare_coin(struct cli *cli, uint64_t least, struct outpoint *ret_outpoint,
+		      uint64_t *ret_value);
+
+struct wallet_waiting {
+	bool there; /* the mempool has it */
+	uint64_t fee;
+	json_t *children; /* txids of all that hang on it; the caller's */
+};
+
+int wallet_waiting(struct cli *cli, const struct hash256 *txid, struct wallet_waiting *ret);
+/* What a replacement has to pay more than what it replaces, base units per 1000 virtual bytes. */
+int wallet_increment(struct cli *cli, uint64_t *ret_rate);
 /* A fresh address of the wallet as script. */
 int wallet_new_script(struct cli *cli, uint8_t ret_script[static 34], size_t *ret_len);
 /* The script of somebody's address. */

@@ -1,5 +1,6 @@
 """What the tests of dnet, the tool, share: a litecoind with chainwatch, and the configured tool."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -70,11 +71,11 @@ class Tool:
         return error
 
 
-@pytest.fixture(scope="module")
-def world():
-    """A node, chainwatch at its tip."""
+@contextlib.contextmanager
+def running(extra=()):
+    """A node with these options too, chainwatch at its tip."""
     with lib.Folder() as folder:
-        node = lib.Litecoind(os.path.join(folder, "node"))
+        node = lib.Litecoind(os.path.join(folder, "node"), extra=extra)
         watch = None
         try:
             node.start()
@@ -87,6 +88,13 @@ def world():
             if watch:
                 watch.stop()
             node.stop()
+
+
+@pytest.fixture(scope="module")
+def world():
+    """A node, chainwatch at its tip."""
+    with running() as made:
+        yield made
 
 
 @pytest.fixture

@@ -235,6 +235,38 @@ static void an_output_that_a_node_changed_is_seen(void **state)
 	assert_false(txbuild_carries(&tx, &carrier));
 }
 
+static void further_payloads_stand_behind_the_change(void **state)
+{
+	static const uint8_t bytes[TXBUILD_PAYLOAD_MAX] = {7};
+	struct txbuild tx, carrier;
+	const uint8_t *payload;
+	size_t len;
+
+	funded(&carrier, false);
+	for (size_t i = 1; i < TXBUILD_PAYLOADS_MAX; i++)
+		assert_true(txbuild_add_payload(&carrier, bytes, i % 2 ? 80 : 75));
+	assert_false(txbuild_add_payload(&carrier, bytes, 1));
+	assert_int_equal(carrier.output_count, TXBUILD_OUTPUTS_MAX - 1);
+	assert_int_equal(txbuild_change(&carrier), 0);
+	assert_true(txbuild_payload(&carrier, 2, &payload, &len));
+	assert_int_equal(len, 80);
+	assert_memory_equal(payload, bytes, len);
+	assert_true(txbuild_payload(&carrier, 3, &payload, &len));
+	assert_int_equal(len, 75);
+	assert_false(txbuild_payload(&carrier, 1, &payload, &len));
+	assert_false(txbuild_payload(&carrier, carrier.output_count, &payload, &len));
+	assert_true(txbuild_carries(&carrier, &carrier));
+	/* The wallet's change comes before them. */
+	tx = carrier;
+	memmove(&tx.outputs[3], &tx.outputs[2], (tx.output_count - 2) * sizeof(tx.outputs[0]));
+	tx.output_count++;
+	tx.outputs[2] = tx.outputs[1];
+	assert_true(txbuild_carries(&tx, &carrier));
+	assert_int_equal(txbuild_change(&tx), 2);
+	tx.outputs[200].script[5] ^= 1;
+	assert_false(txbuild_carries(&tx, &carrier));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +278,7 @@ int main(void)
 		cmocka_unit_test(the_old_seal_goes_first_and_its_value_to_the_change),
 		cmocka_unit_test(a_splice_that_cannot_be_paid_is_refused),
 		cmocka_unit_test(an_output_that_a_node_changed_is_seen),
+		cmocka_unit_test(further_payloads_stand_behind_the_change),
 	};
 
 	return cmocka_run_group_tests_name("core/txbuild", tests, NULL, NULL);
