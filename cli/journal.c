@@ -73,36 +73,41 @@ int journal_load(struct cli *cli, struct outbox *ret_outbox)
 	return tidy(cli, path, ret_outbox, len, used);
 }
 
-static int append(struct cli *cli, const char *line)
+/* Behind a last line that journal_load() left whole. 0 or -errno. */
+static int append(struct cli *cli, const char *path, const char *line)
 {
-	_cleanup_(freep) char *path = journal_path(cli);
 	size_t len = strlen(line);
 	int fd = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
 	int r = fd < 0 ? -errno : 0;
 
 	assert(cli->lock >= 0);
+	errno = 0;
 	if (!r && write(fd, line, len) != (ssize_t)len)
 		r = errno ? -errno : -ENOSPC;
 	if (!r && fdatasync(fd))
 		r = -errno;
 	if (fd >= 0)
 		close(fd);
-	return r ? failed(cli, path, r) : 0;
+	return r;
 }
 
 int journal_add(struct cli *cli, const struct outbox_item *item)
 {
 	_cleanup_(freep) char *line = outbox_format(item);
+	_cleanup_(freep) char *path = journal_path(cli);
+	int r = line ? append(cli, path, line) : -ENOMEM;
 
-	return line ? append(cli, line) : cli_error(cli, CLI_FAILED, NULL, "out of memory");
+	return r ? failed(cli, path, r) : 0;
 }
 
 int journal_mark(struct cli *cli, const struct hash256 *txid, enum outbox_state state,
 		 const char *why)
 {
+	_cleanup_(freep) char *path = journal_path(cli);
 	char text[HASH_TEXT_SIZE], line[256];
 	json_t *json;
 	size_t len;
+	int r;
 
 	hash_format(txid, text);
 	json = json_pack("{s:s, s:s, s:s}", "mark", text, "state", outbox_state_name(state), "why",
@@ -113,5 +118,10 @@ int journal_mark(struct cli *cli, const struct hash256 *txid, enum outbox_state 
 		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
 	line[len] = '\n';
 	line[len + 1] = '\0';
-	return append(cli, line);
+	r = append(cli, path, line);
+	if (r && state == OUTBOX_SENT)
+		return cli_error(cli, CLI_FAILED, "dnet pending shows whether the node has it",
+				 "the transaction was sent, but dnet cannot write %s: %s",
+				 path ? path : "", error_text(r));
+	return r ? failed(cli, path, r) : 0;
 }

@@ -249,7 +249,7 @@ static int prepare(struct plan *plan)
 		r = known_visit(cli, any_known, NULL);
 	if (!r)
 		r = wallet_check(cli);
-	if (!r && !plan->publish->create)
+	if (!r)
 		r = batch_resume(cli, plan->publish, plan->dry);
 	if (!r && (!amount_parse(cli->conf.max_fee, &plan->max_fee)))
 		r = cli_error(cli, CLI_USAGE, "for example --max-fee 0.001",

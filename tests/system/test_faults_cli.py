@@ -114,7 +114,7 @@ def check_error(done, sent):
 def check_files(owner, before):
     """No half file: the ones that were there read as they did, or as they should."""
     names = set(owner.files())
-    assert names <= {"keystore", "keystore.lock", "keystore.seals"}, names
+    assert names <= {"keystore", "keystore.lock", "keystore.outbox", "keystore.seals"}, names
     assert owner.seals() >= before
 
 
