@@ -48,8 +48,9 @@ uint32_t header_median_time(const struct header_line *line, uint32_t height)
 	uint32_t times[HEADERS_MEDIAN];
 	uint32_t count = height + 1 < HEADERS_MEDIAN ? height + 1 : HEADERS_MEDIAN;
 
+	/* the oldest first: most are in order */
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t time = header_line_at(line, height - i)->time, at = i;
+		uint32_t time = header_line_at(line, height + 1 + i - count)->time, at = i;
 
 		for (; at && times[at - 1] > time; at--)
 			times[at] = times[at - 1];
