@@ -193,7 +193,7 @@ static void add_host(struct tinc_net *net, struct tinc_host *hosts, const struct
 	net->host_count++;
 }
 
-static void write_all(struct adapter *a)
+static void write_all(struct adapter *a, bool look)
 {
 	struct tinc_net net = {.interface = a->host.interface};
 	struct tinc_host *hosts = xcalloc(1 + a->members.count + a->hubs.count, sizeof(*hosts));
@@ -216,19 +216,19 @@ static void write_all(struct adapter *a)
 		hosts[before].subnet_count = a->hub_subnet_count;
 		hosts[before].weight = HUB_WEIGHT;
 	}
-	a->result = tincd_apply(a->tincd, &net);
+	a->result = tincd_apply(a->tincd, &net, look);
 	free(hosts);
 }
 
 static void on_check(void *arg)
 {
-	write_all(arg);
+	write_all(arg, true);
 }
 
 static void on_ready(void *ctx)
 {
 	struct adapter *a = ctx;
-	write_all(a);
+	write_all(a, false);
 	a->host.changed(a->host.ctx);
 }
 
@@ -329,7 +329,7 @@ static int tinc_apply(struct adapter *a, const struct adapter_plan *plan, uint64
 	take_members(a, plan);
 	take_hubs(a, plan);
 	a->planned = true;
-	write_all(a);
+	write_all(a, false);
 	return a->result;
 }
 

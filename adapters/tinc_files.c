@@ -275,6 +275,49 @@ int tinc_files_write(const char *folder, const struct tinc_net *net,
 	return result;
 }
 
+static void hash_number(struct sha256 *h, uint64_t number)
+{
+	sha256_update(h, &number, sizeof(number));
+}
+
+static void hash_text(struct sha256 *h, const char *text)
+{
+	sha256_update(h, text, strlen(text) + 1);
+}
+
+static void hash_address(struct sha256 *h, const struct address *address)
+{
+	hash_number(h, address->family);
+	sha256_update(h, address->bytes, address_bits(address) / 8);
+}
+
+static void hash_host(struct sha256 *h, const struct tinc_host *host)
+{
+	hash_text(h, host->name);
+	hash_text(h, host->key);
+	hash_number(h, host->weight);
+	hash_number(h, host->subnet_count);
+	for (size_t i = 0; i < host->subnet_count; i++)
+		hash_address(h, &host->subnets[i]);
+	hash_number(h, host->endpoint_count);
+	for (size_t i = 0; i < host->endpoint_count; i++) {
+		hash_address(h, &host->endpoints[i].addr);
+		hash_number(h, host->endpoints[i].port);
+	}
+}
+
+void tinc_net_hash(const struct tinc_net *net, struct hash256 *ret_hash)
+{
+	struct sha256 h;
+	sha256_init(&h);
+	hash_text(&h, net->name);
+	hash_text(&h, net->interface ? net->interface : "");
+	hash_number(&h, net->port);
+	for (size_t i = 0; i < net->host_count; i++)
+		hash_host(&h, &net->hosts[i]);
+	sha256_final(&h, ret_hash);
+}
+
 /* ---- Names and events ---- */
 
 void tinc_node_name(const struct node_key *key, char ret[static TINC_NAME_SIZE])

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct hash256;
+
 enum {
 	TINC_NAME_SIZE = 1 + 40 + 1,
 	TINC_SUBNETS_MAX = 3, /* addresses of a member */
@@ -52,6 +54,9 @@ struct tinc_changes {
  * -EINVAL: the interface's name is not one; or -errno: the rest is done all the same. */
 int tinc_files_write(const char *folder, const struct tinc_net *net,
 		     struct tinc_changes *ret_changes);
+
+/* Equal for nets with the same files. */
+void tinc_net_hash(const struct tinc_net *net, struct hash256 *ret_hash);
 
 /* What host-up and host-down print, which is a line of tincd's output. */
 struct tinc_event {

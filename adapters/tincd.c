@@ -4,10 +4,12 @@
 #include "adapters/child.h"
 #include "adapters/tinc_key.h"
 #include "os/base.h"
+#include "os/clock.h"
 #include "os/file.h"
 #include "os/log.h"
 #include "os/loop.h"
 #include "os/rand.h"
+#include "wire/hash.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -22,6 +24,7 @@
 
 enum {
 	STOP_WAIT_MS = 2000,
+	LOOK_S = 10,	/* at files that something else may have changed */
 	PAUSE_MS = 200, /* before it is started again: all of the dnet waits for it */
 	PAUSE_MAX_MS = 30000,
 	SETTLED_MS = 5000,
@@ -52,6 +55,8 @@ struct tincd {
 	char key_text[TINC_PUBLIC_MAX];
 	uint16_t port;
 	bool key_failed;
+	struct hash256 written; /* of the net that the files are of */
+	uint64_t written_ns;	/* when they were found so; 0: they may not be */
 	char version[16];
 	char text[CHILD_TEXT_MAX + 32];
 };
@@ -238,11 +243,25 @@ static void on_ended(void *ctx, int status)
 	t->io.ended(t->io.ctx);
 }
 
-int tincd_apply(struct tincd *t, struct tinc_net *net)
+/* Reading the files of a thousand hosts takes longer than to see that nothing is new. */
+static bool is_written(const struct tincd *t, const struct hash256 *hash)
 {
-	struct tinc_changes changes;
+	return t->written_ns && clock_monotonic_ns() - t->written_ns < LOOK_S * NS_PER_S &&
+	       memcmp(hash, &t->written, sizeof(*hash)) == 0;
+}
+
+int tincd_apply(struct tincd *t, struct tinc_net *net, bool look)
+{
+	struct tinc_changes changes = {0};
+	struct hash256 hash;
+	int r = 0;
 	net->port = t->port;
-	int r = tinc_files_write(t->folder, net, &changes);
+	tinc_net_hash(net, &hash);
+	if (look || !is_written(t, &hash)) {
+		r = tinc_files_write(t->folder, net, &changes);
+		t->written = hash;
+		t->written_ns = r == 0 ? clock_monotonic_ns() : 0;
+	}
 	if (t->key_len == 0)
 		return r;
 	if (!child_is_running(t->child))

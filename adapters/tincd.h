@@ -44,8 +44,9 @@ const char *tincd_key_text(const struct tincd *t);
 
 /* Makes the folder so and starts tincd, or has it read what changed: who is no longer in the net is
  * cut, and nobody else is touched. Without a key, nothing runs yet: call it again when ready(). The
- * port is set here. 0 or -errno, as tinc_files_write(). */
-int tincd_apply(struct tincd *t, struct tinc_net *net);
+ * port is set here. The files of the net that is there already are looked at each ten seconds, and
+ * with look. 0 or -errno, as tinc_files_write(). */
+int tincd_apply(struct tincd *t, struct tinc_net *net, bool look);
 /* As child_set_interface(). */
 void tincd_set_interface(struct tincd *t, uint32_t index);
 

@@ -212,7 +212,7 @@ void tenant_apply(struct tenant *t)
 		memcpy(host->name, n->name, sizeof(host->name));
 		net.host_count++;
 	}
-	int r = tincd_apply(t->tincd, &net);
+	int r = tincd_apply(t->tincd, &net, false);
 	if (r < 0)
 		log_limited(LOG_LEVEL_ERROR, 1, "%s: cannot write the files of tincd in %s: %s",
 			    t->id, t->folder, strerror(-r));

@@ -4,6 +4,7 @@
 #include "fixture/temp.h"
 #include "os/base.h"
 #include "os/file.h"
+#include "wire/hash.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -93,6 +94,42 @@ static void put(const char *name, const char *text)
 {
 	char path[256];
 	assert_int_equal(file_replace(temp_file(&temp, name, path), text, strlen(text), 0644), 0);
+}
+
+static void the_hash_is_another_with_each_thing_that_a_file_says(void **state)
+{
+	static struct endpoint other_endpoint;
+	static struct address other_subnet;
+	struct hash256 seen[12];
+	size_t count = 0;
+	(void)state;
+	assert_true(endpoint_parse("192.0.2.7:656", &other_endpoint));
+	assert_true(address_parse("10.77.0.3", &other_subnet));
+	tinc_net_hash(&net, &seen[count++]);
+	hosts[1].connected = true; /* no file says it */
+	tinc_net_hash(&net, &seen[count]);
+	assert_memory_equal(&seen[0], &seen[1], sizeof(seen[0]));
+#define CHANGED(change)                                                                            \
+	do {                                                                                       \
+		change;                                                                            \
+		tinc_net_hash(&net, &seen[count]);                                                 \
+		for (size_t i = 0; i < count; i++)                                                 \
+			assert_memory_not_equal(&seen[i], &seen[count], sizeof(seen[i]));          \
+		count++;                                                                           \
+	} while (0)
+	CHANGED(net.port++);
+	CHANGED(net.interface = NULL);
+	CHANGED(net.name[1] = 'S');
+	CHANGED(hosts[1].name[1] = 'O');
+	CHANGED(hosts[1].key = key_a);
+	CHANGED(hosts[1].weight = 100);
+	CHANGED(hosts[1].subnet_count = 1);
+	CHANGED(hosts[1].subnets = &other_subnet);
+	CHANGED(hosts[1].endpoint_count = 1);
+	CHANGED(hosts[1].endpoints = &other_endpoint);
+	CHANGED(net.host_count = 1);
+#undef CHANGED
+	assert_int_equal(count, ARRAY_SIZE(seen));
 }
 
 static void the_folder_of_a_member_byte_for_byte(void **state)
@@ -312,6 +349,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_folder_of_a_member_byte_for_byte, start, stop),
+		cmocka_unit_test_setup_teardown(
+			the_hash_is_another_with_each_thing_that_a_file_says, start, stop),
 		cmocka_unit_test_setup_teardown(
 			a_hub_relays_without_a_device_and_weighs_its_subnets, start, stop),
 		cmocka_unit_test_setup_teardown(what_is_as_wanted_is_not_touched, start, stop),
