@@ -80,7 +80,7 @@ struct mesh_peer {
 	struct timer timer;	/* in mesh->timers: when mesh_peer_tick() has something to do */
 	uint64_t next_ask;	/* of the helpers; 0: at once */
 	uint64_t candidates_at; /* accepted last */
-	uint64_t introductions; /* that are believed, PROTOCOL 7.5: a bucket of ratelimit.h */
+	uint64_t introductions; /* that are believed: a bucket of ratelimit.h */
 	uint64_t told_at;	/* our candidates, last */
 	unsigned tries;		/* initiations sent without a path */
 	uint8_t not_here, lane_refused;	 /* the last reasons, 0: none */
