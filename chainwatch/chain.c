@@ -1,5 +1,6 @@
 #include "chainwatch/chain.h"
 
+#include "chainwatch/agreement.h"
 #include "core/error.h"
 #include "os/base.h"
 #include "os/clock.h"
@@ -44,7 +45,8 @@ struct chain {
 	uint64_t logged_ns;	/* when progress was logged last */
 	struct light_follow *follows; /* owned */
 	size_t follow_count;
-	bool uncovered; /* whether all of follows has been read is to be looked up */
+	bool uncovered;		    /* whether all of follows has been read is to be looked up */
+	struct agreement agreement; /* with the source, on our tip */
 	struct chain_report report;
 };
 
@@ -583,7 +585,7 @@ static int cover(struct chain *c)
 /* Our tip is not on the source's best chain. */
 static int change_branch(struct chain *c, const struct hash256 *best, bool tip_is_known)
 {
-	struct source_header header;
+	struct source_header header = {.height = 0};
 	struct store_tip tip;
 	uint32_t fork = 0;
 	int result = check_network(c);
@@ -594,6 +596,11 @@ static int change_branch(struct chain *c, const struct hash256 *best, bool tip_i
 	result = c->source->ops->header(c->source, best, &header);
 	if (result)
 		return result == -ENOENT ? -ERROR_MOVED : fail_source(c, result);
+	if (agreement_stands(&c->agreement, c->source, &header, &tip.hash, tip_is_known))
+		return fail(c, -ERROR_BEHIND,
+			    "the chain node holds another chain best, at height %u, with no more "
+			    "work than ours at height %u: waiting",
+			    header.height, tip.height);
 	/* A node that was wiped or is reading its chain anew proves nothing by not knowing it. */
 	if (!tip_is_known && header.height <= tip.height)
 		return fail(c, -ERROR_BEHIND,
@@ -636,6 +643,7 @@ static int follow(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 	*ret_at_tip = memcmp(&best, &tip.hash, sizeof(best)) == 0;
 	if (*ret_at_tip) {
 		c->report.source_height = tip.height;
+		agreement_note(&c->agreement, c->source, &tip.hash);
 		return 0;
 	}
 	result = c->source->ops->header(c->source, &tip.hash, &header);
@@ -689,6 +697,12 @@ static int step(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 		return result == -ENOMEM ? fail(c, result, "out of memory") : fail_store(c, result);
 	if (store_check_file(c->store))
 		return fail_store(c, -ESTALE);
+	if (c->source->ops->stands) {
+		bool has_tip = store_tip(c->store, &tip);
+
+		c->source->ops->stands(c->source, has_tip ? &tip.hash : NULL,
+				       has_tip ? tip.height : c->config.birth_height - 1);
+	}
 	if (!c->network_ok)
 		result = check_network(c);
 	if (!result && !store_tip(c->store, &tip)) {
@@ -724,28 +738,51 @@ static enum chain_state state_of(const struct chain *c, int result, bool at_tip)
 	return CHAIN_WAITING;
 }
 
+/* Whether to step again with another source, and for now to say what was said before. */
+static bool try_another(struct chain *c, int result)
+{
+	const struct source_ops *ops = c->source->ops;
+
+	switch (result) {
+	case -ERROR_BEHIND:
+	case -ERROR_BIRTH:
+	case -ERROR_BLOCK:
+	case -DNET_ENETWORK:
+	case -DNET_EREORG:
+		return ops->reject && ops->reject(c->source, result, c->report.error);
+	}
+	/* it failed in the middle, and another one has taken its place */
+	return result == -EINPROGRESS && c->report.error[0];
+}
+
 void chain_step(struct chain *c, uint64_t budget_ms, struct chain_report *ret_report)
 {
+	const struct source_ops *ops = c->source->ops;
 	struct chain_report *report = &c->report;
-	bool at_tip = false;
+	char before[sizeof(report->error)];
+	bool at_tip = false, another;
 	int result;
 
+	snprintf(before, sizeof(before), "%s", report->error);
 	report->blocks = report->reorg = report->mempool = report->more = false;
 	report->trouble = SOURCE_FINE;
 	report->error[0] = '\0';
 	result = step(c, budget_ms, &at_tip);
-	if (result == -ERROR_MOVED || result == -EINPROGRESS) {
-		report->error[0] = '\0';
+	another = try_another(c, result);
+	if (another || result == -ERROR_MOVED || result == -EINPROGRESS) {
+		snprintf(report->error, sizeof(report->error), "%s", another ? before : "");
 		report->more = true;
 		result = 0;
 	}
 	snprintf(report->doing, sizeof(report->doing), "%s",
-		 c->source->ops->doing ? c->source->ops->doing(c->source) : "");
-	report->failures += result != 0;
+		 ops->doing ? ops->doing(c->source) : "");
+	report->parts_count = ops->parts ? ops->parts(c->source, report->parts) : 0;
+	report->failures += result != 0 || another;
 	report->more &= result == 0;
 	report->has_tip = store_tip(c->store, &report->tip);
-	report->state = state_of(c, result, at_tip);
-	report->requests = c->source->ops->requests(c->source);
+	if (!another)
+		report->state = state_of(c, result, at_tip);
+	report->requests = ops->requests(c->source);
 	store_count(c->store, &report->counts);
 	registry_count(c->registry, &report->live);
 	*ret_report = *report;

@@ -63,6 +63,8 @@ struct chain_report {
 	struct store_counts counts;
 	struct registry_counts live;
 	struct mempool_result pool;
+	struct source_part parts[SOURCE_PARTS_MAX];
+	size_t parts_count; /* 0: there is one source */
 };
 
 /* Loads what the store has. 0, -ENOMEM, or the store's error with text in ret_error. */

@@ -42,6 +42,37 @@ static json_t *error_json(const struct watch *w)
 	return json_pack("{s:s, s:I}", "text", w->last_error, "time", (json_int_t)w->last_error_s);
 }
 
+/* The sources in the order of the list. */
+static json_t *sources_json(const struct watch *w)
+{
+	const struct chain_report *r = &w->report;
+	json_t *list = json_array();
+
+	if (r->parts_count == 0)
+		json_array_append_new(list, json_pack("{s:s, s:s}", "url",
+						      w->config->sources.urls[0].shown, "state",
+						      "in use"));
+	for (size_t i = 0; i < r->parts_count; i++) {
+		const struct source_part *part = &r->parts[i];
+		json_t *item = json_pack("{s:s, s:s, s:s, s:b, s:b}", "url", part->shown, "state",
+					 part->state, "why", part->why, "syncing", part->syncing,
+					 "pruned", part->pruned);
+
+		if (part->height)
+			json_object_set_new(item, "height", json_integer(part->height));
+		json_array_append_new(list, item);
+	}
+	return list;
+}
+
+static const char *source_shown(const struct watch *w)
+{
+	for (size_t i = 0; i < w->report.parts_count; i++)
+		if (w->report.parts[i].in_use)
+			return w->report.parts[i].shown;
+	return w->config->sources.urls[0].shown;
+}
+
 /* Part of the way from the birth height to the node's tip. */
 static double progress(const struct watch *w)
 {
@@ -65,9 +96,10 @@ static void cmd_status(struct ctl_request *request, json_t *params, void *arg)
 	if (r->has_tip)
 		hash_format(&r->tip.hash, hash);
 	status = json_pack("{s:s, s:s, s:s, s:s, s:s}", "state", chain_state_name(r->state),
-			   "chain", w->config->chain, "source", w->config->sources.urls[0].shown,
-			   "db", w->config->db, "trouble", source_trouble_name(r->trouble));
+			   "chain", w->config->chain, "source", source_shown(w), "db",
+			   w->config->db, "trouble", source_trouble_name(r->trouble));
 	json_object_set_new(status, "error", r->error[0] ? json_string(r->error) : json_null());
+	json_object_set_new(status, "sources", sources_json(w));
 	json_object_set_new(status, "doing", r->doing[0] ? json_string(r->doing) : json_null());
 	json_object_set_new(status, "height",
 			    r->has_tip ? json_integer(r->tip.height) : json_null());

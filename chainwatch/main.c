@@ -56,7 +56,8 @@ static const struct conf_option options[] = {
 	 "in the table"},
 	{"", "source", CONF_LIST, NULL, 0, SOURCE_URLS_MAX, FIELD(source),
 	 "where blocks come from, best first, joined by commas or repeated: "
-	 "rpc://[USER:PASSWORD@]HOST:PORT[?cookie=FILE] (rpcs:// with TLS); empty: rpc-url"},
+	 "rpc://[USER:PASSWORD@]HOST:PORT[?cookie=FILE] (rpcs:// with TLS), blocks:/FOLDER; "
+	 "empty: rpc-url"},
 	{"", "rpc-url", CONF_STRING, NULL, 0, 300, FIELD(rpc_url),
 	 "where the chain node answers, when source is empty; empty: http://127.0.0.1 and the "
 	 "profile's port"},
@@ -68,6 +69,9 @@ static const struct conf_option options[] = {
 	 "cookie file of the chain node, in place of user and password"},
 	{"", "rpc-timeout", CONF_DURATION, "30s", 100, 600000, FIELD(rpc_timeout_ms),
 	 "how long to wait for an answer of the chain node"},
+	{"", "source-return", CONF_DURATION, "60s", 20, 86400000, FIELD(source_return_ms),
+	 "so long a source that had failed must answer again before it is asked in place of one "
+	 "behind it in the list; longer if it fails soon after"},
 	{"", "zmq", CONF_LIST, NULL, 0, 16, FIELD(zmq),
 	 "ZMQ publisher of the chain node (tcp://127.0.0.1:28332), may be repeated; a hint that "
 	 "makes it faster, never needed"},
@@ -305,6 +309,7 @@ static struct source *open_source(const struct chainwatch_config *config,
 		.password = config->rpc_password,
 		.cookie = config->rpc_cookie,
 		.timeout_ms = config->rpc_timeout_ms,
+		.return_ms = config->source_return_ms,
 		.birth_height = (uint32_t)config->birth_height,
 		.stop = stop,
 		.light = &config->light.config,

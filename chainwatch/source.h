@@ -20,7 +20,9 @@ struct rpc_config;
 
 struct source_header {
 	uint32_t height;
-	bool active; /* on the chain that the source holds best */
+	bool active;		/* on the chain that the source holds best */
+	uint8_t work[HASH_LEN]; /* of the chain up to it, big-endian; zeros: the source does not say
+				 */
 	/* Only of a source that has watch(), and only when active: */
 	uint32_t time;
 	struct hash256 prev;
@@ -31,6 +33,25 @@ struct source_seal {
 	struct outpoint outpoint;
 	uint64_t value;	    /* base units */
 	struct span script; /* borrowed */
+};
+
+/* A quick look at a source that is not in use. */
+struct source_probe {
+	uint32_t height; /* of its best block */
+	bool syncing;	 /* it says that it is still reading its own chain */
+	bool pruned;	 /* it does not keep old blocks */
+};
+
+/* One of several sources, for status. */
+enum { SOURCE_PARTS_MAX = 8 };
+
+struct source_part {
+	char shown[160];
+	const char *state; /* static */
+	bool in_use;
+	bool syncing, pruned;
+	uint32_t height; /* 0: not known */
+	char why[400];	 /* it is in use, or has failed */
 };
 
 /* What is wrong when a call fails, for status. */
@@ -84,6 +105,19 @@ struct source_ops {
 	int (*watch)(struct source *source, const struct source_seal *seals, size_t count);
 	/* NULL: nothing to say. A new object for people. */
 	json_t *(*status)(struct source *source);
+
+	/* The rest may be NULL. A short time-out, no change of what other calls see. */
+	int (*probe)(struct source *source, struct source_probe *ret_probe);
+	/* Where the reader stands, before each step; tip NULL: before the block at height + 1,
+	 * which is the first that it wants. */
+	void (*stands)(struct source *source, const struct hash256 *tip, uint32_t height);
+	/* What it says leads nowhere for the reader. True: another source takes its place. */
+	bool (*reject)(struct source *source, int result, const char *text);
+	/* Another number whenever another source has taken over. */
+	unsigned (*turn)(const struct source *source);
+	/* How many. */
+	size_t (*parts)(const struct source *source,
+			struct source_part ret_parts[SOURCE_PARTS_MAX]);
 };
 
 struct source {

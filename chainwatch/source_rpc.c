@@ -13,6 +13,7 @@ enum {
 	TRANSACTIONS_MAX = 100, /* in one request */
 	BATCH_BYTES = 4 << 20,	/* of blocks wished in one answer, by the size of those before */
 	BLOCKS_MAX = 64,
+	PROBE_TIMEOUT_MS = 2000,
 };
 
 struct source_rpc {
@@ -21,7 +22,8 @@ struct source_rpc {
 	char error[512];      /* "": rpc_error() has it */
 	uint8_t *bytes;	      /* owned; of the block or transaction that is handed out */
 	size_t bytes_size;
-	size_t block_len; /* of the largest block lately */
+	size_t block_len;    /* of the largest block lately */
+	uint32_t timeout_ms; /* 0: rpc's own */
 };
 
 const char *source_trouble_name(enum source_trouble trouble)
@@ -108,6 +110,7 @@ static int rpc_header(struct source *source, const struct hash256 *hash,
 	struct source_rpc *s = (struct source_rpc *)source;
 	_cleanup_(json_decrefp) json_t *value = NULL;
 	json_t *height, *confirmations;
+	const char *work;
 	char text[HASH_TEXT_SIZE];
 	int result;
 
@@ -124,6 +127,32 @@ static int rpc_header(struct source *source, const struct hash256 *hash,
 	ret_header->height = (uint32_t)json_integer_value(height);
 	/* -1: a block that is known and not on the best chain */
 	ret_header->active = json_integer_value(confirmations) >= 0;
+	work = json_string_value(json_object_get(value, "chainwork"));
+	if (!work || !hex_parse(work, ret_header->work, sizeof(ret_header->work)))
+		memset(ret_header->work, 0, sizeof(ret_header->work));
+	return 0;
+}
+
+static int rpc_probe(struct source *source, struct source_probe *ret_probe)
+{
+	struct source_rpc *s = (struct source_rpc *)source;
+	_cleanup_(json_decrefp) json_t *value = NULL;
+	json_t *height;
+	int result;
+
+	s->error[0] = '\0';
+	rpc_set_timeout(s->rpc, MIN(PROBE_TIMEOUT_MS, s->timeout_ms));
+	result = rpc_call(s->rpc, "getblockchaininfo", NULL, &value);
+	rpc_set_timeout(s->rpc, s->timeout_ms);
+	if (result)
+		return result;
+	height = json_object_get(value, "blocks");
+	if (!json_is_integer(height) || json_integer_value(height) < 0 ||
+	    json_integer_value(height) > INT32_MAX)
+		return garbage(s, "getblockchaininfo", "no height");
+	ret_probe->height = (uint32_t)json_integer_value(height);
+	ret_probe->syncing = json_is_true(json_object_get(value, "initialblockdownload"));
+	ret_probe->pruned = json_is_true(json_object_get(value, "pruned"));
 	return 0;
 }
 
@@ -362,6 +391,7 @@ static const struct source_ops rpc_ops = {
 	.error = rpc_error_text,
 	.requests = rpc_requests,
 	.free = rpc_source_free,
+	.probe = rpc_probe,
 };
 
 int source_rpc_new(const struct rpc_config *config, struct source **ret_source)
@@ -372,6 +402,7 @@ int source_rpc_new(const struct rpc_config *config, struct source **ret_source)
 	if (!s)
 		return -ENOMEM;
 	s->source.ops = &rpc_ops;
+	s->timeout_ms = config->timeout_ms ? config->timeout_ms : RPC_TIMEOUT_MS;
 	result = rpc_new(config, &s->rpc);
 	if (result) {
 		free(s);

@@ -1,11 +1,13 @@
 #include "chainwatch/sources.h"
 
 #include "chainwatch/source.h"
+#include "chainwatch/source_switch.h"
 #include "os/base.h"
 #include "os/file.h"
 #include "os/rpc.h"
 #include "wire/hex.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -99,7 +101,7 @@ static const struct source_scheme schemes[] = {
 	 .place_is_path = true,
 	 .paths = blocks_paths,
 	 .open = open_blocks},
-	{.name = "light", .form = "light", .open = open_light},
+	{.name = "light", .form = "light", .alone = true, .open = open_light},
 };
 
 /* ------------------------------------------------------------------ parsing */
@@ -331,7 +333,35 @@ const char *source_url_option(const struct source_url *url, const char *name)
 int source_list_open(const struct source_list *list, const struct source_env *env,
 		     struct source **ret_source, char ret_error[static SOURCE_ERROR_MAX])
 {
-	const struct source_url *url = &list->urls[0];
+	struct switch_member members[SOURCE_URLS_MAX];
+	const struct switch_config config = {.params = env->params,
+					     .members = members,
+					     .count = list->count,
+					     .return_ms = env->return_ms};
+	size_t opened = 0;
+	int result = 0;
 
-	return url->scheme->open(url, env, ret_source, ret_error);
+	static_assert((int)SOURCE_URLS_MAX <= (int)SOURCE_PARTS_MAX, "each URL is a part");
+	if (list->count == 1)
+		return list->urls[0].scheme->open(&list->urls[0], env, ret_source, ret_error);
+	while (!result && opened < list->count) {
+		const struct source_url *url = &list->urls[opened];
+
+		members[opened].shown = url->shown;
+		if (url->scheme->alone) {
+			refuse(ret_error, "source %s takes no other beside it", url->shown);
+			result = -EINVAL;
+			break;
+		}
+		result = url->scheme->open(url, env, &members[opened].source, ret_error);
+		opened += result == 0;
+	}
+	if (!result) {
+		result = source_switch_new(&config, ret_source);
+		if (result)
+			refuse(ret_error, "out of memory");
+	}
+	for (size_t i = 0; result && i < opened; i++)
+		members[i].source->ops->free(members[i].source);
+	return result;
 }

@@ -52,6 +52,7 @@ struct source_env {
 	const char *state_folder;	  /* private to chainwatch; borrowed, outlives the source */
 	const char *user, *password, *cookie; /* for a URL without its own; NULL or "": none */
 	uint64_t timeout_ms;
+	uint64_t return_ms; /* until a better one that works again is asked again */
 	uint32_t birth_height;
 	const atomic_bool *stop;	  /* borrowed, outlives the source; true: come back soon */
 	const struct light_config *light; /* of `light`, without what is above; borrowed */
@@ -63,6 +64,7 @@ struct source_scheme {
 	const char *const *options; /* NULL ends them; NULL: none */
 	bool takes_user;
 	bool place_is_path; /* absolute; %XX is decoded */
+	bool alone;	    /* takes no other one beside it */
 	/* Which files and folders it reads once chainwatch has given up all others; returns how
 	 * many. Their paths are the caller's (free). NULL: none */
 	size_t (*paths)(const struct source_url *url,

@@ -29,6 +29,7 @@ struct chainwatch_config {
 	char *rpc_password;
 	char *rpc_cookie;
 	uint64_t rpc_timeout_ms;
+	uint64_t source_return_ms;
 	struct conf_list zmq;
 	uint64_t poll_ms;
 	uint64_t poll_zmq_ms;

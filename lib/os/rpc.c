@@ -12,7 +12,6 @@
 #include <string.h>
 
 enum {
-	TIMEOUT_MS = 30000,
 	CONNECT_TIMEOUT_MS = 5000,
 	ANSWER_MAX = 64 << 20,
 	COOKIE_MAX = 512,
@@ -20,6 +19,7 @@ enum {
 	HTTP_OK = 200,
 	HTTP_UNAUTHORIZED = 401,
 	HTTP_FORBIDDEN = 403,
+	HTTP_UNAVAILABLE = 503,
 };
 
 struct rpc {
@@ -173,7 +173,7 @@ int rpc_new(const struct rpc_config *config, struct rpc **ret_rpc)
 	rpc = calloc(1, sizeof(*rpc));
 	if (!rpc)
 		return -ENOMEM;
-	rpc->timeout_ms = config->timeout_ms ? config->timeout_ms : TIMEOUT_MS;
+	rpc->timeout_ms = config->timeout_ms ? config->timeout_ms : RPC_TIMEOUT_MS;
 	rpc->max_answer = config->max_answer ? config->max_answer : ANSWER_MAX;
 	rpc->cancel = config->cancel;
 	rpc->curl = curl_easy_init();
@@ -185,6 +185,12 @@ int rpc_new(const struct rpc_config *config, struct rpc **ret_rpc)
 	}
 	*ret_rpc = rpc;
 	return 0;
+}
+
+void rpc_set_timeout(struct rpc *rpc, uint32_t timeout_ms)
+{
+	rpc->timeout_ms = timeout_ms;
+	curl_easy_setopt(rpc->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
 }
 
 static void free_secret(char *text)
@@ -329,6 +335,11 @@ static int post(struct rpc *rpc, const char *body, size_t len)
 		return fail(rpc, RPC_AUTH,
 			    "the chain node at %s does not let this machine in (HTTP 403): check "
 			    "its rpcallowip",
+			    rpc->shown);
+	if (rpc->error.http_status == HTTP_UNAVAILABLE)
+		return fail(rpc, RPC_DOWN,
+			    "the chain node at %s is stopping, or has more to do than it takes "
+			    "(HTTP 503)",
 			    rpc->shown);
 	return 0;
 }

@@ -13,6 +13,8 @@
 
 struct rpc;
 
+enum { RPC_TIMEOUT_MS = 30000 };
+
 /* What a node said or why there is no answer. */
 enum rpc_error_kind {
 	RPC_OK,
@@ -40,7 +42,7 @@ struct rpc_config {
 	const char *password; /* NULL or "" with a cookie file */
 	/* "user:password", as the node writes it; read again after a 401. */
 	const char *cookie_file;
-	uint32_t timeout_ms;	   /* of a whole call; 0: 30000 */
+	uint32_t timeout_ms;	   /* of a whole call; 0: RPC_TIMEOUT_MS */
 	size_t max_answer;	   /* bytes; 0: 64 MiB */
 	const atomic_bool *cancel; /* borrowed, outlives the rpc; NULL: cannot be cancelled */
 };
@@ -59,6 +61,8 @@ enum {
 /* 0, -ENOMEM or -EINVAL (no URL). Connects with the first call. */
 int rpc_new(const struct rpc_config *config, struct rpc **ret_rpc);
 void rpc_free(struct rpc *rpc);
+/* Of the calls that follow. */
+void rpc_set_timeout(struct rpc *rpc, uint32_t timeout_ms);
 
 /* Calls method with params (a JSON array or object, NULL: none); the reference of params is
  * stolen, also on failure. *ret_result is the caller's to json_decref().

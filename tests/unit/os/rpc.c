@@ -145,6 +145,7 @@ static void errors_of_both_kinds_are_read(void **state)
 		 RPC_WARMUP, -28},
 		{HTTP("401 x", ""), -EACCES, RPC_AUTH, 0},
 		{HTTP("403 x", ""), -EACCES, RPC_AUTH, 0},
+		{HTTP("503 x", "<html>"), -ECONNREFUSED, RPC_DOWN, 0},
 		{HTTP("200 x", ""), -EPROTO, RPC_GARBAGE, 0},
 		{HTTP("200 x", "nonsense"), -EPROTO, RPC_GARBAGE, 0},
 		{HTTP("200 x", "{\"result\":1"), -EPROTO, RPC_GARBAGE, 0},
