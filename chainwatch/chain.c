@@ -596,16 +596,16 @@ static int change_branch(struct chain *c, const struct hash256 *best, bool tip_i
 	result = c->source->ops->header(c->source, best, &header);
 	if (result)
 		return result == -ENOENT ? -ERROR_MOVED : fail_source(c, result);
-	if (agreement_stands(&c->agreement, c->source, &header, &tip.hash, tip_is_known))
-		return fail(c, -ERROR_BEHIND,
-			    "the chain node holds another chain best, at height %u, with no more "
-			    "work than ours at height %u: waiting",
-			    header.height, tip.height);
 	/* A node that was wiped or is reading its chain anew proves nothing by not knowing it. */
 	if (!tip_is_known && header.height <= tip.height)
 		return fail(c, -ERROR_BEHIND,
 			    "the chain node is at height %u and does not know our tip at %u: it is "
 			    "probably still reading its chain; waiting",
+			    header.height, tip.height);
+	if (agreement_stands(&c->agreement, c->source, &header, &tip.hash, tip_is_known))
+		return fail(c, -ERROR_BEHIND,
+			    "the chain node holds another chain best, at height %u, with no more "
+			    "work than ours at height %u: waiting",
 			    header.height, tip.height);
 	result = find_fork(c, &fork);
 	return result ? result : reorganise(c, fork);

@@ -376,7 +376,7 @@ class Odd(http.server.BaseHTTPRequestHandler):
      "error", "Method not found"),
     (404, b"not found", "garbage", "HTTP 404"),
     (500, b"", "garbage", "HTTP 500"),
-    (503, b"Work queue depth exceeded", "garbage", "HTTP 503"),
+    (503, b"Work queue depth exceeded", "down", "HTTP 503"),
     (401, b"", "denied", "HTTP 401"),
     (403, b"", "denied", "rpcallowip"),
 ])

@@ -140,10 +140,26 @@ def test_one_with_less_work_is_not_followed_back(pair, folder):
         lib.wait_for(lambda: watch.status()["state"] == "waiting", "nobody is left")
         status = watch.status()
         assert status["hash"] == tip
-        assert "no more work than ours" in part(watch, 1)["why"], status
+        assert "does not know our tip" in part(watch, 1)["why"], status
         assert status["counters"]["reorgs"] == 0
         mine(b, 3, 1)  # now it has more
         assert wait_at(watch, b)["counters"]["reorgs"] == 1
+    finally:
+        watch.stop()
+
+
+def test_what_the_other_node_took_back_is_not_taken_back(pair, folder):
+    a, b = pair
+    watch = follow(folder, url(a), url(b))
+    try:
+        watch.start()
+        tip = wait_at(watch, a)["hash"]
+        b.invalidateblock(tip)
+        a.stop()
+        lib.wait_for(lambda: "no more work than ours" in part(watch, 1)["why"], "it is refused")
+        assert watch.status()["hash"] == tip and watch.status()["counters"]["reorgs"] == 0
+        b.reconsiderblock(tip)
+        wait_at(watch, b)
     finally:
         watch.stop()
 
