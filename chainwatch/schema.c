@@ -17,12 +17,14 @@
 	"CREATE INDEX " name "_to ON " name " (to_height) WHERE to_height IS NOT NULL;"
 
 /* RECORDS 5.3 as a condition on the row x, for revocations of the given type. A CLOSE hides the
- * CREATE for ever, and so everything of the object, whatever branch goes on without it. */
+ * CREATE for ever, and so everything of the object, whatever branch goes on without it. Two
+ * conditions, because each is found by the key of the table then. */
 #define NOT_REVOKED(type)                                                                          \
 	" NOT EXISTS (SELECT 1 FROM revocation r WHERE r.object = x.object"                        \
-	" AND (r.type = 'CLOSE' OR (r.type = '" type "' AND r.subject = x.subject"                 \
+	" AND r.type = 'CLOSE') AND NOT EXISTS (SELECT 1 FROM revocation r"                        \
+	" WHERE r.object = x.object AND r.type = '" type "' AND r.subject = x.subject"             \
 	" AND (r.sequence > x.sequence OR (r.sequence = x.sequence AND (r.txid <> x.txid"          \
-	" OR (r.vout, r.pos) > (x.vout, x.pos)))))))"
+	" OR (r.vout, r.pos) > (x.vout, x.pos)))))"
 
 #define IN_FORCE(type) " x.to_height IS NULL AND" NOT_REVOKED(type)
 

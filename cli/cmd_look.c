@@ -210,21 +210,46 @@ static int on_revocation(void *arg, const struct chaindb_revocation *revocation)
 	return 0;
 }
 
+/* By what they revoke, so that those of a row are found among many. */
+static int compare_subjects(const void *a, const void *b)
+{
+	const struct chaindb_revocation *x = a, *y = b;
+
+	if (x->type != y->type)
+		return x->type < y->type ? -1 : 1;
+	if (x->subject_len != y->subject_len)
+		return x->subject_len < y->subject_len ? -1 : 1;
+	return memcmp(x->subject, y->subject, x->subject_len);
+}
+
+/* The first one of that type and subject, or what comes after it. */
+static size_t first_revocation(const struct showing *showing, const struct chaindb_revocation *like)
+{
+	size_t low = 0, high = showing->revoked_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (compare_subjects(&showing->revoked[middle], like) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 /* RECORDS 5.3 */
 static bool is_revoked(const struct showing *showing, const struct record_row *row)
 {
 	uint32_t position = row->out_index * 64 + row->pos;
-	uint8_t key[RECORD_KEY_MAX];
-	size_t len = record_key(&row->record, key);
+	/* What each revokes: NODE_DEL is NODE_PUT + 1, and so with the other pairs. */
+	struct chaindb_revocation like = {.type = (uint8_t)(row->record.type + 1)};
 
-	for (size_t i = 0; i < showing->revoked_count; i++) {
+	like.subject_len = record_key(&row->record, like.subject);
+	for (size_t i = first_revocation(showing, &like);
+	     i < showing->revoked_count && !compare_subjects(&showing->revoked[i], &like); i++) {
 		const struct chaindb_revocation *r = &showing->revoked[i];
-		struct record revoking = {.type = r->type};
-		bool same = r->subject_len == len && !memcmp(r->subject, key, len);
 
-		/* What each revokes: NODE_DEL is NODE_PUT + 1, and so with the other pairs. */
-		if (!same || revoking.type != row->record.type + 1)
-			continue;
 		if (row->sequence < r->sequence ||
 		    (row->sequence == r->sequence && position < r->position))
 			return true;
@@ -438,6 +463,9 @@ static int read_object(struct showing *showing, const struct cli_object *object)
 		r = chaindb_tip(cli->db, &showing->tip);
 	if (!r)
 		r = chaindb_visit_object_revocations(cli->db, &object->id, on_revocation, showing);
+	if (showing->revoked_count > 1)
+		qsort(showing->revoked, showing->revoked_count, sizeof(*showing->revoked),
+		      compare_subjects);
 	if (!r)
 		r = chaindb_visit_object(cli->db, &object->id, on_row, showing);
 	return r ? db_failed(cli) : 0;

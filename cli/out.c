@@ -1,5 +1,6 @@
 #include "cli/out.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,7 @@ void table_init(struct table *table, ...)
 	while (va_arg(cells, const char *))
 		table->columns++;
 	va_end(cells);
+	assert(table->columns <= TABLE_COLUMNS_MAX);
 	va_start(cells, table);
 	first = va_arg(cells, const char *);
 	add_row(table, first, cells);
@@ -151,6 +153,10 @@ static size_t column_width(const struct table *table, size_t column)
 
 void table_print(const struct cli *cli, struct table *table, const char *indent)
 {
+	size_t widths[TABLE_COLUMNS_MAX];
+
+	for (size_t i = 0; i < table->columns; i++)
+		widths[i] = column_width(table, i);
 	for (size_t row = 0; row < table->rows; row++) {
 		fputs(indent, stdout);
 		fputs(row ? "" : out_on(cli, OUT_BOLD), stdout);
@@ -158,8 +164,7 @@ void table_print(const struct cli *cli, struct table *table, const char *indent)
 			const char *text = table->cells[row * table->columns + i];
 			bool last = i + 1 == table->columns;
 
-			printf("%-*s%s", last ? 0 : (int)column_width(table, i), text,
-			       last ? "" : "  ");
+			printf("%-*s%s", last ? 0 : (int)widths[i], text, last ? "" : "  ");
 		}
 		printf("%s\n", row ? "" : out_off(cli));
 	}

@@ -1,7 +1,8 @@
 """Only the owner decides, whatever branch is the best one: litecoind, chainwatch, and what `dnet show`, the views of
 chain.db and the netmap of a running dnetd say of it. All three have to say the same.
 
-Branches are of 1 to 30 blocks; in each of them somebody writes what the other one does not have."""
+Branches are of 1 to 30 blocks, of 100 with DNET_ROUNDS=21 or more (contrib/long); in each of them somebody writes what
+the other one does not have."""
 
 import os
 import sys
@@ -17,6 +18,8 @@ from test_revoke import Daemon  # noqa: E402
 
 lib.need_litecoind()
 live.need_namespaces()
+
+DEEPER = (100,) if int(os.environ.get("DNET_ROUNDS") or 0) > 20 else ()  # contrib/long
 
 ALICE, BOB, CAROL, MALLORY, SELF = range(5)  # of KEYS; dnetd has a key of its own
 OP_NODE = 0xb9
@@ -196,7 +199,7 @@ def ovc(world, request):
 
 # ---- Two that exclude each other ----
 
-@pytest.mark.parametrize("depth", (1, 3, 10, 30))
+@pytest.mark.parametrize("depth", (1, 3, 10, 30) + DEEPER)
 def test_of_two_updates_the_branch_decides_and_what_was_revoked_stays(world, dnet, depth):
     one, two = dnet.update(put(BOB, "bob")), dnet.update(put(CAROL, "carol"), remove(ALICE))
     a = world.blocks(depth, one[0])
@@ -239,7 +242,7 @@ def test_in_one_block_the_later_one_has_the_last_word(world, dnet, order):
     dnet.members(*(["alice"] if order == "put, del" else ["alice", "bob1"]))
 
 
-@pytest.mark.parametrize("depth", (1, 30))
+@pytest.mark.parametrize("depth", (1, 30) + DEEPER)
 def test_removed_in_one_branch_and_added_in_the_other(world, dnet, depth):
     out, again = dnet.update(remove(ALICE)), dnet.update(put(ALICE, "alice", "10.9.0.7"))
     b = world.blocks(depth, again[0])
@@ -275,7 +278,7 @@ def test_closed_in_one_branch_it_is_closed_in_all(world, dnet):
 
 # ---- The seal moves to another script ----
 
-@pytest.mark.parametrize("depth", (1, 10))
+@pytest.mark.parametrize("depth", (1, 10) + DEEPER)
 def test_an_update_of_the_old_owner_counts_in_his_branch_only(world, dnet, depth):
     transfer = dnet.update(lib.record(lib.TRANSFER))
     late = dnet.update(put(MALLORY, "mallory"))
@@ -300,7 +303,7 @@ def test_an_update_of_the_old_owner_counts_in_his_branch_only(world, dnet, depth
     dnet.members("alice", "bob")
 
 
-@pytest.mark.parametrize("depth", (1, 10))
+@pytest.mark.parametrize("depth", (1, 10) + DEEPER)
 def test_a_removal_by_the_old_owner_in_another_branch_stays_until_the_new_one_adds(world, dnet, depth):
     transfer, out = dnet.update(lib.record(lib.TRANSFER)), dnet.update(remove(ALICE))
     b = world.blocks(depth, out[0])
@@ -349,7 +352,7 @@ def test_a_grant_is_in_force_to_its_height_and_again_below_it(world, dnet, ovc):
     assert ovc.shown() == [False]
 
 
-@pytest.mark.parametrize("depth", (1, 10))
+@pytest.mark.parametrize("depth", (1, 10) + DEEPER)
 def test_a_grant_that_only_another_branch_has_is_none(world, dnet, ovc, depth):
     dnet.owner.send(lib.link(ovc.raw))
     world.node.mine()
