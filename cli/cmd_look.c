@@ -60,6 +60,10 @@ static void print_chainwatch(const struct cli *cli, const json_t *status,
 	else
 		printf("chainwatch  %s%s%s\n", state ? state : "?", trouble ? ": " : "",
 		       trouble ? trouble : "");
+	if (json_integer_value(json_object_get(status, "imported")) > 0)
+		printf("state       up to height %lld from a file, which cannot show that nothing "
+		       "was left out: chainwatch --verify\n",
+		       (long long)json_integer_value(json_object_get(status, "imported")));
 }
 
 static int run_chain(struct cli *cli, const struct args *args)

@@ -629,6 +629,32 @@ static void one_step(struct bench *b)
 	b->total.steps++;
 }
 
+/* An import that fails at any write, or any call of the source, leaves nothing. */
+static void import_badly(struct bench *b, const struct task_world *world, struct store *store,
+			 const char *data, size_t len)
+{
+	struct store_tip tip;
+	unsigned long failed;
+	int status;
+
+	for (unsigned i = 0; i < 6; i++) {
+		if (i < 3)
+			bad_vfs_set(i ? BAD_VFS_FULL : BAD_VFS_ERROR, 1 + rng_below(&b->w.rng, 10),
+				    1000);
+		else
+			b->tree.fail_at = b->tree.calls + 1 + rng_below(&b->w.rng, 4);
+		status = task_import(world, store, data, len);
+		bad_vfs_heal(&failed);
+		if (status == TASK_DONE) { /* the fault came after its last write */
+			assert_int_equal(store_rescan(store, 1, 1), 0);
+			continue;
+		}
+		assert_int_equal(status, TASK_FAILED);
+		assert_false(store_tip(store, &tip));
+	}
+	b->tree.fail_at = 0;
+}
+
 /* The whole state, read once more, and taken to another chain.db through a file. */
 static void take_elsewhere(struct bench *b)
 {
@@ -648,6 +674,10 @@ static void take_elsewhere(struct bench *b)
 	int fd;
 
 	assert_int_equal(task_verify(&world), TASK_DONE);
+	fd = open("/dev/full", O_WRONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(task_export(&world, fd), TASK_FAILED);
+	close(fd);
 	fd = open(temp_file(&b->folder, "state", file), O_WRONLY | O_CREAT | O_EXCL, 0600);
 	assert_true(fd >= 0);
 	assert_int_equal(task_export(&world, fd), TASK_DONE);
@@ -655,6 +685,7 @@ static void take_elsewhere(struct bench *b)
 	assert_int_equal(file_read(file, 1 << 24, &data, &len), 0);
 	world.db = config.path = temp_file(&b->folder, "other.db", db);
 	assert_int_equal(store_open(&config, &store, error), 0);
+	import_badly(b, &world, store, data, len);
 	assert_int_equal(task_import(&world, store, data, len), TASK_DONE);
 	assert_int_equal(task_verify(&world), TASK_DONE);
 	store_close(store);
