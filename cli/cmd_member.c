@@ -282,9 +282,12 @@ static int run_status(struct cli *cli, const struct args *args)
 	chain = json_object_get(result, "chain");
 	printf("dnetd %s, port %s: %s\n", text_of(result, "version"),
 	       number_of(result, "port", "", port), text_of(result, "state"));
-	printf("chain at height %s, block %s old%s%s\n", number_of(chain, "height", "", height),
-	       number_of(chain, "age_s", " s", age), *text_of(chain, "error") ? ": " : "",
-	       text_of(chain, "error"));
+	if (json_is_integer(json_object_get(chain, "age_s")))
+		printf("chain at height %s, block %s old", number_of(chain, "height", "", height),
+		       number_of(chain, "age_s", " s", age));
+	else
+		printf("no block of the chain is known");
+	printf("%s%s\n", *text_of(chain, "error") ? ": " : "", text_of(chain, "error"));
 	json_array_foreach(json_object_get(result, "dnets"), i, value) print_dnet(cli, value);
 	json_decref(result);
 	return 0;

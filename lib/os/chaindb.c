@@ -206,7 +206,7 @@ static int open_file(struct chaindb *db, unsigned wait_ms, char error[static CHA
 {
 	if (access(db->path, F_OK) != 0 && errno == ENOENT)
 		return refuse(error, -ENOENT,
-			      "%s is not there yet: start chainwatch, or check the db option",
+			      "%s is not there yet: start chainwatch, or check the option chain-db",
 			      db->path);
 	if (access(db->path, R_OK) != 0)
 		return refuse(error, -EACCES, "cannot read %s: %s", db->path, strerror(errno));

@@ -31,12 +31,17 @@ netns b
 veth a 198.51.100.1/24 b 198.51.100.2/24
 chain init
 dnet=$(chain dnet office 10.77.0.0/24)
+start a --chain-db "$dir/none.db"
+tool a status | grep -q "^no block of the chain is known: $dir/none.db is not there yet: start chainwatch, or check the option chain-db$" ||
+	die "status without chain.db: $(tool a status)"
+stop a
 start b
 key_b=$(tool b id "$dnet" --json | jq -er .key) || die "id of b"
 port_b=$(tool b status --json | jq -er .port) || die "status of b"
 start a --peer-endpoint "$key_b 198.51.100.2:$port_b"
 key_a=$(tool a id "$dnet" --json | jq -er .key) || die "id of a"
 tool a id "$dnet" | grep -q "^key   $key_a$" || die "id for people"
+tool a status | grep -q "^chain at height 100, block [0-9]* s old$" || die "the chain for people: $(tool a status)"
 tool a status | grep -q "no dnet is joined" || die "status for people: $(tool a status)"
 [ "$(tool a peers --json)" = "[]" ] || die "peers is no array"
 chain node "$dnet" "$key_a" alice 10.77.0.1
