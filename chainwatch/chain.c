@@ -547,8 +547,9 @@ static int note_coverage(struct chain *c)
 	return fail_store(c, result);
 }
 
-/* What came to be followed after its block was passed is read now. */
-static int cover(struct chain *c)
+/* What came to be followed after its block was passed is read now; only_ahead: what lies ahead is
+ * noted, before it is passed. */
+static int cover(struct chain *c, bool only_ahead)
 {
 	struct source_header header = {.active = false};
 	struct store_tip tip, base;
@@ -563,6 +564,8 @@ static int cover(struct chain *c)
 		c->uncovered = result != 0;
 		return result;
 	}
+	if (only_ahead)
+		return 0;
 	if (from < c->config.birth_height)
 		from = c->config.birth_height;
 	base.height = from - 1;
@@ -709,12 +712,14 @@ static int step(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 		store_set_now(c->store, clock_wall_s());
 		result = set_base(c);
 	}
+	if (!result && c->uncovered && c->source->ops->watch)
+		result = cover(c, true);
 	if (!result) {
 		store_set_now(c->store, clock_wall_s());
 		result = follow(c, budget_ms, ret_at_tip);
 	}
 	if (!result && c->uncovered && c->source->ops->watch) {
-		result = cover(c);
+		result = cover(c, false);
 		*ret_at_tip &= !c->report.blocks;
 	}
 	if (!result && *ret_at_tip)

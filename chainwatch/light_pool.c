@@ -23,6 +23,8 @@ enum {
 	GETDATA_MAX = 100,     /* in a message */
 	STANDARD_MAX = 400000, /* bytes of a transaction that nodes pass on */
 	EXPIRY_S = 14 * 24 * 3600,
+	/* Bitcoin Core asks a peer that connected to it for a transaction after 2 or 4 seconds */
+	SUBMIT_MS = 15000,
 };
 
 struct entry {
@@ -403,7 +405,8 @@ int light_pool_submit(struct light_pool *pool, const uint8_t *raw, size_t len,
 		      struct hash256 *ret_txid)
 {
 	struct light *l = pool->light;
-	uint64_t until = clock_monotonic_ns() + l->config.timeout_ms * NS_PER_MS;
+	uint64_t until =
+		clock_monotonic_ns() + MAX(l->config.timeout_ms, (uint64_t)SUBMIT_MS) * NS_PER_MS;
 	struct hash256 txid;
 	struct entry *entry;
 	struct tx_view tx;
