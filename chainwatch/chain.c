@@ -516,37 +516,6 @@ static int reorganise(struct chain *c, uint32_t fork)
 	return 0;
 }
 
-/* The lowest height that has to be read for what is followed; UINT32_MAX: none. */
-static int find_uncovered(struct chain *c, uint32_t *ret_height)
-{
-	bool covered;
-	int result;
-
-	*ret_height = UINT32_MAX;
-	for (size_t i = 0; i < c->follow_count; i++) {
-		result = store_covers(c->store, &c->follows[i], &covered);
-		if (result)
-			return fail_store(c, result);
-		if (!covered && c->follows[i].height < *ret_height)
-			*ret_height = c->follows[i].height;
-	}
-	return 0;
-}
-
-static int note_coverage(struct chain *c)
-{
-	int result = store_begin(c->store);
-
-	if (!result)
-		result = store_put_coverage(c->store, c->follows, c->follow_count);
-	if (!result)
-		result = store_commit(c->store);
-	if (!result)
-		return 0;
-	store_rollback(c->store);
-	return fail_store(c, result);
-}
-
 /* What came to be followed after its block was passed is read now; only_ahead: what lies ahead is
  * noted, before it is passed. */
 static int cover(struct chain *c, bool only_ahead)
@@ -555,14 +524,14 @@ static int cover(struct chain *c, bool only_ahead)
 	struct store_tip tip, base;
 	uint32_t from;
 	size_t count = 0;
-	int result = find_uncovered(c, &from);
+	int result = store_find_uncovered(c->store, c->follows, c->follow_count, &from);
 
 	store_tip(c->store, &tip);
 	if (!result && from > tip.height)
-		result = note_coverage(c);
+		result = store_note_coverage(c->store, c->follows, c->follow_count);
 	if (result || from > tip.height) {
 		c->uncovered = result != 0;
-		return result;
+		return result ? fail_store(c, result) : 0;
 	}
 	if (only_ahead)
 		return 0;

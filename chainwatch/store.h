@@ -111,10 +111,13 @@ int store_tell_seals(struct store *store, struct source *source);
 int store_undo_onto(struct store *store, const struct store_tip *base);
 /* The database holds only what was followed (source = light). */
 int store_is_partial(struct store *store, bool *ret_partial);
-/* The block that made it has been read. */
-int store_covers(struct store *store, const struct light_follow *follow, bool *ret_covers);
+/* The lowest height that is still to be read for one of these; UINT32_MAX: none. */
+int store_find_uncovered(struct store *store, const struct light_follow *follows, size_t count,
+			 uint32_t *ret_height);
 /* Inside a transaction: partial, and these have been read or lie ahead. */
 int store_put_coverage(struct store *store, const struct light_follow *follows, size_t count);
+/* The same in a transaction of its own. */
+int store_note_coverage(struct store *store, const struct light_follow *follows, size_t count);
 
 struct store_counts {
 	uint64_t records, refused, revocations, pending; /* since the start; pending: now */

@@ -132,12 +132,23 @@ int store_is_partial(struct store *store, bool *ret_partial)
 	return meta_has(store, "partial", ret_partial);
 }
 
-int store_covers(struct store *store, const struct light_follow *follow, bool *ret_covers)
+int store_find_uncovered(struct store *store, const struct light_follow *follows, size_t count,
+			 uint32_t *ret_height)
 {
 	char name[96];
+	bool covered;
+	int result;
 
-	follow_name(follow, name);
-	return meta_has(store, name, ret_covers);
+	*ret_height = UINT32_MAX;
+	for (size_t i = 0; i < count; i++) {
+		follow_name(&follows[i], name);
+		result = meta_has(store, name, &covered);
+		if (result)
+			return result;
+		if (!covered && follows[i].height < *ret_height)
+			*ret_height = follows[i].height;
+	}
+	return 0;
 }
 
 int store_put_coverage(struct store *store, const struct light_follow *follows, size_t count)
@@ -149,5 +160,18 @@ int store_put_coverage(struct store *store, const struct light_follow *follows, 
 		follow_name(&follows[i], name);
 		result = meta_put(store, name);
 	}
+	return result;
+}
+
+int store_note_coverage(struct store *store, const struct light_follow *follows, size_t count)
+{
+	int result = store_begin(store);
+
+	if (!result)
+		result = store_put_coverage(store, follows, count);
+	if (!result)
+		result = store_commit(store);
+	if (result)
+		store_rollback(store);
 	return result;
 }
