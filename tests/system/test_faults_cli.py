@@ -1,11 +1,13 @@
 """dnet publishes, and writes its keystore, on a disk that fails at each single call, or is killed there. Nothing is sent
 whose key is not kept, and the files are those of before or of after.
 
-DNET_ROUNDS=1 (contrib/long): a full disk, and a keystore that is there already, too."""
+Some of the calls, drawn from the seed that is printed; DNET_SEED=N draws the same. DNET_ROUNDS=1 (contrib/long): each
+one; a full disk, and a keystore that is there already, too."""
 
 import errno
 import json
 import os
+import random
 import re
 import signal
 import sys
@@ -22,6 +24,9 @@ lib.need_litecoind()
 faultlib.need_library()
 
 LONG = bool(os.environ.get("DNET_ROUNDS"))
+SEED = int(os.environ.get("DNET_SEED") or random.randrange(1 << 32))
+RNG = random.Random(SEED)
+print("DNET_SEED=%d" % SEED, flush=True)
 ERRORS = [errno.EIO] + ([errno.ENOSPC] if LONG else [])
 
 
@@ -102,6 +107,11 @@ def faults_of(owner, *argv):
     return faults.entries()
 
 
+def step():
+    """To the next call that fails."""
+    return 1 if LONG else RNG.randint(1, 6)
+
+
 def check_error(done, sent):
     """It says what failed, and whether it was sent."""
     error = json.loads(done.stdout)["error"]
@@ -127,7 +137,7 @@ def test_an_io_error_at_any_call_of_create_is_said_and_loses_nothing(world, owne
     if not first:
         assert owner.publish("create", prefix).returncode == OK
     while True:
-        number += 1
+        number += step()
         if first:
             for name in owner.files():
                 os.unlink(os.path.join(owner.state, name))
@@ -143,7 +153,7 @@ def test_an_io_error_at_any_call_of_create_is_said_and_loses_nothing(world, owne
         check_files(owner, before)
         if first and sent:
             assert keys_are_there(world, owner, "%s-%d" % (prefix, number)) == 1
-    assert number > 15 and failed >= 12, (number, failed)
+    assert number > 15 and failed >= (12 if LONG else 2), (number, failed)
     if not first:
         # the sixth of them failed after the transaction was sent, and those that succeeded
         assert keys_are_there(world, owner, prefix) >= 6
@@ -154,7 +164,7 @@ def test_an_io_error_at_any_call_of_an_update_is_said_and_the_next_one_goes_on(w
     mine(world)
     number, sequence = 0, 0
     while True:
-        number += 1
+        number += step()
         with owner.faults.at(errno.EIO, number) as faults:
             done, sent = sent_by(owner, "node", "add", made, KEYS[1], "--name", "n%d" % number)
             if not faults.hits:
@@ -176,7 +186,7 @@ def test_killed_at_any_call_no_key_is_lost_that_a_sent_transaction_needs(world, 
     first = json.loads(owner.publish("create", "killed").stdout)["id"]
     mine(world)
     while True:
-        number += 1
+        number += step()
         argv = ("create", "killed%d" % number) if what == "create" else ("node", "add", first, KEYS[number % 5])
         before = owner.seals()
         with owner.faults.at(faultlib.TEAR, number) as faults:
@@ -188,7 +198,7 @@ def test_killed_at_any_call_no_key_is_lost_that_a_sent_transaction_needs(world, 
         total += len(sent)
         if what == "node":
             mine(world)
-    assert number > 9 and total >= 5, (number, total)
+    assert number > 9 and (total >= 5 or not LONG), (number, total)
     # The next one, which was not killed, took away what they left.
     check_files(owner, before)
     if what == "create":
@@ -202,7 +212,7 @@ def test_what_cannot_be_read_is_no_new_keystore(world, owner):
     assert owner.publish("create", "read").returncode == OK
     number, total = 0, 1
     while True:
-        number += 1
+        number += step()
         before = owner.files()
         with owner.faults.at(errno.EIO, number, kinds=faultlib.READS) as faults:
             done, sent = sent_by(owner, "create", "unread%d" % number)
