@@ -523,6 +523,19 @@ static bool set_checkpoints(struct chainparams *params, const char *value)
 	return true;
 }
 
+/* One more, above those that are there: lines of a file are not long enough for many. */
+static bool add_checkpoint(struct chainparams *params, const char *value)
+{
+	struct chain_checkpoint point;
+	uint32_t count = params->checkpoint_count;
+
+	if (count == CHAIN_CHECKPOINTS_MAX || !checkpoint(value, &point) ||
+	    (count && point.height <= params->checkpoints[count - 1].height))
+		return false;
+	params->checkpoints[params->checkpoint_count++] = point;
+	return true;
+}
+
 static bool set_list(char *dst, const char *value)
 {
 	return set_text(dst, CHAIN_SEEDS_SIZE, strcmp(value, "none") == 0 ? " " : value);
@@ -615,6 +628,8 @@ int chainparams_set(struct chainparams *params, const char *field, const char *v
 		return set_yes_no(&params->min_difficulty, value) ? 0 : -EINVAL;
 	if (strcmp(field, "checkpoints") == 0)
 		return set_checkpoints(params, value) ? 0 : -EINVAL;
+	if (strcmp(field, "checkpoint") == 0)
+		return add_checkpoint(params, value) ? 0 : -EINVAL;
 	if (strcmp(field, "dns-seeds") == 0)
 		return set_list(params->dns_seeds, value) ? 0 : -EINVAL;
 	if (strcmp(field, "peers") == 0)

@@ -87,8 +87,9 @@ const struct chainparams *chainparams_at(size_t index);
  * birth-height; genesis-header (hex), pow-limit and min-work (hex), spacing, timespan, retarget
  * (none, bitcoin, bip94, litecoin), min-difficulty (yes, no), bip34-height, bip65-height,
  * bip66-height, versionbits-height, checkpoints (HEIGHT:HASH, a blank between two, by height; or
- * none), dns-seeds and peers (names, a blank between two; or none). 0, -ENOENT (no such field) or
- * -EINVAL (bad value), and then params is untouched. */
+ * none), checkpoint (one more, HEIGHT:HASH, above the others), dns-seeds and peers (names, a blank
+ * between two; or none). 0, -ENOENT (no such field) or -EINVAL (bad value), and then params is
+ * untouched. */
 int chainparams_set(struct chainparams *params, const char *field, const char *value);
 
 #endif

@@ -6,6 +6,7 @@
 #include "wire/tx.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The genesis header of each chain: what its chainparams.cpp makes it from. */
@@ -145,6 +146,9 @@ static void a_field_is_set_or_refused_whole(void **state)
 		{"checkpoints", "11111:00", -EINVAL},
 		{"checkpoints", MANY("1"), 0},
 		{"checkpoints", MANY("1") " 300:" HASH, -EINVAL},
+		{"checkpoint", "2772731:" HASH, 0},
+		{"checkpoint", "2772730:" HASH, -EINVAL},
+		{"checkpoint", "none", -EINVAL},
 		{"dns-seeds", "a.example b.example", 0},
 		{"dns-seeds", "none", 0},
 		{"peers", "", -EINVAL},
@@ -161,12 +165,28 @@ static void a_field_is_set_or_refused_whole(void **state)
 	}
 }
 
+static void checkpoints_are_added_up_to_their_number(void **state)
+{
+	struct chainparams params = *chainparams_find("bitcoin-regtest");
+	char text[128];
+
+	for (int i = 1; i <= CHAIN_CHECKPOINTS_MAX + 1; i++) {
+		snprintf(text, sizeof(text), "%d:" HASH, i);
+		assert_int_equal(chainparams_set(&params, "checkpoint", text),
+				 i <= CHAIN_CHECKPOINTS_MAX ? 0 : -EINVAL);
+	}
+	assert_int_equal(params.checkpoint_count, CHAIN_CHECKPOINTS_MAX);
+	assert_int_equal(chainparams_set(&params, "checkpoints", "none"), 0);
+	assert_int_equal(params.checkpoint_count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_genesis_is_the_hash_of_its_header),
 		cmocka_unit_test(every_row_is_whole_and_its_name_is_its_own),
 		cmocka_unit_test(a_field_is_set_or_refused_whole),
+		cmocka_unit_test(checkpoints_are_added_up_to_their_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

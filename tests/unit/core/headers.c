@@ -461,6 +461,33 @@ static void headers_beside_the_chain_are_bounded(void **state)
 	free(side);
 }
 
+/* Half a minute, so only with DNET_LONG. */
+static void the_best_chain_is_bounded(void **state)
+{
+	enum { PART = 4096 };
+	static uint8_t raw[(PART + 1) * RAW];
+	struct headers_added added;
+	struct headers *h;
+
+	if (!getenv("DNET_LONG"))
+		skip();
+	h = start("bitcoin-regtest");
+	memcpy(raw + PART * RAW, genesis_of("bitcoin-regtest"), RAW);
+	for (uint32_t i = 0; i < HEADERS_MAX / PART; i++) {
+		memcpy(raw, raw + PART * RAW, RAW);
+		for (uint32_t k = 0; k < PART; k++)
+			mine(raw + k * RAW, load_u32(raw + k * RAW + 68) + 1, 0x207fffff, 0,
+			     raw + (k + 1) * RAW);
+		added = add(h, raw + RAW, PART);
+		assert_int_equal(added.reason,
+				 i + 1 < HEADERS_MAX / PART ? HEADER_OK : HEADER_FULL);
+	}
+	/* the genesis is one of them */
+	assert_int_equal(added.accepted, PART - 1);
+	assert_int_equal(headers_height(h), HEADERS_MAX - 1);
+	headers_free(h);
+}
+
 static void without_memory_nothing_is_lost(void **state)
 {
 	static uint8_t a[5000 * RAW], b[5001 * RAW];
@@ -555,6 +582,7 @@ int main(void)
 		cmocka_unit_test(versions_go_out_of_use_at_their_heights),
 		cmocka_unit_test(the_branch_with_the_least_work_makes_room),
 		cmocka_unit_test(headers_beside_the_chain_are_bounded),
+		cmocka_unit_test(the_best_chain_is_bounded),
 		cmocka_unit_test(without_memory_nothing_is_lost),
 		cmocka_unit_test(below_the_last_checkpoint_some_scrypt_is_enough),
 	};
