@@ -261,7 +261,6 @@ static int apply_block(struct chain *c, const struct hash256 *hash, const uint8_
 	struct block_view block;
 	struct store_tip tip, next;
 	struct hash256 found;
-	struct tx_view tx;
 	int result;
 
 	store_tip(c->store, &tip);
@@ -278,9 +277,9 @@ static int apply_block(struct chain *c, const struct hash256 *hash, const uint8_
 	next = (struct store_tip){
 		.height = tip.height + 1, .hash = *hash, .time = block.header.time};
 	result = store_add_block(c->store, &next);
-	while (!result && block_next(&block, &tx))
-		result = registry_apply_tx(c->registry, next.height, block.tx_index, &tx,
-					   store_sink(c->store));
+	if (!result)
+		result = registry_apply_block(c->registry, next.height, &block,
+					      store_sink(c->store));
 	if (result)
 		return result == -ENOMEM ? fail(c, result, "out of memory") : fail_store(c, result);
 	if (block.reason != TX_OK)

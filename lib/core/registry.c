@@ -462,3 +462,24 @@ int registry_apply_tx(struct registry *registry, uint32_t height, uint32_t tx_in
 		result = carries ? create_object(&a, &carrier) : 0;
 	return result ? result : lose_seals(&a, 1);
 }
+
+/* What a transaction spends is looked up in tables that do not fit in the nearest cache: memory is
+ * asked for them some transactions ahead. */
+int registry_apply_block(struct registry *registry, uint32_t height, struct block_view *block,
+			 const struct registry_sink *sink)
+{
+	enum { AHEAD = 8 };
+	struct tx_view txs[AHEAD];
+	uint32_t read = 0, applied = 0;
+	int result = 0;
+
+	while (!result) {
+		while (read - applied < AHEAD && block_next(block, &txs[read % AHEAD]))
+			registry_prefetch(registry, &txs[read++ % AHEAD]);
+		if (applied == read)
+			break;
+		result = registry_apply_tx(registry, height, applied, &txs[applied % AHEAD], sink);
+		applied++;
+	}
+	return result;
+}

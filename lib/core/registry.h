@@ -99,6 +99,10 @@ uint8_t registry_op_node(const struct registry *registry);
  * what the sink returned; after a failure the block has to be taken back by registry_undo(). */
 int registry_apply_tx(struct registry *registry, uint32_t height, uint32_t tx_index,
 		      const struct tx_view *tx, const struct registry_sink *sink);
+/* All transactions of an open block, one after the other. 0, or the first failure. The caller asks
+ * block->reason afterwards: of a malformed block some were applied. */
+int registry_apply_block(struct registry *registry, uint32_t height, struct block_view *block,
+			 const struct registry_sink *sink);
 
 /* Takes back everything above height. 0, or -ENOMEM, and then the registry has to be loaded anew.
  */

@@ -1,5 +1,7 @@
 #include "core/registry_state.h"
 
+#include "wire/tx.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <sodium.h>
@@ -22,6 +24,50 @@ static void outpoint_bytes(const struct outpoint *o, uint8_t ret[OUTPOINT_LEN])
 	store_u32(ret + HASH_LEN, o->vout);
 }
 
+enum {
+	SEAL_BITS_EACH = 16, /* at least: one foreign input in 16 or fewer is looked up */
+	SEAL_BITS_MIN_LOG2 = 12,
+};
+
+/* Multiplied by a secret, so that nobody makes txids that all fall on set bits. */
+static inline uint64_t seal_bit(const struct registry *registry, const uint8_t *txid, uint32_t vout)
+{
+	uint64_t key = load_u64(registry->seed) | 1;
+
+	return (load_u64(txid) + vout) * key >> (64 - registry->seal_bits_log2);
+}
+
+static void set_seal_bit(struct registry *registry, const struct seal *seal)
+{
+	uint64_t bit = seal_bit(registry, seal->outpoint.txid.bytes, seal->outpoint.vout);
+
+	registry->seal_bits[bit / 64] |= 1ULL << (bit % 64);
+}
+
+/* Of the right size and without those that are gone. Without memory the old ones, which are less
+ * sharp and not wrong, stay. */
+static void lay_seal_bits(struct registry *registry)
+{
+	size_t wanted = 2 * SEAL_BITS_EACH * (size_t)HASH_COUNT(registry->seals);
+	unsigned log2 = SEAL_BITS_MIN_LOG2;
+	struct seal *seal, *next;
+	uint64_t *bits;
+
+	while ((size_t)1 << log2 < wanted)
+		log2++;
+	bits = calloc((size_t)1 << log2 >> 6, sizeof(*bits));
+	if (!bits)
+		return;
+	free(registry->seal_bits);
+	registry->seal_bits = bits;
+	registry->seal_bits_log2 = log2;
+	registry->seals_removed = 0;
+	HASH_ITER(hh, registry->seals, seal, next)
+	{
+		set_seal_bit(registry, seal);
+	}
+}
+
 struct seal *registry_find_seal(const struct registry *registry,
 				const uint8_t outpoint[OUTPOINT_LEN])
 {
@@ -30,12 +76,31 @@ struct seal *registry_find_seal(const struct registry *registry,
 
 	if (!registry->seals)
 		return NULL;
+	if (registry->seal_bits) {
+		uint64_t bit = seal_bit(registry, outpoint, load_u32(outpoint + HASH_LEN));
+
+		if (!(registry->seal_bits[bit / 64] >> (bit % 64) & 1))
+			return NULL;
+	}
 	memset(&key, 0, sizeof(key));
 	memcpy(key.txid.bytes, outpoint, HASH_LEN);
 	key.vout = load_u32(outpoint + HASH_LEN);
 	HASH_FIND_BYHASHVALUE(hh, registry->seals, &key, sizeof(key),
 			      hash(registry, outpoint, OUTPOINT_LEN), seal);
 	return seal;
+}
+
+void registry_prefetch(const struct registry *registry, const struct tx_view *tx)
+{
+	struct tx_iter it = tx_inputs(tx);
+	struct tx_input input;
+
+	while (registry->seal_bits && tx_next_input(&it, &input)) {
+		uint64_t bit =
+			seal_bit(registry, input.outpoint, load_u32(input.outpoint + HASH_LEN));
+
+		__builtin_prefetch(&registry->seal_bits[bit / 64]);
+	}
 }
 
 struct object *registry_find_object(const struct registry *registry, const struct object_id *id)
@@ -72,7 +137,14 @@ static int add_seal(struct registry *registry, struct seal *seal)
 	seal->hashed = true;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, registry->seals, &seal->outpoint, sizeof(seal->outpoint),
 				    hash(registry, bytes, sizeof(bytes)), seal);
-	return seal->hashed ? 0 : -ENOMEM;
+	if (!seal->hashed)
+		return -ENOMEM;
+	if (!registry->seal_bits || (size_t)1 << registry->seal_bits_log2 <
+					    SEAL_BITS_EACH * (size_t)HASH_COUNT(registry->seals))
+		lay_seal_bits(registry);
+	if (registry->seal_bits)
+		set_seal_bit(registry, seal);
+	return 0;
 }
 
 static int add_row(struct registry *registry, struct row *row)
@@ -100,6 +172,8 @@ static void remove_seal(struct registry *registry, struct seal *seal)
 		return;
 	HASH_DEL(registry->seals, seal);
 	seal->hashed = false;
+	if (++registry->seals_removed > 1024 + HASH_COUNT(registry->seals) / 2)
+		lay_seal_bits(registry);
 }
 
 static void remove_row(struct registry *registry, struct row *row)
@@ -136,6 +210,8 @@ static void note(struct registry *registry, uint32_t height, enum change_kind ki
 		registry->unsorted = true;
 	registry->changes[registry->change_count++] =
 		(struct change){.height = height, .kind = (uint8_t)kind, .end = end, .any = thing};
+	if (kind == CHANGE_OBJECT && end)
+		registry->ended_until = registry->change_count;
 }
 
 int registry_begin_object(struct registry *registry, enum object_kind kind,
@@ -283,6 +359,7 @@ void registry_free(struct registry *registry)
 	for (size_t i = 0; i < registry->change_count; i++)
 		if (registry->changes[i].end)
 			free_thing(&registry->changes[i]);
+	free(registry->seal_bits);
 	HASH_ITER(hh, registry->rows, row, next_row)
 	{
 		HASH_DEL(registry->rows, row);
@@ -312,9 +389,11 @@ static int compare_changes(const void *a, const void *b)
 /* Loading notes changes in any order. */
 static void sort_changes(struct registry *registry)
 {
-	if (registry->unsorted)
+	if (registry->unsorted) {
 		qsort(registry->changes, registry->change_count, sizeof(registry->changes[0]),
 		      compare_changes);
+		registry->ended_until = registry->change_count;
+	}
 	registry->unsorted = false;
 }
 
@@ -414,12 +493,14 @@ void registry_count(const struct registry *registry, struct registry_counts *ret
 	ret_counts->rows = HASH_COUNT(registry->rows);
 }
 
-/* Also one that has ended, as long as that can be undone. */
+/* Also one that has ended, as long as that can be undone. What is loaded ended comes first: what is
+ * live is found without a look at all that was loaded before. */
 static struct object *known_object(const struct registry *registry, const struct object_id *id)
 {
 	struct object *object = registry_find_object(registry, id);
 
-	for (size_t i = 0; !object && i < registry->change_count; i++) {
+	for (size_t i = 0; !object && i < registry->ended_until && i < registry->change_count;
+	     i++) {
 		const struct change *change = &registry->changes[i];
 
 		if (change->kind == CHANGE_OBJECT && object_id_equal(&change->object->id, id))

@@ -75,10 +75,16 @@ struct registry {
 	uint8_t op_node;
 	struct object *objects; /* live; owns them */
 	struct seal *seals;
+	/* A bit for each live seal, and for some that were live: nearly every input of a block
+	 * spends none, and is told apart without a look at the hash. NULL: there is no room. */
+	uint64_t *seal_bits;
+	unsigned seal_bits_log2;
+	size_t seals_removed; /* whose bits are still set */
 	struct row *rows;
 	struct change *changes; /* by height, as long as they can be undone */
 	size_t change_count, change_size;
-	bool unsorted; /* after loading */
+	size_t ended_until; /* ends of objects stand before this in changes */
+	bool unsorted;	    /* after loading */
 };
 
 /* The key by which the record's addition is found; type 0: it has none. */
@@ -88,6 +94,8 @@ void registry_row_key(const struct object_id *object, const struct record *recor
 /* A live one, or NULL. outpoint in wire form. */
 struct seal *registry_find_seal(const struct registry *registry,
 				const uint8_t outpoint[OUTPOINT_LEN]);
+/* What it spends will be looked up soon. */
+void registry_prefetch(const struct registry *registry, const struct tx_view *tx);
 struct object *registry_find_object(const struct registry *registry, const struct object_id *id);
 struct row *registry_find_row(const struct registry *registry, const struct row_key *key);
 
