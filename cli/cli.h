@@ -106,6 +106,7 @@ extern const struct cli_command cli_commands_look[];
 extern const struct cli_command cli_commands_member[];
 extern const struct cli_command cli_commands_keystore[];
 extern const struct cli_command cli_commands_pending[];
+extern const struct cli_command cli_commands_psbt[];
 
 /* NULL when it was not given; "" for one that takes no value. The last one given wins. */
 const char *args_get(const struct args *args, const char *name);

@@ -356,37 +356,109 @@ static int new_key(struct cli *cli, const struct cli_object *object, struct keys
 	return keys_save(cli, keystore);
 }
 
-static int run_receive(struct cli *cli, const struct args *args)
-{
-	struct keystore keystore = {0};
-	struct identity owner = {0};
-	struct cli_object object;
-	uint8_t program[HASH160_LEN];
-	char address[BECH32_TEXT_SIZE];
-	int r = names_resolve(cli, 0, args->words[0], &object);
+static const struct arg_option receive_options[] = {
+	{"key", 0, NULL, "prints the public key, for an address of several owners"},
+	{"multisig", 0, "M", "the address of which M of the keys behind ID have to sign"},
+	{0},
+};
 
-	if (!r)
-		r = cli_id(cli);
+/* The keys of several owners, one of whom has this keystore perhaps. */
+static int parse_multisig(struct cli *cli, const struct args *args, struct multisig *ret)
+{
+	uint8_t script[MULTISIG_SCRIPT_MAX];
+	uint64_t need = 0;
+	int r = 0;
+
+	*ret = (struct multisig){.count = args->count - 1};
+	if (ret->count > MULTISIG_KEYS_MAX)
+		return cli_error(cli, CLI_USAGE, NULL, "more than %d keys", MULTISIG_KEYS_MAX);
+	for (const char *c = args_get(args, "multisig"); *c; c++)
+		need = *c < '0' || *c > '9' || need > 100 ? 1000 : 10 * need + (uint64_t)(*c - '0');
+	ret->need = (unsigned)need;
+	for (size_t i = 0; !r && i < ret->count; i++)
+		r = names_key(cli, args->words[1 + i], &ret->keys[i]);
+	if (!r && !multisig_write(ret, script))
+		r = cli_error(cli, CLI_USAGE,
+			      "for example --multisig 2 behind three different keys",
+			      "%s of %zu keys is no multisig, or a key stands there twice",
+			      args_get(args, "multisig"), ret->count);
+	return r;
+}
+
+static int print_address(struct cli *cli, const struct cli_object *object, const uint8_t *script,
+			 size_t script_len, const char *key)
+{
+	char address[BECH32_TEXT_SIZE];
+
+	if (!segwit_format(cli->params->hrp, 0, script + 2, script_len - 2, address))
+		return cli_error(cli, CLI_FAILED, NULL, "the chain has no addresses of this form");
+	if (cli->json)
+		out_json(json_pack("{s:s, s:s, s:s, s:s*}", "id", object->text, "kind",
+				   object_kind_name(object->kind), "address", address, "key", key));
+	else
+		printf("%s\n", address);
+	return 0;
+}
+
+static int receive_multisig(struct cli *cli, const struct args *args,
+			    const struct cli_object *object)
+{
+	uint8_t witness[MULTISIG_SCRIPT_MAX], script[P2WSH_LEN];
+	struct multisig multisig;
+	int r = parse_multisig(cli, args, &multisig);
+
 	if (!r)
 		r = keys_lock(cli);
 	if (!r)
+		r = known_put_multisig(cli, &multisig);
+	keys_unlock(cli);
+	if (r)
+		return r;
+	multisig_p2wsh(witness, multisig_write(&multisig, witness), script);
+	return print_address(cli, object, script, sizeof(script), NULL);
+}
+
+static int receive_key(struct cli *cli, const struct args *args, const struct cli_object *object)
+{
+	char key[2 * PUBKEY_LEN + 1];
+	struct keystore keystore = {0};
+	struct identity owner = {0};
+	uint8_t script[P2WPKH_LEN];
+	int r = keys_lock(cli);
+
+	if (!r)
 		r = keys_load(cli, &keystore);
 	if (!r)
-		r = new_key(cli, &object, &keystore, &owner);
+		r = new_key(cli, object, &keystore, &owner);
 	keys_unlock(cli);
 	keystore_done(&keystore);
 	secret_wipe(&owner.secret, sizeof(owner.secret));
 	if (r)
 		return r;
-	hash_hash160(owner.key.bytes, PUBKEY_LEN, program);
-	if (!segwit_format(cli->params->hrp, 0, program, sizeof(program), address))
-		return cli_error(cli, CLI_FAILED, NULL, "the chain has no addresses of this form");
-	if (cli->json)
-		out_json(json_pack("{s:s, s:s, s:s}", "id", object.text, "kind",
-				   object_kind_name(object.kind), "address", address));
-	else
-		printf("%s\n", address);
-	return 0;
+	hex_format(owner.key.bytes, PUBKEY_LEN, key);
+	txbuild_p2wpkh(&owner.key, script);
+	if (args_has(args, "key") && !cli->json) {
+		puts(key);
+		return 0;
+	}
+	return print_address(cli, object, script, sizeof(script), key);
+}
+
+static int run_receive(struct cli *cli, const struct args *args)
+{
+	struct cli_object object;
+	int r = names_resolve(cli, 0, args->words[0], &object);
+
+	if (!r)
+		r = cli_id(cli);
+	if (r)
+		return r;
+	if (args_has(args, "multisig"))
+		return receive_multisig(cli, args, &object);
+	if (args->count > 1)
+		return cli_error(cli, CLI_USAGE, "--multisig M says how many of them have to sign",
+				 "keys without --multisig");
+	return receive_key(cli, args, &object);
 }
 
 const struct cli_command cli_commands_owner[] = {
@@ -398,10 +470,9 @@ const struct cli_command cli_commands_owner[] = {
 	{"link", "DNET OVC|OVR", "lets the dnet use an OVC or OVR", link_options, 2, 2, true,
 	 run_link},
 	{"unlink", "DNET OVC|OVR", "takes a link back", NULL, 2, 2, true, run_unlink},
-	{"receive", "ID",
-	 "makes a key for an object of another owner; prints the address for "
-	 "its transfer",
-	 NULL, 1, 1, false, run_receive},
+	{"receive", "ID [KEY...]",
+	 "makes a key for an object of another owner; prints the address for its transfer",
+	 receive_options, 1, 1 + MULTISIG_KEYS_MAX, false, run_receive},
 	{"transfer", "ID ADDRESS", "gives an object to another owner", NULL, 2, 2, true,
 	 run_transfer},
 	{"close", "ID", "ends an object for good", NULL, 1, 1, true, run_close},

@@ -15,6 +15,7 @@ static const struct {
 	{"Owner of a dnet (writes to the chain)", cli_commands_owner},
 	{"Operator of an OVC or OVR (writes to the chain)", cli_commands_service},
 	{"What was written and waits for a block", cli_commands_pending},
+	{"Transactions that others sign (BIP174)", cli_commands_psbt},
 	{"Keys of the owner", cli_commands_keystore},
 };
 

@@ -6,6 +6,7 @@
 #include "core/secret.h"
 #include "os/file.h"
 #include "os/rand.h"
+#include "wire/hex.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -450,5 +451,54 @@ int known_put(struct cli *cli, const struct known_seal *known)
 			"see dnet history; when chainwatch has seen it, dnet goes on from it",
 			"the transaction was sent, but dnet cannot write %s: %s", path ? path : "",
 			error_text(r));
+	return 0;
+}
+
+bool known_multisig(struct cli *cli, const uint8_t *script, size_t len,
+		    struct multisig *ret_multisig)
+{
+	uint8_t witness[MULTISIG_SCRIPT_MAX], p2wsh[P2WSH_LEN];
+	char text[2 * P2WSH_LEN + 1];
+	const char *found;
+	size_t found_len;
+	json_t *all;
+	bool ok;
+
+	if (len != P2WSH_LEN)
+		return false;
+	if (read_seals(cli, &all))
+		return false;
+	hex_format(script, len, text);
+	found = seals_find_script(all, text);
+	ok = found && hex_parse_any(found, witness, sizeof(witness), &found_len);
+	json_decref(all);
+	if (!ok)
+		return false;
+	multisig_p2wsh(witness, found_len, p2wsh);
+	return !memcmp(p2wsh, script, len) && multisig_parse(witness, found_len, ret_multisig);
+}
+
+int known_put_multisig(struct cli *cli, struct multisig *multisig)
+{
+	char script[2 * P2WSH_LEN + 1], witness[2 * MULTISIG_SCRIPT_MAX + 1];
+	_cleanup_(freep) char *path = seals_path(cli);
+	_cleanup_(freep) char *text = NULL;
+	uint8_t raw[MULTISIG_SCRIPT_MAX], p2wsh[P2WSH_LEN];
+	size_t len = multisig_write(multisig, raw);
+	json_t *all = NULL;
+	int r = read_seals(cli, &all);
+
+	if (r)
+		return seals_failed(cli, r);
+	multisig_p2wsh(raw, len, p2wsh);
+	hex_format(p2wsh, sizeof(p2wsh), script);
+	hex_format(raw, len, witness);
+	if (seals_put_script(all, script, witness))
+		text = json_dumps(all, JSON_INDENT(1));
+	r = text && path ? file_replace(path, text, strlen(text), 0600) : -ENOMEM;
+	json_decref(all);
+	if (r)
+		return cli_error(cli, CLI_FAILED, "make room, or let this user write there",
+				 "cannot write %s: %s", path ? path : "", error_text(r));
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/seals.h"
 #include "core/keystore.h"
+#include "core/multisig.h"
 
 #include <sys/types.h>
 
@@ -40,7 +41,11 @@ int known_visit(struct cli *cli, known_cb cb, void *arg);
 bool known_find(struct cli *cli, const struct object_id *id, struct known_seal *ret_known);
 /* That it can be written: asked before a transaction goes out. Exit code; the error was printed. */
 int known_check(struct cli *cli);
+/* The multisig that a P2WSH script is of, as it was noted here. */
+bool known_multisig(struct cli *cli, const uint8_t *script, size_t len,
+		    struct multisig *ret_multisig);
 /* Exit code. */
+int known_put_multisig(struct cli *cli, struct multisig *multisig);
 int known_put(struct cli *cli, const struct known_seal *known);
 
 #endif

@@ -6,20 +6,18 @@
 #include "cli/journal.h"
 #include "cli/keys.h"
 #include "cli/out.h"
+#include "cli/psbt_file.h"
 #include "cli/seal.h"
 #include "cli/summary.h"
 #include "cli/wallet.h"
+#include "cli/watch.h"
 #include "core/amount.h"
 #include "core/chainparams.h"
-#include "os/chaindb.h"
-#include "os/clock.h"
-#include "os/ctl.h"
 #include "os/rand.h"
 #include "wire/hex.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,62 +32,21 @@
 enum {
 	TRANSACTIONS_MAX = 16, /* of what is no batch */
 	CONFLICTS_MAX = 5,     /* in a row: somebody spends our coins faster than we do */
-	POLL_MS = 50,
 	BLOCK_POLL_MS = 200,
-	CALL_MS = 1000,
 };
 
 const struct arg_option publish_options[] = {
 	{"dry-run", 'n', NULL, "show records, inputs, outputs, fee and size, and send nothing"},
+	{"psbt", 0, "FILE", "write it unsigned for others to sign (BIP174), and send nothing"},
 	{0},
 };
-
-struct publish *publish_new_batch(struct cli *cli, size_t size)
-{
-	struct publish *publish = NULL;
-	size_t records = sizeof(*publish) + size * sizeof(struct record);
-
-	/* In one piece, so that free() is enough; records are aligned as strictly as the numbers
-	 * behind them. */
-	publish = calloc(1, records + size * (sizeof(uint32_t) + sizeof(bool)));
-	if (!publish) {
-		cli_error(cli, CLI_FAILED, NULL, "out of memory");
-		return NULL;
-	}
-	publish->size = size;
-	publish->lines = (uint32_t *)(void *)((char *)publish + records);
-	publish->done = (bool *)(publish->lines + size);
-	return publish;
-}
-
-struct publish *publish_new(struct cli *cli, const char *format, ...)
-{
-	struct publish *publish = publish_new_batch(cli, PUBLISH_RECORDS_MAX);
-	va_list args;
-
-	if (!publish)
-		return NULL;
-	va_start(args, format);
-	vsnprintf(publish->what, sizeof(publish->what), format, args);
-	va_end(args);
-	return publish;
-}
-
-struct record *publish_add(struct publish *publish, enum record_type type)
-{
-	struct record *record;
-
-	if (publish->count == publish->size)
-		return NULL;
-	record = &publish->records[publish->count++];
-	record->type = (uint8_t)type;
-	return record;
-}
 
 struct plan {
 	struct cli *cli;
 	struct publish *publish;
 	bool dry;
+	const char *psbt;	  /* file for an unsigned one; NULL: it is signed and sent */
+	struct multisig multisig; /* of the seal; count 0: one key */
 	struct keystore keystore;
 	struct keystore_entry entry;	       /* of a CREATE: its new key */
 	struct identity owner;		       /* key of the seal */
@@ -170,27 +127,58 @@ static int split_records(struct plan *plan)
 	}
 	plan->per_tx = plan->payload_count < TXBUILD_PAYLOADS_MAX ? plan->payload_count
 								  : TXBUILD_PAYLOADS_MAX;
+	/* Unsigned, the node cannot be asked whether it relays several. */
+	if (plan->psbt)
+		plan->per_tx = 1;
 	return 0;
 }
 
 /* ---- who signs what */
 
+/* One key of ours, or nobody's yet: others sign (--psbt). */
+static int check_owner(struct plan *plan)
+{
+	const struct cli_object *object = &plan->publish->object;
+	const struct seal *seal = &plan->seal;
+	struct cli *cli = plan->cli;
+
+	if (seal->script_len > DRAFT_SCRIPT_MAX)
+		return cli_error(cli, CLI_DENIED, NULL,
+				 "the seal of %s has a script of another kind", object->text);
+	if (known_multisig(cli, seal->script, seal->script_len, &plan->multisig)) {
+		if (plan->psbt)
+			return 0;
+		return cli_error(cli, CLI_DENIED,
+				 "give --psbt FILE, and dnet psbt sign where they are",
+				 "%s belongs to %zu owners, of whom %u have to sign", object->text,
+				 plan->multisig.count, plan->multisig.need);
+	}
+	if (plan->psbt && seal->script_len == P2WPKH_LEN)
+		return 0;
+	if (plan->psbt)
+		return cli_error(cli, CLI_DENIED, "dnet receive ID --multisig M KEY... says which",
+				 "the owners of %s are not known here", object->text);
+	return seal_owner(cli, &plan->keystore, &object->id, seal->script, seal->script_len,
+			  &plan->owner)
+		       ? 0
+		       : seal_of_another(cli, object);
+}
+
 static int load_owner(struct plan *plan)
 {
 	const struct cli_object *object = &plan->publish->object;
 	struct cli *cli = plan->cli;
-	int r = keys_load(cli, &plan->keystore);
+	int r = plan->psbt ? 0 : keys_load(cli, &plan->keystore);
 
 	if (r)
 		return r;
-	if (!keystore_find(&plan->keystore, cli->params->name, &object->id))
+	if (!plan->psbt && !keystore_find(&plan->keystore, cli->params->name, &object->id))
 		return seal_not_owner(cli, object);
 	r = seal_choose(cli, object, &plan->seal);
+	if (!r)
+		r = check_owner(plan);
 	if (r)
 		return r;
-	if (!seal_owner(cli, &plan->keystore, &object->id, plan->seal.script, plan->seal.script_len,
-			&plan->owner))
-		return seal_of_another(cli, object);
 	plan->spends = true;
 	plan->sequence = plan->seal.sequence + 1;
 	memcpy(plan->seal_script, plan->seal.script, plan->seal.script_len);
@@ -325,8 +313,9 @@ static int set_draft(struct plan *plan)
 	draft->spends = plan->spends;
 	draft->seal = plan->seal.outpoint;
 	draft->seal_value = plan->seal.value;
-	draft->seal_vsize = TXBUILD_SEAL_INPUT_VSIZE;
-	draft->owner = &plan->owner;
+	draft->seal_vsize = plan->multisig.count ? multisig_input_vsize(&plan->multisig)
+						 : TXBUILD_SEAL_INPUT_VSIZE;
+	draft->owner = plan->psbt ? NULL : &plan->owner;
 	draft->rate = plan->rate;
 	draft->max_fee = plan->max_fee;
 	draft->lock = !plan->dry;
@@ -383,7 +372,7 @@ static int build_once(struct plan *plan)
 	return r ? draft_build(cli, &plan->draft) : 0;
 }
 
-/* Until the node would take it. */
+/* Until the node would take it; what is not signed cannot be asked about. */
 static int build(struct plan *plan)
 {
 	struct cli *cli = plan->cli;
@@ -393,8 +382,9 @@ static int build(struct plan *plan)
 
 	for (;;) {
 		r = build_once(plan);
-		if (!r)
-			r = wallet_test(cli, &plan->draft.tx, why);
+		if (r || plan->psbt)
+			return r;
+		r = wallet_test(cli, &plan->draft.tx, why);
 		if (r || !*why)
 			return r;
 		draft_unlock(cli, &plan->draft);
@@ -664,50 +654,6 @@ static int send_all(struct plan *plan)
 	return r;
 }
 
-static int any_event(void *arg, const struct chaindb_event *event)
-{
-	*(bool *)arg = true;
-	return 0;
-}
-
-/* Somebody serves chainwatch's socket and chain.db is there. Errors are not the command's: the
- * transaction is sent. */
-static bool can_watch(struct cli *cli)
-{
-	char text[CHAINDB_ERROR_MAX];
-	struct ctl_error error;
-
-	return !ctl_client_call(cli->conf.chainwatch, "version", NULL, CALL_MS, NULL, &error) &&
-	       (cli->db || !chaindb_open(cli->conf.chain_db, CHAINDB_WAIT_MS, &cli->db, text));
-}
-
-/* Until chain.db has the last transaction. *ret_seen: it has. Without chainwatch it does not wait.
- */
-static int wait_seen(struct plan *plan, bool *ret_seen)
-{
-	const struct hash256 *txid = &plan->last;
-	uint64_t deadline = clock_boottime_ns() + plan->cli->conf.wait_ms * 1000000;
-	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
-	struct cli *cli = plan->cli;
-	bool seen = false;
-
-	if (!cli->conf.wait_ms)
-		return 0;
-	if (!can_watch(cli)) {
-		cli_note(cli, "chainwatch does not run here (%s): not waited",
-			 cli->conf.chainwatch);
-		return 0;
-	}
-	for (;;) {
-		chaindb_visit_transaction(cli->db, txid, any_event, &seen);
-		if (seen || clock_boottime_ns() >= deadline)
-			break;
-		nanosleep(&pause, NULL);
-	}
-	*ret_seen = seen;
-	return seen ? 0 : CLI_TIMEOUT;
-}
-
 static void print_result(struct plan *plan, bool seen)
 {
 	const struct publish *publish = plan->publish;
@@ -742,13 +688,47 @@ static int send_and_wait(struct plan *plan)
 	keys_unlock(plan->cli);
 	if (r)
 		return r;
-	r = wait_seen(plan, &seen);
+	r = watch_seen(plan->cli, &plan->last, &seen);
 	print_result(plan, seen);
 	if (r && !plan->cli->json)
 		cli_error(plan->cli, r,
 			  "it stays in the node's mempool; look with dnet pending and dnet history",
 			  "chainwatch has not seen the transaction in time");
 	return r;
+}
+
+/* One transaction, for who has the keys. The wallet's coins stay locked until it is sent, or the
+ * node ends. */
+static int write_psbt(struct plan *plan)
+{
+	const struct draft *draft = &plan->draft;
+	struct cli *cli = plan->cli;
+	json_t *transaction;
+	int r;
+
+	if (!is_last(plan)) {
+		draft_unlock(cli, draft);
+		return cli_error(cli, CLI_USAGE, "give fewer at once",
+				 "that would be %zu transactions, and a PSBT is one",
+				 transactions_left(plan));
+	}
+	r = psbt_file_new(cli, plan->psbt, draft, plan->spends ? &plan->seal : NULL,
+			  &plan->multisig);
+	if (r) {
+		draft_unlock(cli, draft);
+		return r;
+	}
+	if (!cli->json) {
+		print_plan(plan);
+		printf("written to %s: dnet psbt sign, then dnet psbt send\n", plan->psbt);
+		return 0;
+	}
+	transaction = summary_json(draft, plan->publish->records, first_record(plan),
+				   count_records(plan));
+	out_json(json_pack("{s:s, s:s, s:s, s:[o]}", "id", plan->publish->object.text, "kind",
+			   object_kind_name(plan->publish->object.kind), "psbt", plan->psbt,
+			   "transactions", transaction));
+	return 0;
 }
 
 static int nothing_left(struct plan *plan)
@@ -771,10 +751,16 @@ int publish_run(struct cli *cli, const struct args *args, struct publish *publis
 	struct plan plan = {.cli = cli,
 			    .publish = publish,
 			    .dry = dry,
+			    .psbt = args_get(args, "psbt"),
 			    .sent = json_array(),
 			    .txids = json_array()};
 	int r = checks_run(cli, publish);
 
+	if (!r && plan.psbt && publish->create)
+		r = cli_error(cli, CLI_USAGE,
+			      "create it with a key of the keystore, and dnet "
+			      "transfer it",
+			      "an object is not made with --psbt");
 	if (!r && !dry)
 		r = keys_lock(cli);
 	if (!r)
@@ -789,7 +775,9 @@ int publish_run(struct cli *cli, const struct args *args, struct publish *publis
 			r = check_count(&plan);
 		if (!r) {
 			set_id(&plan);
-			r = dry ? dry_run(&plan) : send_and_wait(&plan);
+			r = dry		? dry_run(&plan)
+			    : plan.psbt ? write_psbt(&plan)
+					: send_and_wait(&plan);
 		}
 	}
 	plan_done(&plan);

@@ -17,7 +17,9 @@ struct candidate {
 
 int seal_not_owner(struct cli *cli, const struct cli_object *object)
 {
-	return cli_error(cli, CLI_DENIED, "use the keystore of its owner: --keystore FILE",
+	return cli_error(cli, CLI_DENIED,
+			 "use the keystore of its owner: --keystore FILE; or --psbt FILE, for who "
+			 "has the key",
 			 "the keystore %s has no key for %s %s", cli->conf.keystore,
 			 names_kind(object->kind), object->text);
 }

@@ -65,3 +65,20 @@ bool seals_put(json_t *all, const char *name, const struct known_seal *known)
 			  (json_int_t)known->value, "sequence", (json_int_t)known->sequence,
 			  "closed", (int)known->closed));
 }
+
+bool seals_put_script(json_t *all, const char *script, const char *witness_script)
+{
+	json_t *scripts = json_object_get(all, "scripts");
+
+	if (!json_is_object(scripts)) {
+		if (json_object_set_new(all, "scripts", json_object()))
+			return false;
+		scripts = json_object_get(all, "scripts");
+	}
+	return !json_object_set_new(scripts, script, json_string(witness_script));
+}
+
+const char *seals_find_script(const json_t *all, const char *script)
+{
+	return json_string_value(json_object_get(json_object_get(all, "scripts"), script));
+}

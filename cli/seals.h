@@ -29,4 +29,10 @@ bool seals_read(const json_t *value, struct known_seal *ret_known);
 /* Into the chain's part, over what is there of the same id. False: no memory. */
 bool seals_put(json_t *all, const char *chain, const struct known_seal *known);
 
+/* Beside the objects, under "scripts": the witness script that a seal of several owners has by its
+ * script (P2WSH). Both in hex. */
+bool seals_put_script(json_t *all, const char *script, const char *witness_script);
+/* Borrowed; NULL. */
+const char *seals_find_script(const json_t *all, const char *script);
+
 #endif

@@ -637,6 +637,42 @@ int wallet_increment(struct cli *cli, uint64_t *ret_rate)
 	return 0;
 }
 
+static int take_text(struct cli *cli, const char *method, json_t *answer, const char *field,
+		     char **ret_text)
+{
+	const char *text = json_string_value(json_object_get(answer, field));
+	char *copy = text ? strdup(text) : NULL;
+
+	json_decref(answer);
+	if (!copy)
+		return odd_answer(cli, method);
+	*ret_text = copy;
+	return 0;
+}
+
+int wallet_process_psbt(struct cli *cli, const char *text, bool sign, char **ret_text)
+{
+	json_t *answer = NULL;
+
+	if (rpc_callf(cli->rpc, &answer, "walletprocesspsbt", "[sb]", text, (int)sign))
+		return rpc_failed(cli, "the chain node's wallet does not take the PSBT");
+	return take_text(cli, "walletprocesspsbt", answer, "psbt", ret_text);
+}
+
+int wallet_finish_psbt(struct cli *cli, const char *text, char **ret_hex)
+{
+	json_t *answer = NULL;
+
+	if (rpc_callf(cli->rpc, &answer, "finalizepsbt", "[s]", text))
+		return rpc_failed(cli, "the chain node does not finish the PSBT");
+	if (!json_is_true(json_object_get(answer, "complete"))) {
+		json_decref(answer);
+		return cli_error(cli, CLI_FAILED, "dnet psbt show says whose are missing",
+				 "signatures are missing");
+	}
+	return take_text(cli, "finalizepsbt", answer, "hex", ret_hex);
+}
+
 int wallet_address_script(struct cli *cli, const char *address, uint8_t ret_script[static 34],
 			  size_t *ret_len)
 {

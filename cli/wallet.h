@@ -74,6 +74,13 @@ int wallet_coin_below(struct cli *cli, const struct outpoint *outpoint,
 int wallet_spare_coin(struct cli *cli, uint64_t least, struct outpoint *ret_outpoint,
 		      uint64_t *ret_value);
 
+/* A PSBT as Base64 with what the wallet knows of its inputs, and with sign their signatures. The
+ * caller's (free). */
+int wallet_process_psbt(struct cli *cli, const char *text, bool sign, char **ret_text);
+/* The transaction in hex when all signatures are there, else an error that says that they are not.
+ */
+int wallet_finish_psbt(struct cli *cli, const char *text, char **ret_hex);
+
 struct wallet_waiting {
 	bool there; /* the mempool has it */
 	uint64_t fee;

@@ -1,0 +1,512 @@
+#include "cli/journal.h"
+#include "cli/keys.h"
+#include "cli/names.h"
+#include "cli/out.h"
+#include "cli/psbt_file.h"
+#include "cli/rebuild.h"
+#include "cli/summary.h"
+#include "cli/wallet.h"
+#include "cli/watch.h"
+#include "core/amount.h"
+#include "core/chainparams.h"
+#include "os/chaindb.h"
+#include "wire/hex.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Transactions that several sign, or that are made where no key is: BIP174 in a file. */
+
+enum {
+	RECORDS_MAX = 1024,
+	SIGNATURE_PAIR_MAX = 1 + 1 + PUBKEY_LEN + 1 + ECDSA_DER_MAX + 1,
+};
+
+static const struct arg_option sign_options[] = {
+	{"out", 'o', "FILE", "write it there, and leave FILE as it is; - is standard output"},
+	{0},
+};
+
+struct view {
+	struct cli *cli;
+	struct psbt_file file;
+	struct draft draft; /* for the summary; fee: when known */
+	bool fee_known;
+	struct cli_object object; /* whose seal it spends; kind 0: not known */
+	uint32_t sequence;	  /* of that seal */
+	struct record *records;	  /* owned */
+	size_t record_count;
+};
+
+static void view_done(struct view *view)
+{
+	psbt_file_done(&view->file);
+	free(view->records);
+	free(view);
+}
+
+static bool known_outpoint(void *arg, const struct known_seal *known)
+{
+	struct view *view = arg;
+
+	if (!outpoint_equal(&known->outpoint, &view->file.tx.inputs[0].prev))
+		return false;
+	view->object.kind = known->kind;
+	view->object.id = known->id;
+	view->sequence = known->sequence;
+	snprintf(view->object.label, sizeof(view->object.label), "%s", known->label);
+	return true;
+}
+
+static int find_object(struct view *view)
+{
+	_cleanup_(freep) struct chaindb_seal *seal = malloc(sizeof(*seal));
+	struct cli *cli = view->cli;
+	struct chaindb_object found;
+	struct object_id id;
+	int r = known_visit(cli, known_outpoint, view);
+
+	if (!r && !view->object.kind && seal && !access(cli->conf.chain_db, F_OK)) {
+		r = cli_db(cli);
+		if (!r && !chaindb_find_seal_owner(cli->db, &view->file.tx.inputs[0].prev, &id) &&
+		    !chaindb_find_object(cli->db, &id, &found) &&
+		    !chaindb_find_seal(cli->db, &id, true, seal)) {
+			view->object.kind = found.kind;
+			view->object.id = id;
+			view->sequence = seal->sequence;
+			snprintf(view->object.label, sizeof(view->object.label), "%s", found.name);
+		}
+	}
+	if (view->object.kind)
+		names_fill_text(&view->object);
+	return r;
+}
+
+static void find_fee(struct view *view)
+{
+	uint64_t sum = 0, out = txbuild_output_sum(&view->file.tx);
+	struct psbt_coin coin;
+
+	view->fee_known = true;
+	for (size_t i = 0; i < view->file.tx.input_count; i++) {
+		if (!psbtsign_coin(&view->file.psbt, i, &coin) || coin.value > AMOUNT_MAX) {
+			view->fee_known = false;
+			return;
+		}
+		sum += coin.value;
+	}
+	view->fee_known = sum >= out;
+	view->draft.fee = view->fee_known ? sum - out : 0;
+}
+
+static int refresh(struct view *view)
+{
+	view->draft.tx = view->file.tx;
+	view->draft.spends = view->object.kind != 0;
+	txbuild_txid(&view->file.tx, &view->draft.txid);
+	find_fee(view);
+	return 0;
+}
+
+static int open_view(struct cli *cli, const char *path, struct view **ret_view)
+{
+	struct view *view = calloc(1, sizeof(*view));
+	int r;
+
+	*ret_view = view;
+	if (!view || !(view->records = calloc(RECORDS_MAX, sizeof(*view->records))))
+		return cli_error(cli, CLI_FAILED, NULL, "out of memory");
+	view->cli = cli;
+	r = cli_params(cli);
+	if (!r)
+		r = cli_id(cli);
+	if (!r)
+		r = psbt_file_read(cli, path, &view->file);
+	if (r)
+		return r;
+	view->record_count = rebuild_records(&view->file.tx, view->records, RECORDS_MAX);
+	if (view->record_count > RECORDS_MAX)
+		view->record_count = RECORDS_MAX;
+	r = find_object(view);
+	return r ? r : refresh(view);
+}
+
+static bool is_finished(const struct view *view, size_t i)
+{
+	struct span value;
+
+	return psbt_find(&view->file.psbt, psbt_input(i), PSBT_IN_FINAL_WITNESS, NULL, 0, &value) ||
+	       psbt_find(&view->file.psbt, psbt_input(i), PSBT_IN_FINAL_SCRIPT, NULL, 0, &value);
+}
+
+/* "1 of 2 signatures"; ret is for what is no constant. */
+static const char *input_state(const struct view *view, size_t i, char ret[static 48])
+{
+	const struct psbt *psbt = &view->file.psbt;
+	struct multisig multisig;
+	struct psbt_pair pair;
+	size_t count = 0;
+	struct reader r;
+
+	if (is_finished(view, i))
+		return "signed";
+	if (psbtsign_multisig(psbt, i, &multisig)) {
+		snprintf(ret, 48, "%zu of %u signatures", psbtsign_count(psbt, i), multisig.need);
+		return ret;
+	}
+	reader_init(&r, psbt->maps[psbt_input(i)].data, psbt->maps[psbt_input(i)].len);
+	while (psbt_next(&r, &pair))
+		count += pair.type == PSBT_IN_SIGNATURE;
+	return count ? "signed" : "not signed";
+}
+
+static json_t *view_json(const struct view *view, const char *path)
+{
+	json_t *inputs = json_array();
+	char state[48], txid[HASH_TEXT_SIZE];
+
+	for (size_t i = 0; i < view->file.tx.input_count; i++) {
+		struct psbt_coin coin = {0};
+		bool known = psbtsign_coin(&view->file.psbt, i, &coin);
+
+		hash_format(&view->file.tx.inputs[i].prev.txid, txid);
+		json_array_append_new(
+			inputs,
+			json_pack("{s:s, s:I, s:o, s:s}", "txid", txid, "vout",
+				  (json_int_t)view->file.tx.inputs[i].prev.vout, "value",
+				  known ? json_integer((json_int_t)coin.value) : json_null(),
+				  "state", input_state(view, i, state)));
+	}
+	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "psbt", path, "id",
+			 view->object.kind ? view->object.text : "", "fee",
+			 view->fee_known ? json_integer((json_int_t)view->draft.fee) : json_null(),
+			 "inputs", inputs, "transaction",
+			 summary_json(&view->draft, view->records, 0, view->record_count));
+}
+
+static void print_view(const struct view *view)
+{
+	char state[48], amount[AMOUNT_TEXT_MAX];
+
+	if (view->object.kind)
+		printf("%s %s %s\n", names_kind(view->object.kind), view->object.text,
+		       view->object.label);
+	else
+		puts("it spends no seal that is known here");
+	summary_print(view->cli, &view->draft, view->records, 0, view->record_count, false);
+	for (size_t i = 0; i < view->file.tx.input_count; i++) {
+		struct psbt_coin coin;
+
+		if (psbtsign_coin(&view->file.psbt, i, &coin) && coin.value <= AMOUNT_MAX)
+			amount_format(coin.value, amount);
+		else
+			snprintf(amount, sizeof(amount), "not known");
+		printf("  input %zu  %s  %s\n", i, amount, input_state(view, i, state));
+	}
+	if (!view->fee_known)
+		puts("  the fee is not known: dnet psbt finish asks the node for what its inputs "
+		     "have");
+}
+
+static int run_show(struct cli *cli, const struct args *args)
+{
+	struct view *view;
+	int r = open_view(cli, args->words[0], &view);
+
+	if (!r && cli->json)
+		out_json(view_json(view, args->words[0]));
+	else if (!r)
+		print_view(view);
+	if (view)
+		view_done(view);
+	return r;
+}
+
+static int ask(struct view *view, const char *question)
+{
+	struct cli *cli = view->cli;
+	char line[16];
+
+	if (cli->yes)
+		return 0;
+	if (!isatty(STDIN_FILENO))
+		return cli_error(cli, CLI_ABORTED, "give --yes, or dnet psbt show to look first",
+				 "there is no terminal to ask on; nothing was done");
+	print_view(view);
+	printf("%s? [y/N] ", question);
+	fflush(stdout);
+	if (fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y'))
+		return 0;
+	return cli_error(cli, CLI_ABORTED, NULL, "nothing was done");
+}
+
+/* All inputs that a key of the keystore may sign. */
+static int sign_with(struct view *view, const struct identity *identity, size_t *signatures)
+{
+	struct cli *cli = view->cli;
+
+	for (size_t i = 0; i < view->file.tx.input_count; i++) {
+		size_t size = view->file.len + SIGNATURE_PAIR_MAX;
+		uint8_t *bytes;
+		struct writer w;
+		int r;
+
+		if (!psbtsign_wants(&view->file.psbt, i, &identity->key))
+			continue;
+		bytes = malloc(size);
+		if (!bytes)
+			return cli_error(cli, CLI_FAILED, NULL, "out of memory");
+		writer_init(&w, bytes, size);
+		if (!psbtsign_input(&view->file.psbt, &view->file.tx, i, cli->id, identity, &w) ||
+		    w.failed) {
+			free(bytes);
+			return cli_error(cli, CLI_DENIED, NULL,
+					 "input %zu asks for another kind of signature than of the "
+					 "whole transaction",
+					 i);
+		}
+		r = psbt_file_set(cli, &view->file, bytes, writer_len(&w));
+		if (r)
+			return r;
+		(*signatures)++;
+	}
+	return 0;
+}
+
+static int sign_all(struct view *view, const struct keystore *keystore, bool only_look,
+		    size_t *signatures)
+{
+	struct cli *cli = view->cli;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < keystore->count; i++) {
+		const struct keystore_entry *entry = &keystore->entries[i];
+		struct identity identity;
+
+		if (strcmp(entry->chain, cli->params->name) != 0 ||
+		    id_from_secret(cli->id, &entry->secret, &identity))
+			continue;
+		for (size_t j = 0; only_look && j < view->file.tx.input_count; j++)
+			*signatures += psbtsign_wants(&view->file.psbt, j, &identity.key);
+		if (!only_look)
+			r = sign_with(view, &identity, signatures);
+		secret_wipe(&identity, sizeof(identity));
+	}
+	return r;
+}
+
+static int finish_output(struct view *view, const struct args *args)
+{
+	const char *path = args_get(args, "out");
+	int r;
+
+	path = path ? path : args->words[0];
+	r = psbt_file_write(view->cli, path, view->file.bytes, view->file.len);
+	if (r || !strcmp(path, "-"))
+		return r;
+	if (view->cli->json)
+		out_json(view_json(view, path));
+	else
+		printf("written to %s\n", path);
+	return 0;
+}
+
+static int run_sign(struct cli *cli, const struct args *args)
+{
+	struct keystore keystore = {0};
+	size_t wanted = 0, signatures = 0;
+	struct view *view;
+	int r = open_view(cli, args->words[0], &view);
+
+	if (!r)
+		r = keys_load(cli, &keystore);
+	if (!r)
+		r = sign_all(view, &keystore, true, &wanted);
+	if (!r && !wanted)
+		r = cli_error(cli, CLI_DENIED,
+			      "use the keystore of an owner that has not signed: --keystore FILE",
+			      "no key of %s has anything to sign in it", cli->conf.keystore);
+	if (!r)
+		r = ask(view, "sign it");
+	if (!r)
+		r = sign_all(view, &keystore, false, &signatures);
+	if (!r)
+		r = finish_output(view, args);
+	keystore_done(&keystore);
+	if (view)
+		view_done(view);
+	return r;
+}
+
+static int combine(struct view *view, const char *path)
+{
+	struct psbt_file *other = calloc(1, sizeof(*other));
+	struct cli *cli = view->cli;
+	uint8_t *bytes = NULL;
+	struct writer w;
+	int r = other ? psbt_file_read(cli, path, other) : CLI_FAILED;
+
+	if (!r && !psbt_same(&view->file.psbt, &other->psbt))
+		r = cli_error(cli, CLI_USAGE, "dnet psbt show says what each is",
+			      "%s is of another transaction", path);
+	if (!r) {
+		size_t size = view->file.len + other->len;
+
+		bytes = malloc(size);
+		if (bytes) {
+			writer_init(&w, bytes, size);
+			psbt_combine(&w, &view->file.psbt, &other->psbt);
+			r = psbt_file_set(cli, &view->file, bytes, writer_len(&w));
+		} else {
+			r = cli_error(cli, CLI_FAILED, NULL, "out of memory");
+		}
+	}
+	if (other)
+		psbt_file_done(other);
+	free(other);
+	return r;
+}
+
+static int run_combine(struct cli *cli, const struct args *args)
+{
+	struct view *view;
+	int r = open_view(cli, args->words[0], &view);
+
+	for (size_t i = 1; !r && i < args->count; i++)
+		r = combine(view, args->words[i]);
+	if (!r)
+		r = refresh(view);
+	if (!r)
+		r = finish_output(view, args);
+	if (view)
+		view_done(view);
+	return r;
+}
+
+static int run_finish(struct cli *cli, const struct args *args)
+{
+	struct view *view;
+	int r = open_view(cli, args->words[0], &view);
+
+	if (!r)
+		r = wallet_check(cli);
+	if (!r)
+		r = psbt_file_process(cli, &view->file, true);
+	if (!r)
+		r = refresh(view);
+	if (!r)
+		r = finish_output(view, args);
+	if (view)
+		view_done(view);
+	return r;
+}
+
+static int keep_and_send(struct view *view, char *hex)
+{
+	const struct record *last =
+		view->record_count ? &view->records[view->record_count - 1] : NULL;
+	struct cli *cli = view->cli;
+	struct outbox_item item = {.kind = view->object.kind,
+				   .id = view->object.id,
+				   .raw = hex,
+				   .txid = view->draft.txid,
+				   .fee = view->draft.fee,
+				   .sequence = view->sequence + 1,
+				   .close = last && last->type == RECORD_CLOSE,
+				   .foreign = true};
+	struct known_seal known = {.kind = item.kind,
+				   .id = item.id,
+				   .outpoint = {.txid = item.txid, .vout = 1},
+				   .value = view->file.tx.outputs[1].value,
+				   .sequence = item.sequence,
+				   .closed = item.close};
+	struct outbox outbox;
+	char why[128];
+	int r = keys_lock(cli);
+
+	snprintf(item.chain, sizeof(item.chain), "%s", cli->params->name);
+	snprintf(item.label, sizeof(item.label), "%.32s", view->object.label);
+	snprintf(item.what, sizeof(item.what), "send a PSBT for %.60s", view->object.label);
+	memcpy(known.label, item.label, sizeof(known.label));
+	if (!r)
+		r = journal_load(cli, &outbox);
+	if (r)
+		return r;
+	outbox_done(&outbox);
+	r = wallet_height(cli, &item.height);
+	if (!r)
+		r = journal_add(cli, &item);
+	if (!r)
+		r = wallet_send_hex(cli, hex, why);
+	if (!r && *why) {
+		journal_mark(cli, &item.txid, OUTBOX_GONE, "refused");
+		r = wallet_refused(cli, why);
+	}
+	if (!r)
+		r = known_put(cli, &known);
+	if (!r)
+		r = journal_mark(cli, &item.txid, OUTBOX_SENT, "");
+	if (!r)
+		wallet_unlock(cli, &view->file.tx, &view->file.tx.inputs[0].prev);
+	keys_unlock(cli);
+	return r;
+}
+
+static int run_send(struct cli *cli, const struct args *args)
+{
+	char txid[HASH_TEXT_SIZE], why[128];
+	char *hex = NULL;
+	bool seen = false;
+	struct view *view;
+	int r = open_view(cli, args->words[0], &view);
+
+	if (!r && !view->object.kind)
+		r = cli_error(cli, CLI_NOT_FOUND, "is chainwatch up to date? See dnet chain",
+			      "it spends no seal that is known here");
+	if (!r)
+		r = wallet_check(cli);
+	if (!r)
+		r = psbt_file_process(cli, &view->file, true);
+	if (!r)
+		r = refresh(view);
+	if (!r)
+		r = psbt_file_extract(cli, &view->file, &hex);
+	if (!r)
+		r = wallet_test_hex(cli, hex, why);
+	if (!r && *why)
+		r = wallet_refused(cli, why);
+	if (!r)
+		r = ask(view, "send it");
+	if (!r)
+		r = keep_and_send(view, hex);
+	if (!r) {
+		r = watch_seen(cli, &view->draft.txid, &seen);
+		hash_format(&view->draft.txid, txid);
+		if (cli->json)
+			out_json(json_pack("{s:s, s:s, s:I, s:b}", "id", view->object.text, "txid",
+					   txid, "fee", (json_int_t)view->draft.fee, "seen",
+					   (int)seen));
+		else
+			printf("sent%s: %s\n", seen ? ", and seen by chainwatch" : "", txid);
+	}
+	free(hex);
+	if (view)
+		view_done(view);
+	return r;
+}
+
+const struct cli_command cli_commands_psbt[] = {
+	{"psbt show", "FILE", "says what a PSBT would write, pay and spend", NULL, 1, 1, false,
+	 run_show},
+	{"psbt sign", "FILE", "signs what the keystore has keys for", sign_options, 1, 1, false,
+	 run_sign},
+	{"psbt combine", "FILE FILE...", "puts the signatures of several into the first",
+	 sign_options, 2, ARGS_MAX, false, run_combine},
+	{"psbt finish", "FILE", "lets the node's wallet sign its inputs", sign_options, 1, 1, false,
+	 run_finish},
+	{"psbt send", "FILE", "sends it when all signatures are there", NULL, 1, 1, false,
+	 run_send},
+	{0},
+};
