@@ -569,6 +569,7 @@ static void dial(struct p2p_net *net, const struct p2p_target *target, int fixed
 static bool look_up(struct p2p_net *net, struct fixed *fixed)
 {
 	const struct endpoint *list;
+	size_t count;
 
 	if (!fixed->target.host[0] || net->config.proxy.addr.family != ADDR_NONE)
 		return true;
@@ -576,13 +577,15 @@ static bool look_up(struct p2p_net *net, struct fixed *fixed)
 		fixed->resolve = p2p_resolve_start(fixed->target.host, fixed->target.port);
 	if (!fixed->resolve || !p2p_resolve_is_done(fixed->resolve))
 		return false;
-	if (p2p_resolve_result(fixed->resolve, &list) == 0) {
+	count = p2p_resolve_result(fixed->resolve, &list);
+	if (count == 0) {
 		log_limited(LOG_LEVEL_WARN, 1, "peer %s: the name has no address",
 			    fixed->target.host);
 		fixed->retry_ns =
 			clock_monotonic_ns() + ((uint64_t)RETRY_MS << RETRY_SHIFTS) * NS_PER_MS;
 	} else {
-		fixed->target.endpoint = list[0];
+		/* where one of them does not answer, the next one is tried */
+		fixed->target.endpoint = list[fixed->failures % count];
 	}
 	p2p_resolve_free(fixed->resolve);
 	fixed->resolve = NULL;

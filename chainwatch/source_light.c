@@ -14,6 +14,7 @@
 enum {
 	IDLE_MS = 1, /* a look at the network when nothing is waited for… */
 	IDLE_ROUNDS = 32,
+	SCRYPT_EVERY = 100,
 	START_MS = 250, /* … while there is nothing to do but wait for it */
 	PEERS_MAX = P2P_PEERS_MAX - 4,
 };
@@ -566,7 +567,11 @@ static int open_parts(struct light *l, struct p2p_net_config *net, char *error, 
 {
 	const struct p2p_handler handler = {
 		.arg = l, .on_ready = on_ready, .on_message = on_message, .on_gone = on_gone};
-	struct headers_config headers = {.params = l->config.params, .pow_every = 1};
+	/* scrypt of three million headers takes a quarter of an hour; the checkpoint above them
+	 * commits to each */
+	struct headers_config headers = {
+		.params = l->config.params,
+		.pow_every = l->config.params->pow == CHAIN_POW_SCRYPT ? SCRYPT_EVERY : 1};
 	_cleanup_(freep) char *file = xasprintf("%s/headers", l->config.state_folder);
 	_cleanup_(freep) char *peers = xasprintf("%s/peers", l->config.state_folder);
 	uint8_t seed[ID_SEED_LEN];

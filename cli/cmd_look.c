@@ -66,6 +66,26 @@ static void print_chainwatch(const struct cli *cli, const json_t *status,
 		       (long long)json_integer_value(json_object_get(status, "imported")));
 }
 
+/* Of a chainwatch without a chain node: its peers, and those that lied. */
+static void print_peers(const struct cli *cli, const json_t *light)
+{
+	const json_t *ban;
+	size_t i;
+
+	if (!json_is_object(light))
+		return;
+	printf("peers       %lld, %lld with filters; headers up to %lld\n",
+	       (long long)json_integer_value(json_object_get(light, "ready")),
+	       (long long)json_integer_value(json_object_get(light, "with_filters")),
+	       (long long)json_integer_value(json_object_get(light, "headers")));
+	json_array_foreach(json_object_get(light, "bans"), i, ban)
+	{
+		printf("banned      %s%s%s: %s\n", out_on(cli, OUT_YELLOW),
+		       json_string_value(json_object_get(ban, "peer")), out_off(cli),
+		       json_string_value(json_object_get(ban, "reason")));
+	}
+}
+
 static int run_chain(struct cli *cli, const struct args *args)
 {
 	struct ctl_error error = {0};
@@ -103,6 +123,7 @@ static int run_chain(struct cli *cli, const struct args *args)
 		puts("height      no block yet");
 	}
 	print_chainwatch(cli, status, &error);
+	print_peers(cli, json_object_get(status, "light"));
 	json_decref(status);
 	return 0;
 }

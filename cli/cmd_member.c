@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 #include "cli/names.h"
 #include "cli/out.h"
+#include "os/base.h"
 #include "os/ctl.h"
 
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 enum {
 	CALL_MS = 10000,
+	FOLLOW_MS = 5000,
 	PING_COUNT = 4,
 	PING_DIRECT_COUNT = 10, /* with --until-direct: punching takes a few tries */
 	PING_COUNT_MAX = 1000000,
@@ -111,15 +113,56 @@ static int name_to_id(struct cli *cli, const char *text, struct cli_object *ret)
 	return names_resolve(cli, OBJECT_DNET, text, ret);
 }
 
+/* ID@HEIGHT, or a join link with h=HEIGHT: the block that made the dnet, for a chainwatch without a
+ * chain node (chainwatch(8), LIGHT). False: the word says none. */
+static bool take_height(char *word, long *ret_height)
+{
+	char *value = strchr(word, '@'), *end;
+
+	if (value) {
+		*value++ = '\0';
+	} else if (!strncmp(word, "dnet:", 5) && (value = strchr(word, '?'))) {
+		while (value && strncmp(value + 1, "h=", 2) != 0)
+			value = strchr(value + 1, '&');
+		value = value ? value + 3 : NULL;
+	}
+	if (!value || *value < '1' || *value > '9')
+		return false;
+	*ret_height = strtol(value, &end, 10);
+	return (*end == '\0' || *end == '&') && *ret_height <= INT32_MAX;
+}
+
+/* Others know every dnet: what they say of it is not the member's business. */
+static void tell_chainwatch(struct cli *cli, const char *word, long height)
+{
+	const char *id = strncmp(word, "dnet:", 5) ? word : word + 5;
+	struct ctl_error error = {0};
+	json_t *result = NULL;
+
+	if (ctl_client_call(cli->conf.chainwatch, "follow",
+			    json_pack("{s:o, s:I}", "id", json_stringn(id, strcspn(id, "?")),
+				      "height", (json_int_t)height),
+			    FOLLOW_MS, &result, &error))
+		fprintf(stderr,
+			"dnet: chainwatch was not told of block %ld: %s\n"
+			"      with source = light it needs the line: follow = %.*s@%ld\n",
+			height, error.message, (int)strcspn(id, "?"), id, height);
+	json_decref(result);
+}
+
 static int run_join(struct cli *cli, const struct args *args)
 {
+	_cleanup_(freep) char *word = xstrdup(args->words[0]);
 	struct cli_object object = {0};
 	json_t *result;
-	int r = name_to_id(cli, args->words[0], &object);
+	long height = 0;
+	bool hint = take_height(word, &height);
+	int r = name_to_id(cli, word, &object);
 
+	if (!r && hint)
+		tell_chainwatch(cli, *object.text ? object.text : word, height);
 	if (!r)
-		r = call(cli, "join",
-			 json_pack("{s:s}", "id", *object.text ? object.text : args->words[0]),
+		r = call(cli, "join", json_pack("{s:s}", "id", *object.text ? object.text : word),
 			 &result);
 	if (r)
 		return r;
@@ -601,7 +644,7 @@ static int run_why(struct cli *cli, const struct args *args)
 }
 
 const struct cli_command cli_commands_member[] = {
-	{"join", "ID", "takes this machine into a dnet", NULL, 1, 1, false, run_join},
+	{"join", "ID[@HEIGHT]", "takes this machine into a dnet", NULL, 1, 1, false, run_join},
 	{"leave", "ID", "takes it out", NULL, 1, 1, false, run_leave},
 	{"up", "[ID]", "brings a dnet up that was taken down", NULL, 0, 1, false, run_up},
 	{"down", "[ID]", "takes a dnet down without leaving it", NULL, 0, 1, false, run_down},

@@ -41,7 +41,7 @@ def folder():
 
 
 class Light(lib.Chainwatch):
-    """peers: nodes, lying peers or ports."""
+    """peers: nodes, lying peers or names."""
 
     def __init__(self, folder, node, peers, follow=(), **options):
         super().__init__(folder, None, source="light", **dict({"peer_timeout": "2s", "poll": "50ms"}, **options))
@@ -51,8 +51,9 @@ class Light(lib.Chainwatch):
         argv = super().argv(*extra)
         with open(argv[2], "a") as f:
             for peer in self.peers:
-                port = peer if isinstance(peer, int) else peer.port if isinstance(peer, peers.LyingPeer) else peer.p2p
-                f.write("peer = 127.0.0.1:%d\n" % port)
+                if not isinstance(peer, str):
+                    peer = "127.0.0.1:%d" % (peer.port if isinstance(peer, peers.LyingPeer) else peer.p2p)
+                f.write("peer = %s\n" % peer)
             for name in self.follow:
                 f.write("follow = %s\n" % name)
         return argv

@@ -1,15 +1,21 @@
 """chainwatch with source = light, and real litecoinds as peers."""
 
+import contextlib
 import os
 import signal
+import socket
+import struct
 import sys
+import threading
 import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pytest  # noqa: E402
 
+import lying_peer as peers  # noqa: E402
 import testlib as lib  # noqa: E402
+from clilib import Tool  # noqa: E402
 from lightlib import Dnet, Light, both_at_tip, dnet, folder, make_node, nodes  # noqa: E402,F401
 
 lib.need_litecoind()
@@ -131,6 +137,94 @@ def test_what_is_followed_later_is_read_from_its_block_on(nodes, light, folder, 
     second.put(8, "yan")
     light.start()
     light.wait_names("alice", "yan", "zoe")
+
+
+class Socks:
+    """A SOCKS5 proxy (RFC 1928) that knows names of its own."""
+
+    def __init__(self, names):
+        self.names, self.asked, self.open = names, [], []
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.thread(self.accept)
+
+    @staticmethod
+    def thread(target, *args):
+        threading.Thread(target=target, args=args, daemon=True).start()
+
+    def stop(self):
+        for s in [self.socket] + self.open:
+            s.close()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.socket.accept()
+                self.open.append(client)
+                self.thread(self.serve, client)
+
+    def serve(self, client):
+        with contextlib.suppress(OSError, EOFError):
+            read = peers.LyingPeer.read
+            assert read(client, 3) == b"\5\1\0"
+            client.sendall(b"\5\0")
+            assert read(client, 4) == b"\5\1\0\3"
+            host = read(client, read(client, 1)[0]).decode()
+            port, = struct.unpack(">H", read(client, 2))
+            self.asked.append(host)
+            if host not in self.names:
+                client.sendall(b"\5\4\0\1" + bytes(6))
+                client.close()
+                return
+            node = socket.create_connection(("127.0.0.1", self.names[host]))
+            self.open.append(node)
+            client.sendall(b"\5\0\0\3\4host" + struct.pack(">H", port))
+            self.thread(self.carry, node, client)
+            self.carry(client, node)
+
+    @staticmethod
+    def carry(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+
+
+def test_through_a_proxy_that_resolves_names(nodes, folder, dnet):
+    proxy = Socks({"one.onion": nodes[0].p2p, "two.example": nodes[1].p2p})
+    watch = Light(folder, nodes[0], ["one.onion", "two.example:7", "nowhere.example"], [dnet.follow],
+                  proxy="socks5://127.0.0.1:%d" % proxy.port)
+    dnet.put(1, "alice")
+    both_at_tip(nodes)
+    try:
+        watch.start()
+        watch.wait_names("alice")
+        watch.wait_left("nowhere.example:19444", "the proxy: the host cannot be reached")
+        assert set(proxy.asked) == {"one.onion", "two.example", "nowhere.example"}
+    finally:
+        watch.stop()
+        proxy.stop()
+
+
+def test_names_of_peers_are_looked_up(nodes, folder, dnet):
+    watch = Light(folder, nodes[0], ["localhost:%d" % n.p2p for n in nodes], [dnet.follow])
+    try:
+        watch.start()
+        watch.wait_tip()
+        assert {p["peer"] for p in watch.light()["peers"]} == {"localhost:%d" % n.p2p for n in nodes}
+    finally:
+        watch.stop()
+
+
+def test_dnet_chain_and_another_source(nodes, light, folder):
+    tool = Tool(folder, nodes[0], light)
+    done = tool.run("chain")
+    assert done.returncode == 0 and "peers       2, 2 with filters" in done.stdout, done
+    light.stop()
+    # what knows only what was followed is not gone on with by one that reads everything
+    full = lib.Chainwatch(folder, nodes[0])
+    full.process = lib.Process(full.argv(), os.path.join(folder, "full.log"))
+    assert full.process.child.wait(20) == 1
+    assert "filled by source = light" in full.process.log()
 
 
 def test_wrong_settings_are_named(folder):

@@ -86,6 +86,18 @@ static void a_password_is_not_shown(void **state)
 	}
 }
 
+static void light_is_a_word(void **state)
+{
+	struct source_list list = {.count = 0};
+	char error[SOURCE_ERROR_MAX] = "";
+
+	assert_true(source_list_add(&list, " light ", error));
+	assert_string_equal(list.urls[0].scheme->name, "light");
+	assert_string_equal(list.urls[0].shown, "light");
+	assert_false(source_list_add(&list, "rpc", error));
+	source_list_done(&list);
+}
+
 static void an_http_url_is_an_rpc(void **state)
 {
 	struct source_list list = {.count = 0};
@@ -110,6 +122,7 @@ int main(void)
 		cmocka_unit_test(a_list_keeps_its_order_and_its_parts),
 		cmocka_unit_test(what_is_wrong_is_named),
 		cmocka_unit_test(a_password_is_not_shown),
+		cmocka_unit_test(light_is_a_word),
 		cmocka_unit_test(an_http_url_is_an_rpc),
 	};
 
