@@ -168,6 +168,8 @@ static const struct {
 	"object, type, hex(subject) AS subject, sequence, txid, vout, pos, text FROM "             \
 	"%s.revocation"
 
+#define OF_BLOCKS " WHERE txid IN (SELECT txid FROM main.record_log)"
+
 int store_attach(struct store *store, const char *path)
 {
 	size_t size = 3 * strlen(path) + 32, len;
@@ -291,15 +293,15 @@ static int compare_revocations(struct store *store, store_difference_cb cb, void
 	int64_t unproven;
 	int result;
 
-	/* What was seen here in the mempool only may have come after the other one was read. */
+	/* Of ours those of the blocks up to the tip: what was seen here in the mempool, above it,
+	 * or on a branch that went, the other one need not have seen. */
 	snprintf(sql, sizeof(sql),
-		 "SELECT 1, * FROM (SELECT " REVOCATION
-		 " WHERE height IS NOT NULL EXCEPT SELECT " REVOCATION ")",
+		 "SELECT 1, * FROM (SELECT " REVOCATION OF_BLOCKS " EXCEPT SELECT " REVOCATION ")",
 		 "main", "other");
 	result = tell_rows(store, "revocation", sql, cb, arg, &ret->differences);
 	snprintf(sql, sizeof(sql),
-		 "SELECT count(*) FROM (SELECT " REVOCATION " EXCEPT SELECT " REVOCATION
-		 " WHERE height IS NOT NULL)",
+		 "SELECT count(*) FROM (SELECT " REVOCATION " EXCEPT SELECT " REVOCATION OF_BLOCKS
+		 ")",
 		 "other", "main");
 	if (!result)
 		result = ask_number(store, sql, &unproven);

@@ -206,5 +206,20 @@ def test_random_reorganisations_end_in_what_is_read_from_scratch(node, victim):
         ever = check_against_fresh(node, victim, churn, ever, "round %d, seed %d" % (number, SEED))
 
 
+def test_verify_agrees_while_everything_moves(node, victim):
+    churn = Churn(node, random.Random(SEED + 2))
+    victim.start()
+    victim.wait_tip()
+    for number in range(max(3, ROUNDS // 4)):
+        log = os.path.join(victim.folder, "verify")
+        verify = lib.Process(victim.argv("--verify"), log)
+        try:
+            while verify.alive():
+                churn.step()
+            assert verify.stop() == 0, (number, SEED, verify.log()[-3000:])
+        finally:
+            verify.stop(signal.SIGKILL)
+
+
 if __name__ == "__main__":
     sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", __file__]))

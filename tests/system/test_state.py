@@ -120,6 +120,15 @@ def test_what_a_running_chainwatch_has_is_what_the_chain_says(node, watch):
     assert watch.status()["state"] == "following"  # beside the daemon, which was not disturbed
 
 
+def test_a_chain_db_of_the_schema_before_is_verified_too(watch):
+    watch.stop()
+    change(watch, "UPDATE meta SET value = '1' WHERE name = 'schema'")
+    verify(watch)
+    change(watch, "UPDATE meta SET value = '99' WHERE name = 'schema'")
+    done = run(watch, "--verify")
+    assert done.returncode == 1 and "update dnet" in done.stderr
+
+
 DAMAGE = {
     "object": "UPDATE object SET name = 'mine' WHERE name = 'office'",
     "seal": "UPDATE seal SET value = value + 1 WHERE to_height IS NULL",

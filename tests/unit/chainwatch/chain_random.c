@@ -305,7 +305,7 @@ static void move(void *arg)
 		return;
 	b->total.moves++;
 	with_mempool(b, add_maybe);
-	if (world_chance(w, 50) && w->height < BLOCKS - 8)
+	if (world_chance(w, 50) && w->height < BLOCKS - 20)
 		mine(b, 1 + rng_below(&w->rng, 2));
 	else if (world_chance(w, 40))
 		reorganise(b, 12);
@@ -600,9 +600,9 @@ static void one_step(struct bench *b)
 	struct world *w = &b->w;
 	size_t what = rng_below(&w->rng, 100);
 
-	if (what < 30 && w->height < BLOCKS - 8)
+	if (what < 30 && w->height < BLOCKS - 30)
 		mine(b, 1 + rng_below(&w->rng, 3));
-	else if (what < 35 && w->height < BLOCKS - 40)
+	else if (what < 35 && w->height < BLOCKS - 60)
 		mine(b, 30);
 	else if (what < 50)
 		reorganise(b, DEEPEST);
@@ -673,6 +673,9 @@ static void take_elsewhere(struct bench *b)
 	size_t len;
 	int fd;
 
+	assert_int_equal(task_verify(&world), TASK_DONE);
+	/* What comes above its tip is no difference, removals neither. */
+	mine(b, 15);
 	assert_int_equal(task_verify(&world), TASK_DONE);
 	fd = open("/dev/full", O_WRONLY);
 	assert_true(fd >= 0);
