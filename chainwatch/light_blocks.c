@@ -82,6 +82,8 @@ void light_blocks_on_notfound(struct light *l, struct p2p_peer *peer, struct spa
 	}
 	for (uint32_t i = 0; i < invs.count; i++) {
 		inv = p2p_invs_at(&invs, i);
+		if (inv.type == P2P_INV_WITNESS_TX && light_peer(peer)->asked_txs > 0)
+			light_peer(peer)->asked_txs--;
 		if (l->block.peer == peer &&
 		    memcmp(&inv.hash, &l->block.hash, sizeof(inv.hash)) == 0) {
 			p2p_peer_got(peer, P2P_WAIT_BLOCK);

@@ -127,6 +127,24 @@ static void log_progress(struct light *l, const struct headers_added *added)
 		log_limited(LOG_LEVEL_INFO, 6, "light: %u headers", height);
 }
 
+/* As soon as time-outs are short, as in tests, so is this. */
+static uint64_t probe_every(const struct light *l)
+{
+	return MIN((uint64_t)PROBE_EVERY_S * NS_PER_S, l->config.timeout_ms * NS_PER_MS / 2);
+}
+
+/* It is asked for what comes after the block before our tip: who has the tip tells it. */
+static void probe(struct light *l, struct p2p_peer *peer)
+{
+	uint32_t height = headers_height(l->headers);
+	struct headers_block before;
+
+	if (height == 0 || !headers_at(l->headers, height - 1, &before))
+		return;
+	light_peer(peer)->behind_probe = clock_monotonic_ns() - l->moved_ns >= probe_every(l);
+	ask(l, peer, &before.hash);
+}
+
 void light_headers_on_message(struct light *l, struct p2p_peer *peer, struct span payload)
 {
 	struct light_peer *lp = light_peer(peer);
@@ -145,6 +163,9 @@ void light_headers_on_message(struct light *l, struct p2p_peer *peer, struct spa
 			p2p_net_drop(l->net, peer, "it stays behind: it has not block %u",
 				     headers_height(l->headers));
 		lp->behind_probe = false;
+		/* it has nothing that we have not, and perhaps not all that we have */
+		if (asked && !lp->synced && !peer->gone)
+			probe(l, peer);
 		lp->synced |= asked;
 		return;
 	}
@@ -182,24 +203,6 @@ size_t light_headers_synced(struct light *l, bool with_filters)
 	for (struct p2p_peer *p = p2p_net_next(l->net, NULL); p; p = p2p_net_next(l->net, p))
 		count += light_peer(p)->synced && (!with_filters || p2p_peer_has_filters(p));
 	return count;
-}
-
-/* As soon as time-outs are short, as in tests, so is this. */
-static uint64_t probe_every(const struct light *l)
-{
-	return MIN((uint64_t)PROBE_EVERY_S * NS_PER_S, l->config.timeout_ms * NS_PER_MS / 2);
-}
-
-/* It is asked for what comes after the block before our tip: who has the tip tells it. */
-static void probe(struct light *l, struct p2p_peer *peer)
-{
-	uint32_t height = headers_height(l->headers);
-	struct headers_block before;
-
-	if (height == 0 || !headers_at(l->headers, height - 1, &before))
-		return;
-	light_peer(peer)->behind_probe = clock_monotonic_ns() - l->moved_ns >= probe_every(l);
-	ask(l, peer, &before.hash);
 }
 
 void light_headers_probe(struct light *l, struct p2p_peer *peer)

@@ -651,6 +651,20 @@ static bool next_seed(struct p2p_net *net, struct p2p_target *ret)
 	}
 }
 
+static bool is_connected(const struct p2p_net *net, const struct p2p_target *target)
+{
+	const struct p2p_peer *peer;
+	char name[PEERBOOK_NAME_SIZE];
+
+	name_of(target, name);
+	TAILQ_FOREACH(peer, &net->peers, next)
+	{
+		if (strcmp(peer->name, name) == 0)
+			return true;
+	}
+	return peerbook_is_banned(net->book, name, clock_wall_s()) != NULL;
+}
+
 /* One after the other, until there are addresses to choose from. */
 static void ask_seeds(struct p2p_net *net)
 {
@@ -665,6 +679,8 @@ static void ask_seeds(struct p2p_net *net)
 		net->seeds_ns = now + SEEDS_EVERY_S * NS_PER_S;
 		return;
 	}
+	if (is_connected(net, &target))
+		return;
 	/* a seed is a peer too, and the proxy knows its address */
 	if (net->config.proxy.addr.family != ADDR_NONE || !target.host[0])
 		dial(net, &target, -1);

@@ -215,6 +215,26 @@ def test_names_of_peers_are_looked_up(nodes, folder, dnet):
         watch.stop()
 
 
+def test_peers_of_the_profile_are_found_and_kept(nodes, folder, dnet):
+    profile = os.path.join(folder, "profile")
+    with open(profile, "w") as f:
+        f.write("peers = %s\n" % " ".join("127.0.0.1:%d" % n.p2p for n in nodes))
+    watch = Light(folder, nodes[0], [], [dnet.follow], chain_file=profile)
+    try:
+        watch.start()
+        watch.wait_tip()
+        assert watch.light()["known_tried"] == 2
+        watch.stop()
+        with open(profile, "w") as f:
+            f.write("peers = 127.0.0.1:%d\n" % nodes[0].p2p)
+        dnet.put(1, "alice")
+        watch.start()
+        # the other one is in the book
+        lib.wait_for(lambda: watch.light() and watch.light()["known_tried"] == 2, "it is known")
+    finally:
+        watch.stop()
+
+
 def test_dnet_chain_and_another_source(nodes, light, folder):
     tool = Tool(folder, nodes[0], light)
     done = tool.run("chain")
