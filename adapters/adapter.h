@@ -121,7 +121,8 @@ struct adapter_plan {
 	size_t peer_count;
 	const struct adapter_hub *hubs;
 	size_t hub_count;
-	const struct acl_rule *rules; /* none: members may talk to members */
+	/* None: members may talk to members. No groups are in them. */
+	const struct acl_rule *rules;
 	size_t rule_count;
 };
 

@@ -299,6 +299,8 @@ static json_t *describe_subject(const struct acl_subject *subject)
 		return node_text(&subject->node);
 	case ACL_PREFIX:
 		return json_string(prefix_format(&subject->prefix, text));
+	case ACL_GROUP: /* the node has put nodes in their places */
+		break;
 	}
 	return json_null();
 }

@@ -5,6 +5,7 @@
 #include "node/slot.h"
 #include "os/base.h"
 #include "os/clock.h"
+#include "os/log.h"
 #include "service/statements.h"
 
 #include <assert.h>
@@ -282,6 +283,25 @@ static void visit_helper(void *ctx, const struct mesh_helper_status *s)
 	search->count++;
 }
 
+/* Rules about groups become rules about the peers that the backend has. The caller's. */
+static struct acl_rule *policy_for(const struct carriers *c, struct adapter_plan *plan)
+{
+	const struct netmap_node **peers = xcalloc(plan->peer_count + 1, sizeof(*peers));
+	struct acl_rule *rules = NULL;
+	size_t count;
+	const struct acl_rule *all = mesh_policy(c->mesh, &count);
+	for (size_t i = 0; i < plan->peer_count; i++)
+		peers[i] = plan->peers[i].node;
+	if (acl_without_groups(all, count, plan->self, peers, plan->peer_count, &rules,
+			       &plan->rule_count) < 0) {
+		log_error("out of memory");
+		abort(); /* no rules would be a policy that allows everything */
+	}
+	free(peers);
+	plan->rules = rules;
+	return rules;
+}
+
 static void apply_slot(const struct carriers *c, size_t slot, const struct netmap *netmap,
 		       const int *choices, uint64_t now)
 {
@@ -310,8 +330,9 @@ static void apply_slot(const struct carriers *c, size_t slot, const struct netma
 				    .peer_count = count,
 				    .hubs = hubs.hubs,
 				    .hub_count = hubs.count};
-	plan.rules = mesh_policy(c->mesh, &plan.rule_count);
+	struct acl_rule *rules = policy_for(c, &plan);
 	slot_apply(s, &plan, now);
+	free(rules);
 	for (size_t i = 0; i < count; i++)
 		free(planned[i].key);
 	for (size_t i = 0; i < hubs.count; i++)

@@ -87,7 +87,7 @@ static void cmd_join(struct ctl_request *request, json_t *params, void *arg)
 		reply_bad_id(request, text);
 		return;
 	}
-	int r = node_join(n, &id, &o);
+	int r = node_join(n, &id, "", &o);
 	if (r == -EEXIST) {
 		ctl_reply_error(request, CTL_ECONFLICT, "dnet status shows it",
 				"this dnet is joined already");

@@ -37,12 +37,27 @@ static bool check_machine(void)
 static bool give_up_rights(const struct dnetd_config *config, bool programs)
 {
 	_cleanup_(freep) char *chain = file_folder_of(config->chain_db);
-	const struct sandbox_path more[] = {
-		{chain, DAEMON_READS_CHAINDB},
-		/* each program of a backend has its own */
-		{config->daemon.state_folder, SANDBOX_FOLDER},
-	};
-	return daemon_give_up_rights(&config->daemon, SANDBOX_ENGINE, more, programs ? 2 : 1) == 0;
+	struct sandbox_path *more = xcalloc(3 + config->rosters.count, sizeof(*more));
+	size_t count = 0;
+	more[count++] = (struct sandbox_path){chain, DAEMON_READS_CHAINDB};
+	/* each program of a backend has its own */
+	if (programs)
+		more[count++] = (struct sandbox_path){config->daemon.state_folder, SANDBOX_FOLDER};
+	size_t fixed = count;
+	for (size_t i = 0; i < config->rosters.count; i++) {
+		const char *location = settings_roster_at(config, i);
+		if (location[0] == '/')
+			more[count++] =
+				(struct sandbox_path){file_folder_of(location), SANDBOX_READ};
+	}
+	if (config->roster_ca[0])
+		more[count++] =
+			(struct sandbox_path){file_folder_of(config->roster_ca), SANDBOX_READ};
+	bool good = daemon_give_up_rights(&config->daemon, SANDBOX_ENGINE, more, count) == 0;
+	for (size_t i = fixed; i < count; i++)
+		free((void *)more[i].path);
+	free(more);
+	return good;
 }
 
 static void stop_helpers(struct priv *priv, struct spawn *spawn)

@@ -213,9 +213,10 @@ static bool is_joined(void *arg, uint32_t number)
 	return false;
 }
 
-int node_join(struct node *n, const struct object_id *id, struct overlay **ret_overlay)
+int node_join(struct node *n, const struct object_id *id, const char *roster,
+	      struct overlay **ret_overlay)
 {
-	int r = state_add(n->state, id);
+	int r = state_add(n->state, id, roster);
 	if (r < 0)
 		return r;
 	struct overlay *o = add_overlay(n, state_find(n->state, id));

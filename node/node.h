@@ -60,8 +60,10 @@ void node_stop(struct node *node);
 /* By id text ("dnet1…", or a join link "dnet:dnet1…?…"), interface or name; NULL text: the only one
  * there is. NULL: none. */
 struct overlay *node_find(const struct node *node, const char *text);
-/* 0, -EEXIST, -EUSERS (too many), or -errno of the state folder. */
-int node_join(struct node *node, const struct object_id *id, struct overlay **ret_overlay);
+/* roster: where the join link says that it is, or "". 0, -EEXIST, -EUSERS (too many), or -errno of
+ * the state folder. */
+int node_join(struct node *node, const struct object_id *id, const char *roster,
+	      struct overlay **ret_overlay);
 int node_leave(struct node *node, struct overlay *overlay);
 int node_set_down(struct node *node, struct overlay *overlay, bool down);
 

@@ -11,6 +11,7 @@
 #include "node/netcfg.h"
 #include "node/ping.h"
 #include "node/privops.h"
+#include "node/rosters.h"
 #include "node/settings.h"
 #include "node/state.h"
 #include "os/base.h"
@@ -449,12 +450,18 @@ void overlay_refresh(struct overlay *o)
 	const struct state_dnet *stored = state_find(o->env->state, &o->id);
 	if (stored && stored->down) {
 		stop(o);
+		rosters_stop(o->rosters);
 		drop_netmap(o);
 		set_state(o, OVERLAY_DOWN);
 		return;
 	}
 	struct netmap *netmap;
 	int r = lastgood_build(&o->lastgood, o->env->chain, &netmap);
+	if (r == 0) {
+		r = rosters_apply(o->rosters, netmap, &o->lastgood.input);
+		if (r < 0)
+			netmap_free(netmap);
+	}
 	if (r < 0) {
 		if (r != -ENOENT)
 			log_error("%s: cannot build the netmap: %s", o->id_text, error_text(r));
@@ -543,6 +550,35 @@ const char *overlay_state_text(const struct overlay *o, char text[static OVERLAY
 
 /* ---- Life ---- */
 
+static void on_roster(void *arg)
+{
+	struct overlay *o = arg;
+	overlay_refresh(o);
+	datapath_wake(o->env->datapath);
+}
+
+/* Where the configuration says, or else where the join link said. */
+static const char *roster_location(const struct overlay *o)
+{
+	const char *location = settings_roster(o->env->config, &o->id);
+	const struct state_dnet *stored = state_find(o->env->state, &o->id);
+	return location ? location : stored ? stored->roster : "";
+}
+
+static struct rosters *make_rosters(struct overlay *o)
+{
+	return rosters_new(&(struct rosters_env){.loop = o->env->loop,
+						 .id = o->env->id,
+						 .node = &o->identity,
+						 .dnet = o->id,
+						 .state_folder = state_folder(o->env->state),
+						 .location = roster_location(o),
+						 .ca_file = o->env->config->roster_ca,
+						 .poll_ms = o->env->config->roster_poll_ms,
+						 .changed = on_roster,
+						 .arg = o});
+}
+
 static void make_slots(struct overlay *o)
 {
 	const struct overlay_env *env = o->env;
@@ -582,6 +618,7 @@ struct overlay *overlay_new(const struct overlay_env *env, const struct object_i
 	secret_lock(&o->identity, sizeof(o->identity));
 	id_node_identity(env->id, state_master(env->state), id, &o->identity);
 	lastgood_init(&o->lastgood, id, state_folder(env->state));
+	o->rosters = make_rosters(o);
 	o->port = datapath_port_new(env->datapath, on_tun_lost, o);
 	o->names = names_new(env->loop);
 	o->timer = loop_timer_new(env->loop, on_pass_timer, o);
@@ -612,6 +649,7 @@ void overlay_free(struct overlay *o)
 	names_free(o->names);
 	loop_timer_free(o->timer);
 	loop_timer_free(o->look_timer);
+	rosters_free(o->rosters);
 	lastgood_done(&o->lastgood);
 	secret_wipe(&o->identity, sizeof(o->identity));
 	free(o);

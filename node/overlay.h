@@ -37,6 +37,7 @@ struct netlink_event;
 struct overlay;
 struct pings;
 struct priv;
+struct rosters;
 struct spawn;
 struct state;
 
@@ -73,6 +74,7 @@ struct overlay {
 	struct identity identity;
 	enum overlay_state state;
 	struct lastgood lastgood;
+	struct rosters *rosters; /* owned */
 	/* Newest, NULL: none; the mesh's when mesh_has_netmap, else owned. */
 	struct netmap *netmap;
 	bool mesh_has_netmap;

@@ -5,6 +5,7 @@
 #include "node/privops.h"
 #include "os/base.h"
 #include "os/chaindb.h"
+#include "os/fetch.h"
 #include "wire/addr.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
@@ -49,6 +50,14 @@ static const struct conf_option options[] = {
 	 "control socket of chainwatch, which tells of changes; empty: look once a second only"},
 	{"chain", "confirm", CONF_INT, "0", 0, 1000, offsetof(struct dnetd_config, confirm),
 	 "blocks until an addition counts; 0: what the chain's profile says"},
+	{"roster", "roster", CONF_LIST, NULL, 0, 128, offsetof(struct dnetd_config, rosters),
+	 "where the roster of a dnet is, as 'DNET-ID URL' or 'DNET-ID PATH'; may be repeated; else "
+	 "where the join link said"},
+	{"roster", "roster-poll", CONF_DURATION, "60s", 1000, 86400000,
+	 offsetof(struct dnetd_config, roster_poll_ms),
+	 "how often to ask whether there is a newer roster, beside when the chain wants one"},
+	{"roster", "roster-ca", CONF_PATH, "", 0, 0, offsetof(struct dnetd_config, roster_ca),
+	 "file of the authorities for https URLs of rosters; empty: the system's"},
 	{"adapters", "backend", CONF_STRING, "native", 1, 64,
 	 offsetof(struct dnetd_config, backend),
 	 "what carries the packets: native, or several by blanks, the best one first; two members "
@@ -86,7 +95,7 @@ const struct conf_program dnetd_program = {
 };
 
 /* "DNET-ID NAME": the name, borrowed, or NULL. */
-static const char *split_backend(const char *item, struct object_id *ret_id)
+static const char *split_item(const char *item, struct object_id *ret_id)
 {
 	const char *space = strchr(item, ' ');
 	char text[OBJECT_ID_TEXT_SIZE];
@@ -170,6 +179,39 @@ static bool check_programs(const struct dnetd_config *config, char error[static 
 	return false;
 }
 
+const char *settings_roster_at(const struct dnetd_config *config, size_t i)
+{
+	struct object_id id;
+	return split_item(config->rosters.items[i], &id);
+}
+
+const char *settings_roster(const struct dnetd_config *config, const struct object_id *dnet)
+{
+	for (size_t i = 0; i < config->rosters.count; i++) {
+		struct object_id id;
+		const char *location = split_item(config->rosters.items[i], &id);
+		if (location && object_id_equal(&id, dnet))
+			return location;
+	}
+	return NULL;
+}
+
+static bool check_rosters(const struct dnetd_config *config, char error[static CONF_ERROR_MAX])
+{
+	for (size_t i = 0; i < config->rosters.count; i++) {
+		const char *location = settings_roster_at(config, i);
+		if (location && fetch_location_ok(location))
+			continue;
+		snprintf(
+			error, CONF_ERROR_MAX,
+			"roster '%s' is not 'DNET-ID LOCATION' with an absolute path or an http or "
+			"https URL",
+			config->rosters.items[i]);
+		return false;
+	}
+	return true;
+}
+
 static bool check_prefix(const char *prefix, char error[static CONF_ERROR_MAX])
 {
 	size_t len = strlen(prefix);
@@ -215,11 +257,12 @@ bool settings_check(const struct dnetd_config *config, char error[static CONF_ER
 		return false;
 	}
 	if (!check_prefix(config->interface_prefix, error) ||
-	    !check_backends(config->backend, error) || !check_peer_endpoints(config, error))
+	    !check_backends(config->backend, error) || !check_peer_endpoints(config, error) ||
+	    !check_rosters(config, error))
 		return false;
 	for (size_t i = 0; i < config->backends.count; i++) {
 		const char *item = config->backends.items[i];
-		const char *name = split_backend(item, &id);
+		const char *name = split_item(item, &id);
 		if (!name) {
 			snprintf(error, CONF_ERROR_MAX, "dnet-backend '%s' is not 'DNET-ID NAME…'",
 				 item);
@@ -238,7 +281,7 @@ size_t settings_backends(const struct dnetd_config *config, const struct object_
 	const char *text = config->backend;
 	for (size_t i = 0; i < config->backends.count; i++) {
 		struct object_id id;
-		const char *names = split_backend(config->backends.items[i], &id);
+		const char *names = split_item(config->backends.items[i], &id);
 		if (names && object_id_equal(&id, dnet)) {
 			text = names;
 			break;
@@ -260,7 +303,7 @@ bool settings_use_backend(const struct dnetd_config *config, const struct adapte
 	char error[CONF_ERROR_MAX];
 	for (size_t i = 0; i <= config->backends.count; i++) {
 		const char *text = i < config->backends.count
-					   ? split_backend(config->backends.items[i], &id)
+					   ? split_item(config->backends.items[i], &id)
 					   : config->backend;
 		size_t count = parse_backends(text, used, error);
 		for (size_t j = 0; j < count; j++) {

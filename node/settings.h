@@ -35,6 +35,9 @@ struct dnetd_config {
 	char *wireguard; /* "auto", … */
 	char *programs[PROGRAM_COUNT];
 	bool tinc_hub;
+	struct conf_list rosters;
+	char *roster_ca;
+	uint64_t roster_poll_ms;
 };
 
 extern const struct conf_program dnetd_program;
@@ -53,6 +56,10 @@ bool settings_use_backend(const struct dnetd_config *config, const struct adapte
 /* The i-th peer-endpoint. */
 void settings_peer_endpoint(const struct dnetd_config *config, size_t i, struct node_key *ret_key,
 			    struct endpoint *ret_endpoint);
+/* Where the configuration says that the roster of this dnet is; NULL: it does not. */
+const char *settings_roster(const struct dnetd_config *config, const struct object_id *dnet);
+/* The i-th of config->rosters. */
+const char *settings_roster_at(const struct dnetd_config *config, size_t i);
 enum tun_offload settings_offload(const struct dnetd_config *config);
 
 #endif

@@ -8,6 +8,7 @@
 #include "node/names.h"
 #include "node/netcfg.h"
 #include "node/node.h"
+#include "node/rosters.h"
 #include "node/settings.h"
 #include "os/base.h"
 #include "os/clock.h"
@@ -211,6 +212,7 @@ static json_t *show_overlay(const struct overlay *o)
 	json_object_set_new(json, "backends", backends_of(o));
 	json_object_set_new(json, "unreachable", unreachable_of(o));
 	json_object_set_new(json, "remark", text_or_null(self ? self->remark : NULL));
+	json_object_set_new(json, "roster", rosters_show(o->rosters));
 	json_object_set_new(json, "from_copy", json_boolean(o->lastgood.from_copy));
 	if (o->lastgood.behind)
 		json_object_set_new(json, "behind", json_integer(o->lastgood.behind));

@@ -2,10 +2,12 @@
 
 #include "core/secret.h"
 #include "os/base.h"
+#include "os/fetch.h"
 #include "os/file.h"
 #include "os/log.h"
 #include "os/rand.h"
 #include "service/lastgood.h"
+#include "service/rosterkeep.h"
 #include "service/statements.h"
 #include "wire/bech32.h"
 
@@ -16,8 +18,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* master.key: 32 random bytes. node.json: {"format", "port", "dnets": [{"id", "number", "down"}]}.
- * copy-HEX.json, revoked-HEX.json: service/lastgood.h. */
+/* master.key: 32 random bytes. node.json: {"format", "port", "dnets": [{"id", "number", "down",
+ * "roster"}]}. copy-HEX.json, revoked-HEX.json: service/lastgood.h. */
 
 enum { FORMAT = 1, NODE_FILE_MAX = 1 << 20 };
 
@@ -111,6 +113,10 @@ static bool parse_dnet(const json_t *json, struct state_dnet *ret)
 	    json_integer_value(number) >= STATE_DNETS_MAX)
 		return false;
 	d.number = (uint32_t)json_integer_value(number);
+	const char *roster = json_string_value(json_object_get(json, "roster"));
+	if (roster && (strlen(roster) >= sizeof(d.roster) || !fetch_location_ok(roster)))
+		return false;
+	snprintf(d.roster, sizeof(d.roster), "%s", roster ? roster : "");
 	*ret = d;
 	return true;
 }
@@ -166,9 +172,11 @@ static int save_node(const struct state *s)
 	for (size_t i = 0; i < s->count; i++) {
 		char id[OBJECT_ID_TEXT_SIZE];
 		object_id_format(OBJECT_DNET, &s->dnets[i].id, id);
-		json_array_append_new(dnets, json_pack("{s:s, s:i, s:b}", "id", id, "number",
-						       (int)s->dnets[i].number, "down",
-						       (int)s->dnets[i].down));
+		json_t *dnet = json_pack("{s:s, s:i, s:b}", "id", id, "number",
+					 (int)s->dnets[i].number, "down", (int)s->dnets[i].down);
+		if (s->dnets[i].roster[0])
+			json_object_set_new(dnet, "roster", json_string(s->dnets[i].roster));
+		json_array_append_new(dnets, dnet);
 	}
 	json_t *json = json_pack("{s:i, s:i, s:I, s:o}", "format", FORMAT, "port", (int)s->port,
 				 "time", (json_int_t)s->time_s, "dnets", dnets);
@@ -264,7 +272,7 @@ const struct state_dnet *state_find(const struct state *s, const struct object_i
 	return find(s, id);
 }
 
-int state_add(struct state *s, const struct object_id *id)
+int state_add(struct state *s, const struct object_id *id, const char *roster)
 {
 	if (find(s, id))
 		return -EEXIST;
@@ -273,7 +281,9 @@ int state_add(struct state *s, const struct object_id *id)
 	uint32_t number = 0;
 	while (number_is_used(s, number))
 		number++;
-	s->dnets[s->count++] = (struct state_dnet){.id = *id, .number = number};
+	struct state_dnet *d = &s->dnets[s->count++];
+	*d = (struct state_dnet){.id = *id, .number = number};
+	snprintf(d->roster, sizeof(d->roster), "%s", roster);
 	int r = save_node(s);
 	if (r < 0)
 		s->count--;
@@ -297,6 +307,7 @@ int state_remove(struct state *s, const struct object_id *id)
 		return r;
 	}
 	lastgood_remove_copy(s->folder, id);
+	rosterkeep_remove(s->folder, id);
 	statements_remove(s->folder, id);
 	return 0;
 }

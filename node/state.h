@@ -12,12 +12,15 @@
 
 struct state;
 
+enum { STATE_ROSTER_SIZE = 512 };
 enum { STATE_DNETS_MAX = 64, STATE_ERROR_MAX = 512, STATE_BACKEND_MAX = 32 };
 
 struct state_dnet {
 	struct object_id id;
 	uint32_t number; /* of the interface: dnet0, dnet1, …; stays the same */
 	bool down;	 /* by the user */
+	/* Where the join link said that the roster is; "": it did not. */
+	char roster[STATE_ROSTER_SIZE];
 };
 
 /* Reads the folder; makes the master secret at the first start. 0, or -errno and a text: -EBADMSG
@@ -41,9 +44,9 @@ int state_set_time(struct state *state, uint64_t seconds);
 size_t state_dnet_count(const struct state *state);
 const struct state_dnet *state_dnet_at(const struct state *state, size_t i);
 const struct state_dnet *state_find(const struct state *state, const struct object_id *id);
-/* With the lowest free number. 0, -EEXIST, -EUSERS (too many), or -errno of the file, and then
- * nothing changed. */
-int state_add(struct state *state, const struct object_id *id);
+/* With the lowest free number. roster: below STATE_ROSTER_SIZE bytes. 0, -EEXIST, -EUSERS (too
+ * many), or -errno of the file, and then nothing changed. */
+int state_add(struct state *state, const struct object_id *id, const char *roster);
 int state_remove(struct state *state, const struct object_id *id); /* its copy too */
 int state_set_down(struct state *state, const struct object_id *id, bool down);
 

@@ -13,17 +13,20 @@
 #include "wire/key.h"
 
 struct netmap;
+struct netmap_node;
 
 enum acl_subject_kind {
 	ACL_ANY,    /* every member and everything behind it */
 	ACL_NODE,   /* what belongs to that key; matches nothing while it is no member */
 	ACL_PREFIX, /* addresses in the prefix, whoever they belong to */
+	ACL_GROUP,  /* what belongs to the nodes of that group of the netmap */
 };
 
 struct acl_subject {
 	enum acl_subject_kind kind;
 	struct node_key node;
 	struct prefix prefix;
+	uint16_t group;
 };
 
 enum { ACL_ALL_PROTOCOLS = 256, ACL_LABEL_MAX = 63 };
@@ -45,6 +48,14 @@ enum { ACL_NO_NODE = UINT32_MAX };
 int acl_new(const struct acl_rule *rules, size_t count, const struct netmap *netmap,
 	    struct acl **ret_acl);
 void acl_free(struct acl *acl);
+
+/* The rules without groups, as one node and its peers need them: in place of a group each of the
+ * nodes of it, where the other end is self or no group. self and peers are of one netmap. The
+ * result is the caller's (free()), never NULL when there are rules: one that matches nothing stands
+ * for all that do not concern self. 0 or -ENOMEM. */
+int acl_without_groups(const struct acl_rule *rules, size_t count, const struct netmap_node *self,
+		       const struct netmap_node *const *peers, size_t peer_count,
+		       struct acl_rule **ret_rules, size_t *ret_count);
 
 /* The default policy: nothing needs to be looked at. */
 bool acl_allows_all(const struct acl *acl);

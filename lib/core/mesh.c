@@ -159,6 +159,7 @@ struct change {
 	size_t helper_count;
 	struct route_table *routes;
 	struct acl *acl;
+	struct acl_rule *rules; /* those of the netmap; NULL: it says nothing of the policy */
 };
 
 static struct mesh_peer *peer_new(struct mesh *mesh, const struct node_key *key)
@@ -254,6 +255,18 @@ static int prepare_routes(struct mesh *mesh, struct change *c)
 	return c->routes ? 0 : -ENOMEM;
 }
 
+static int copy_rules(const struct acl_rule *rules, size_t count, struct acl_rule **ret_copy)
+{
+	struct acl_rule *copy = calloc(count + 1, sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	if (count)
+		memcpy(copy, rules, count * sizeof(*rules));
+	*ret_copy = copy;
+	return 0;
+}
+
 static int prepare(struct mesh *mesh, struct change *c)
 {
 	int err = prepare_peers(mesh, c);
@@ -262,8 +275,12 @@ static int prepare(struct mesh *mesh, struct change *c)
 		err = prepare_helpers(mesh, c);
 	if (!err)
 		err = prepare_routes(mesh, c);
+	if (!err && c->netmap->has_policy)
+		err = copy_rules(c->netmap->rules, c->netmap->rule_count, &c->rules);
 	if (!err)
-		err = acl_new(mesh->rules, mesh->rule_count, c->netmap, &c->acl);
+		err = acl_new(c->rules ? c->rules : mesh->rules,
+			      c->rules ? c->netmap->rule_count : mesh->rule_count, c->netmap,
+			      &c->acl);
 	return err;
 }
 
@@ -284,6 +301,7 @@ static void abandon(struct mesh *mesh, struct change *c, uint64_t now)
 		helper_free(c->helpers[i], now);
 	free(c->peers);
 	free(c->helpers);
+	free(c->rules);
 	route_table_free(c->routes);
 }
 
@@ -353,6 +371,11 @@ static void put_in_force(struct mesh *mesh, struct change *c, uint64_t now)
 	mesh->routes = c->routes;
 	acl_free(mesh->acl);
 	mesh->acl = c->acl;
+	if (c->rules) {
+		free(mesh->rules);
+		mesh->rules = c->rules;
+		mesh->rule_count = c->netmap->rule_count;
+	}
 	mesh->seek_at = now;
 	data_filter_flows(mesh);
 	swap_helpers(mesh, c, now);

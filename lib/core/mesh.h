@@ -40,8 +40,8 @@ void mesh_set_gso_usable(struct mesh *mesh, unsigned gso_usable);
 void mesh_free(struct mesh *mesh); /* BYE to all, wipes */
 
 /* Takes over the netmap (owned by the mesh from now on). Removed nodes are cut before it returns;
- * when we are removed ourselves, all are. Not from inside a callback. 0, or -ENOMEM: nothing
- * changed, and the netmap stays the caller's. */
+ * when we are removed ourselves, all are. Its policy takes the place of ours if it has one. Not
+ * from inside a callback. 0, or -ENOMEM: nothing changed, and the netmap stays the caller's. */
 int mesh_set_netmap(struct mesh *mesh, struct netmap *netmap, uint64_t now);
 const struct netmap *mesh_netmap(const struct mesh *mesh);
 /* Our own addresses that others may reach us at (interfaces' addresses with the UDP port); at most

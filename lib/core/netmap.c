@@ -475,6 +475,8 @@ void netmap_free(struct netmap *netmap)
 		return;
 	free(netmap->nodes);
 	free(netmap->helpers);
+	free(netmap->rules);
+	free(netmap->memberships);
 	free(netmap);
 }
 

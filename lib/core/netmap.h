@@ -8,9 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/acl.h"
 #include "wire/addr.h"
 #include "wire/key.h"
 #include "wire/record.h"
+
+struct roster;
 
 struct netmap_node {
 	struct node_key key;
@@ -21,6 +24,9 @@ struct netmap_node {
 	uint8_t flags;			/* of NODE_PUT */
 	uint32_t from_height;
 	const char *remark; /* why an address or a name is not given; NULL; static text */
+	bool by_roster;	    /* no NODE_PUT: the roster alone makes it a member */
+	uint8_t group_count;
+	const uint16_t *groups; /* rising numbers; borrowed from the netmap */
 };
 
 enum { NETMAP_ENDPOINTS = 8 };
@@ -52,6 +58,12 @@ struct netmap {
 	size_t node_count;
 	struct netmap_helper *helpers; /* sorted by kind, priority, id */
 	size_t helper_count;
+	/* What a roster adds (netmap_add_roster()). */
+	bool has_policy; /* rules are what the owner says, none of them included */
+	struct acl_rule *rules;
+	size_t rule_count;
+	uint16_t *memberships; /* what groups of nodes point into */
+	uint64_t next_expiry; /* seconds since 1970, of the entry that expires next; 0: none does */
 };
 
 /* A revocation that was seen (RECORDS 5.2). It hides what it matches of a lower sequence, and of
@@ -93,6 +105,13 @@ struct netmap_input {
  * IPv6 addresses too. 0 or -ENOMEM. The result is the caller's: netmap_free(). */
 int netmap_build(const struct netmap_input *input, struct netmap **ret_netmap);
 void netmap_free(struct netmap *netmap);
+/* ROSTER 4: puts the roster beside the records that netmap was built from (input), as it is at
+ * now_s (seconds since 1970). 0 or -ENOMEM: then nothing changed. */
+int netmap_add_roster(struct netmap *netmap, const struct netmap_input *input,
+		      const struct roster *roster, uint64_t now_s);
+/* ROSTER 4: the owner has a policy, and it is not known: nobody may begin anything. 0 or -ENOMEM.
+ */
+int netmap_close_policy(struct netmap *netmap);
 const struct netmap_node *netmap_find_node(const struct netmap *netmap, const struct node_key *key);
 const struct netmap_node *netmap_find_name(const struct netmap *netmap, const char *name);
 

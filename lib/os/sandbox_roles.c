@@ -161,7 +161,8 @@ const struct sandbox_role sandbox_roles[SANDBOX_ROLES] = {
 			/* mkdirat: folders of backends' programs */
 			.calls = {"bind", "connect", "mkdirat"},
 			.families = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK},
-			.tcp = SANDBOX_TCP_DNS,
+			/* rosters by URL */
+			.tcp = SANDBOX_TCP_CONNECT,
 			.paths = {RESOLVER},
 		},
 	[SANDBOX_ROOT_HELPER] =

@@ -99,7 +99,7 @@ static void check_node(void)
 	check_same(s, again);
 	state_close(again);
 	count = s->count;
-	r = state_add(s, &other);
+	r = state_add(s, &other, "");
 	FUZZ_CHECK(!r || r == -EEXIST || (r == -EUSERS && count == STATE_DNETS_MAX));
 	check_dnets(s);
 	state_close(s);

@@ -4,6 +4,7 @@
 #include "core/netmap.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Nodes 0 to 3 with keys 1 to 4; node n has the address 10.0.0.(n + 1). */
@@ -217,6 +218,106 @@ static void impossible_rules_are_refused(void **state)
 	acl_free(acl);
 }
 
+/* Nodes 1 and 2 are in group 5, node 3 in 5 and 6. */
+static void rules_about_groups_go_for_their_nodes_in_one_direction(void **state)
+{
+	static const uint16_t both[] = {5, 6};
+	struct acl_rule rules[] = {
+		rule((struct acl_subject){.kind = ACL_GROUP, .group = 5},
+		     (struct acl_subject){.kind = ACL_GROUP, .group = 6}, IP_PROTO_TCP, 80, 80),
+		rule(node(4), (struct acl_subject){.kind = ACL_GROUP, .group = 7},
+		     ACL_ALL_PROTOCOLS, 0, 65535)};
+	struct acl *acl;
+
+	for (int i = 0; i < 3; i++) {
+		nodes[i].groups = both;
+		nodes[i].group_count = i == 2 ? 2 : 1;
+	}
+	assert_int_equal(acl_new(rules, 2, &netmap, &acl), 0);
+	for (uint32_t src = 0; src < 4; src++)
+		for (uint32_t dst = 0; dst < 4; dst++)
+			assert_int_equal(allowed(acl, src, dst, IP_PROTO_TCP, 80),
+					 src < 3 && dst == 2);
+	assert_false(allowed(acl, 0, 2, IP_PROTO_TCP, 81));
+	assert_false(allowed(acl, ACL_NO_NODE, 2, IP_PROTO_TCP, 80));
+	assert_false(allowed(acl, 0, ACL_NO_NODE, IP_PROTO_TCP, 80));
+	acl_free(acl);
+	for (int i = 0; i < 3; i++)
+		nodes[i].group_count = 0;
+}
+
+/* Every flow that has self at an end gets the same verdict from rules without groups. */
+static void without_groups_the_verdicts_about_oneself_are_the_same(void **state)
+{
+	static const uint16_t numbers[] = {0, 1, 2};
+	const struct netmap_node *peers[3];
+	struct acl_rule rules[5 * 5];
+	size_t rule_count = 0;
+
+	for (size_t i = 0; i < 4; i++) {
+		nodes[i].groups = numbers + i % 2;
+		nodes[i].group_count = (uint8_t)(i % 3);
+	}
+	const struct acl_subject subjects[] = {
+		any(), node(1), node(3), {.kind = ACL_GROUP}, {.kind = ACL_GROUP, .group = 1}};
+	for (size_t i = 0; i < 25; i++, rule_count++)
+		rules[i] = rule(subjects[i / 5], subjects[i % 5], IP_PROTO_TCP, (uint16_t)i,
+				(uint16_t)i);
+	for (uint32_t self = 0; self < 4; self++) {
+		struct acl *with, *without;
+		struct acl_rule *expanded;
+		size_t count;
+
+		for (size_t i = 0, n = 0; i < 4; i++)
+			if (i != self)
+				peers[n++] = &nodes[i];
+		assert_int_equal(acl_without_groups(rules, rule_count, &nodes[self], peers, 3,
+						    &expanded, &count),
+				 0);
+		assert_int_equal(acl_new(rules, rule_count, &netmap, &with), 0);
+		assert_int_equal(acl_new(expanded, count, &netmap, &without), 0);
+		for (size_t i = 0; i < count; i++)
+			assert_true(expanded[i].src.kind != ACL_GROUP &&
+				    expanded[i].dst.kind != ACL_GROUP);
+		for (uint32_t other = 0; other < 4; other++)
+			if (other != self)
+				for (uint16_t port = 0; port < 25; port++) {
+					assert_int_equal(
+						allowed(with, self, other, IP_PROTO_TCP, port),
+						allowed(without, self, other, IP_PROTO_TCP, port));
+					assert_int_equal(
+						allowed(with, other, self, IP_PROTO_TCP, port),
+						allowed(without, other, self, IP_PROTO_TCP, port));
+				}
+		acl_free(with);
+		acl_free(without);
+		free(expanded);
+	}
+	for (int i = 0; i < 4; i++)
+		nodes[i].group_count = 0;
+}
+
+static void a_group_that_concerns_nobody_here_leaves_a_policy_that_allows_nothing(void **state)
+{
+	struct acl_rule rules[] = {rule((struct acl_subject){.kind = ACL_GROUP, .group = 5},
+					(struct acl_subject){.kind = ACL_GROUP, .group = 6},
+					ACL_ALL_PROTOCOLS, 0, 65535)};
+	struct acl_rule *expanded;
+	struct acl *acl;
+	size_t count;
+
+	assert_int_equal(acl_without_groups(rules, 1, &nodes[0], NULL, 0, &expanded, &count), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(acl_new(expanded, count, &netmap, &acl), 0);
+	assert_false(acl_allows_all(acl));
+	assert_false(allowed(acl, 0, 1, IP_PROTO_TCP, 80));
+	acl_free(acl);
+	free(expanded);
+	assert_int_equal(acl_without_groups(NULL, 0, &nodes[0], NULL, 0, &expanded, &count), 0);
+	assert_int_equal(count, 0);
+	free(expanded);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +329,10 @@ int main(void)
 		cmocka_unit_test(the_verdict_names_the_first_rule_that_allows),
 		cmocka_unit_test(blind_packets_pass_only_rules_for_everything),
 		cmocka_unit_test(impossible_rules_are_refused),
+		cmocka_unit_test(rules_about_groups_go_for_their_nodes_in_one_direction),
+		cmocka_unit_test(without_groups_the_verdicts_about_oneself_are_the_same),
+		cmocka_unit_test(
+			a_group_that_concerns_nobody_here_leaves_a_policy_that_allows_nothing),
 	};
 
 	for (uint8_t i = 0; i < 4; i++)

@@ -92,9 +92,9 @@ static void joined_dnets_and_port_survive(void **state)
 	(void)state;
 	struct state *s = reopen(NULL);
 	assert_int_equal(state_port(s), 0);
-	assert_int_equal(state_add(s, &a), 0);
-	assert_int_equal(state_add(s, &b), 0);
-	assert_int_equal(state_add(s, &b), -EEXIST);
+	assert_int_equal(state_add(s, &a, ""), 0);
+	assert_int_equal(state_add(s, &b, ""), 0);
+	assert_int_equal(state_add(s, &b, ""), -EEXIST);
 	assert_int_equal(state_set_port(s, 4242), 0);
 	assert_int_equal(state_time(s), 0);
 	assert_int_equal(state_set_time(s, 5000000000), 0);
@@ -115,13 +115,13 @@ static void interface_numbers_stay_and_free_ones_are_taken_again(void **state)
 	struct object_id a = id_of(1), b = id_of(2), c = id_of(3);
 	(void)state;
 	struct state *s = reopen(NULL);
-	state_add(s, &a);
-	state_add(s, &b);
+	state_add(s, &a, "");
+	state_add(s, &b, "");
 	assert_int_equal(state_remove(s, &a), 0);
 	assert_int_equal(state_remove(s, &a), -ENOENT);
 	s = reopen(s);
 	assert_int_equal(state_find(s, &b)->number, 1);
-	state_add(s, &c);
+	state_add(s, &c, "");
 	assert_int_equal(state_find(s, &c)->number, 0);
 	state_close(s);
 }
@@ -132,10 +132,10 @@ static void the_number_of_dnets_is_limited(void **state)
 	struct state *s = reopen(NULL);
 	for (unsigned i = 0; i < STATE_DNETS_MAX; i++) {
 		struct object_id id = id_of((uint8_t)(i + 1));
-		assert_int_equal(state_add(s, &id), 0);
+		assert_int_equal(state_add(s, &id, ""), 0);
 	}
 	struct object_id more = id_of(200);
-	assert_int_equal(state_add(s, &more), -EUSERS);
+	assert_int_equal(state_add(s, &more, ""), -EUSERS);
 	s = reopen(s);
 	assert_int_equal(state_dnet_count(s), STATE_DNETS_MAX);
 	state_close(s);

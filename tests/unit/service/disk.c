@@ -220,7 +220,7 @@ static void begin_node(void)
 	struct state *s;
 
 	assert_int_equal(state_open(folder.path, &s, error), 0);
-	assert_int_equal(state_add(s, &dnet), 0);
+	assert_int_equal(state_add(s, &dnet, ""), 0);
 	state_close(s);
 }
 
@@ -234,7 +234,7 @@ static bool change_node(bool again)
 		assert_non_null(strstr(error, folder.path));
 		return false;
 	}
-	r = state_add(s, &other);
+	r = state_add(s, &other, "");
 	state_close(s);
 	return r == 0 || r == -EEXIST;
 }
