@@ -167,10 +167,11 @@ static enum roster_verdict judge(struct rosterkeep *k, const struct netmap *map,
 	k->last_sequence = opened.roster.header.sequence;
 	verdict = rosterfile_judge(&opened, map->has_roster ? map->roster_sequence : 0,
 				   &map->roster_root, now_s);
-	/* the one in force comes again, also when it has expired there */
+	/* the one in force comes again: good also when it has expired there, or the chain went back
+	 */
 	if (k->have && memcmp(opened.root.bytes, k->in_force.root.bytes, HASH_LEN) == 0) {
 		rosterfile_done(&opened);
-		return ROSTER_GOOD;
+		return verdict == ROSTER_REPLAY || verdict == ROSTER_FORK ? verdict : ROSTER_GOOD;
 	}
 	if (verdict == ROSTER_EARLY)
 		keep_early(k, file, len, k->last_sequence);
