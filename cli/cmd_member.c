@@ -277,6 +277,20 @@ static void print_backends(const json_t *backends)
 	}
 }
 
+static void print_roster(const struct cli *cli, const json_t *roster)
+{
+	const json_t *in_force = json_object_get(roster, "in_force");
+	char sequence[NUMBER_SIZE], rules[NUMBER_SIZE];
+	const char *error = text_of(roster, "error");
+
+	if (json_is_object(in_force))
+		printf("  roster     sequence %s, %s\n",
+		       number_of(in_force, "sequence", "", sequence),
+		       number_of(in_force, "rules", " rules", rules));
+	if (*error)
+		printf("  %sroster     %s%s\n", out_on(cli, OUT_RED), error, out_off(cli));
+}
+
 static void print_dnet(const struct cli *cli, const json_t *dnet)
 {
 	const json_t *value;
@@ -295,6 +309,7 @@ static void print_dnet(const struct cli *cli, const json_t *dnet)
 	       number_of(dnet, "peers_total", "", total));
 	if (*text_of(dnet, "remark"))
 		printf("  remark     %s\n", text_of(dnet, "remark"));
+	print_roster(cli, json_object_get(dnet, "roster"));
 	print_backends(json_object_get(dnet, "backends"));
 	json_array_foreach(json_object_get(dnet, "parts"), i, value)
 	{
