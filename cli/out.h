@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 
 enum {
-	TABLE_COLUMNS_MAX = 10,
+	TABLE_COLUMNS_MAX = 12,
 	OUT_AGE_MAX = 24,
 	OUT_BYTES_MAX = 24,
 	OUT_TIME_MAX = 32,
