@@ -457,6 +457,16 @@ static struct task_world world_of(const struct chainwatch_config *config,
 	};
 }
 
+/* What these do they do with every record of the chain. */
+static bool has_whole_blocks(const struct chainwatch_config *config)
+{
+	if (is_light(config))
+		log_error(
+			"source = light knows only what it follows: give a source of whole blocks "
+			"for this, rpc or blocks");
+	return !is_light(config);
+}
+
 /* Beside a daemon, which has the state folder: what a source keeps goes into a folder in it. */
 static int run_beside(const struct task *task, const struct chainwatch_config *config,
 		      const struct chainparams *params)
@@ -500,7 +510,7 @@ static int run_reading_task(const struct task *task, int argc, char **argv)
 
 	switch (conf_load(&program, argc, argv, &config)) {
 	case CONF_RUN:
-		if (complete_config(&config, &params))
+		if (complete_config(&config, &params) && has_whole_blocks(&config))
 			status = run_beside(task, &config, &params);
 		break;
 	case CONF_CHECK:
@@ -564,7 +574,8 @@ static int run_writing(const struct task *task, struct daemon *d, struct chainwa
 	struct store *store = NULL;
 	int status = STATUS_FAILED, db_lock = -1;
 
-	if (make_db_folder(config) && lock_db(config, &db_lock))
+	if ((task->kind != TASK_IMPORT || has_whole_blocks(config)) && make_db_folder(config) &&
+	    lock_db(config, &db_lock))
 		store = open_store(config, params);
 	if (store && task->kind == TASK_IMPORT)
 		status = import(task, config, params, store);

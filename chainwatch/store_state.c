@@ -57,7 +57,8 @@ static int forget_all(struct store *store, uint32_t birth_height)
 	if (!result)
 		result = run(store, "DELETE FROM record_log; DELETE FROM pending; DELETE FROM "
 				    "pending_log; DELETE FROM block;"
-				    "DELETE FROM meta WHERE name = 'imported'");
+				    "DELETE FROM meta WHERE name IN ('imported', 'partial')"
+				    " OR name LIKE 'follow %'");
 	snprintf(sql, sizeof(sql), "UPDATE meta SET value = '%u' WHERE name = 'birth_height'",
 		 birth_height);
 	if (!result)

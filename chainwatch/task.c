@@ -117,6 +117,14 @@ bool task_check_network(const struct task_world *world)
 	return false;
 }
 
+static bool is_partial(struct chaindb *db)
+{
+	_cleanup_(chaindb_finalizep) sqlite3_stmt *statement =
+		chaindb_prepare(db, "SELECT 1 FROM meta WHERE name = 'partial'");
+
+	return statement && sqlite3_step(statement) == SQLITE_ROW;
+}
+
 bool task_open_db(const struct task_world *world, struct chaindb **ret_db,
 		  uint32_t *ret_birth_height)
 {
@@ -136,6 +144,13 @@ bool task_open_db(const struct task_world *world, struct chaindb **ret_db,
 	if (strcmp(tip.chain, world->params->name) != 0) {
 		log_error("%s is of the chain %s, not of %s: check chain and db", world->db,
 			  tip.chain, world->params->name);
+		goto out;
+	}
+	if (is_partial(db)) {
+		log_error("%s was filled by source = light: it holds only what was followed, which "
+			  "is "
+			  "no state to compare or to hand on",
+			  world->db);
 		goto out;
 	}
 	statement = chaindb_prepare(

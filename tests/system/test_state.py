@@ -189,6 +189,28 @@ def test_what_cannot_be_verified_says_why(node, watch, other):
         assert run(watch, *wrong).returncode == 2, wrong
 
 
+def test_a_part_of_the_state_is_not_taken_for_all_of_it(node, watch, folder):
+    path = os.path.join(folder, "state.dnet")
+    before = watch.dump()
+    watch.stop()
+    change(watch, "INSERT INTO meta VALUES ('partial', 1)", "INSERT INTO meta VALUES ('follow dnet1x@7', 1)")
+    for task in (("--verify",), ("--export", path)):
+        done = run(watch, *task)
+        assert done.returncode == 1 and "source = light" in done.stderr
+    assert not os.path.exists(path)
+    rescanned(watch, 1)  # by a source that has everything
+    assert watch.query("SELECT * FROM meta WHERE name = 'partial' OR name LIKE 'follow%'") == []
+    assert watch.dump() == before
+    verify(watch)
+    watch.stop()
+    for name in ("rpc-url", "rpc-user", "rpc-password"):
+        del watch.options[name]
+    watch.options.update({"source": "light", "peer": "127.0.0.1:1"})
+    for task in (("--verify",), ("--export", path), ("--import", path)):
+        done = run(watch, *task)
+        assert done.returncode in (1, 2) and "rpc or blocks" in done.stderr, (task, done.returncode, done.stderr)
+
+
 # ---- Rescan ----
 
 def rescanned(watch, height):
