@@ -187,7 +187,8 @@ static int run_backup(struct cli *cli, const struct args *args)
 /* The chain's seals that one key owns. */
 struct found_seal {
 	struct cli_object object;
-	uint8_t script[P2WPKH_LEN];
+	uint8_t script[P2WPKH_LEN];   /* zeros: not of one key */
+	uint8_t admin_key[XONLY_LEN]; /* of a dnet */
 	struct known_seal known;
 };
 
@@ -206,8 +207,7 @@ static int on_object(void *arg, const struct chaindb_object *object)
 	struct found_seal *seals;
 	struct found_seal *at;
 
-	if (object->closed || chaindb_find_seal(scan->cli->db, &object->id, true, scan->seal) ||
-	    scan->seal->script_len != P2WPKH_LEN)
+	if (object->closed || chaindb_find_seal(scan->cli->db, &object->id, true, scan->seal))
 		return 0;
 	if (scan->count == scan->size) {
 		scan->size = scan->size ? 2 * scan->size : 64;
@@ -228,7 +228,10 @@ static int on_object(void *arg, const struct chaindb_object *object)
 	snprintf(at->object.label, sizeof(at->object.label), "%s", object->name);
 	snprintf(at->known.label, sizeof(at->known.label), "%s", object->name);
 	names_fill_text(&at->object);
-	memcpy(at->script, scan->seal->script, P2WPKH_LEN);
+	if (scan->seal->script_len == P2WPKH_LEN)
+		memcpy(at->script, scan->seal->script, P2WPKH_LEN);
+	if (object->kind == OBJECT_DNET)
+		memcpy(at->admin_key, object->key, XONLY_LEN);
 	return 0;
 }
 
@@ -237,12 +240,15 @@ static int claim(struct scan *scan, struct keystore *keystore, int32_t number,
 		 const struct secret *secret, bool *ret_any)
 {
 	struct cli *cli = scan->cli;
-	struct identity owner;
-	uint8_t script[P2WPKH_LEN];
+	uint8_t script[P2WPKH_LEN], xonly[XONLY_LEN];
+	struct identity owner, admin;
 	int r = id_from_secret(cli->id, secret, &owner);
 
 	txbuild_p2wpkh(&owner.key, script);
+	id_admin_identity(cli->id, secret, &admin);
+	id_xonly(&admin.key, xonly);
 	secret_wipe(&owner.secret, sizeof(owner.secret));
+	secret_wipe(&admin.secret, sizeof(admin.secret));
 	for (size_t i = 0; !r && i < scan->count; i++) {
 		const struct found_seal *seal = &scan->seals[i];
 		struct keystore_entry entry = {.kind = seal->object.kind,
@@ -250,7 +256,8 @@ static int claim(struct scan *scan, struct keystore *keystore, int32_t number,
 					       .number = number,
 					       .secret = *secret};
 
-		if (memcmp(seal->script, script, P2WPKH_LEN) != 0)
+		if (memcmp(seal->script, script, P2WPKH_LEN) != 0 &&
+		    memcmp(seal->admin_key, xonly, XONLY_LEN) != 0)
 			continue;
 		*ret_any = true;
 		snprintf(entry.chain, sizeof(entry.chain), "%s", cli->params->name);

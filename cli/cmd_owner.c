@@ -3,6 +3,7 @@
 #include "cli/names.h"
 #include "cli/out.h"
 #include "cli/publish.h"
+#include "cli/seal.h"
 #include "cli/wallet.h"
 #include "core/chainparams.h"
 #include "core/id.h"
@@ -21,6 +22,7 @@
 enum {
 	NODE_KEY_TEXT_LEN = 2 * PUBKEY_LEN,
 	LINK_WEIGHT = 1,
+	KEYS_LOOKED_AT = 1000, /* of a keystore, for one of a multisig */
 };
 
 static const struct arg_option create_options[] = {
@@ -306,6 +308,38 @@ static int run_unlink(struct cli *cli, const struct args *args)
 	return change_link(cli, args, RECORD_UNLINK);
 }
 
+static const struct arg_option transfer_options[] = {
+	{"admin-key", 0, "KEY",
+	 "of a dnet: the new owner's, as dnet receive --admin-key prints it"},
+	{0},
+};
+
+static const struct arg_option rotate_options[] = {
+	{"admin-key", 0, "KEY", "of a dnet: only its admin key changes, to this one"},
+	{0},
+};
+
+/* Of --admin-key; without it the record says nothing of it. */
+static int parse_admin_key(struct cli *cli, const struct args *args,
+			   const struct cli_object *object, struct record *record)
+{
+	const char *text = args_get(args, "admin-key");
+	int r = text ? cli_id(cli) : 0;
+
+	if (r || !text)
+		return r;
+	if (object->kind != OBJECT_DNET)
+		return cli_error(cli, CLI_USAGE, "leave --admin-key out",
+				 "%s is no dnet: only dnets have an admin key", object->text);
+	if (!hex_parse(text, record->transfer.admin_key, XONLY_LEN) ||
+	    !id_xonly_valid(cli->id, record->transfer.admin_key))
+		return cli_error(cli, CLI_USAGE,
+				 "64 hex digits; dnet receive --admin-key prints it",
+				 "\"%s\" is not an admin key", text);
+	record->transfer.has_admin_key = true;
+	return 0;
+}
+
 static int run_transfer(struct cli *cli, const struct args *args)
 {
 	_cleanup_(freep) struct publish *publish =
@@ -317,10 +351,83 @@ static int run_transfer(struct cli *cli, const struct args *args)
 	if (!r)
 		r = wallet_address_script(cli, args->words[1], publish->seal_script,
 					  &publish->seal_script_len);
+	if (!r)
+		r = parse_admin_key(cli, args, &publish->object,
+				    publish_add(publish, RECORD_TRANSFER));
 	if (r)
 		return r;
-	publish_add(publish, RECORD_TRANSFER);
+	if (publish->object.kind == OBJECT_DNET && !args_has(args, "admin-key"))
+		cli_note(cli, "the admin key stays yours until the new owner runs dnet rotate");
 	return publish_run(cli, args, publish);
+}
+
+/* The key that an object's seal goes to next: one that an attempt before left unused, or a new one.
+ * What is only shown (dry) is kept nowhere. */
+static int next_key(struct cli *cli, const struct cli_object *object, bool dry,
+		    struct identity *ret_owner)
+{
+	struct keystore keystore = {0};
+	struct keystore_entry entry = {.kind = object->kind, .id = object->id};
+	const struct keystore_entry *newest;
+	struct identity owner = {0};
+	struct seal seal;
+	int r = keys_lock(cli);
+
+	if (!r)
+		r = keys_load(cli, &keystore);
+	newest = r ? NULL : keystore_find(&keystore, cli->params->name, &object->id);
+	if (!r && !newest)
+		r = seal_not_owner(cli, object);
+	if (!r)
+		r = seal_choose(cli, object, &seal);
+	if (!r && !seal_owner(cli, &keystore, &object->id, seal.script, seal.script_len, &owner))
+		r = seal_of_another(cli, object);
+	if (!r && !id_from_secret(cli->id, &newest->secret, ret_owner) &&
+	    node_key_equal(&owner.key, &ret_owner->key)) {
+		memcpy(entry.label, newest->label, sizeof(entry.label));
+		r = keys_add(cli, &keystore, &entry);
+		if (!r && !dry)
+			r = keys_save(cli, &keystore);
+		if (!r && id_from_secret(cli->id, &entry.secret, ret_owner))
+			r = CLI_FAILED;
+	}
+	keys_unlock(cli);
+	keystore_done(&keystore);
+	secret_wipe(&entry.secret, sizeof(entry.secret));
+	secret_wipe(&owner, sizeof(owner));
+	return r;
+}
+
+static int run_rotate(struct cli *cli, const struct args *args)
+{
+	_cleanup_(freep) struct publish *publish = publish_new(cli, "rotate %s", args->words[0]);
+	struct identity owner = {0}, admin = {0};
+	struct record *record;
+	int r = publish ? names_resolve(cli, 0, args->words[0], &publish->object) : CLI_FAILED;
+
+	if (!r)
+		r = cli_id(cli);
+	if (!r)
+		r = wallet_check(cli);
+	if (r)
+		return r;
+	record = publish_add(publish, RECORD_TRANSFER);
+	r = parse_admin_key(cli, args, &publish->object, record);
+	if (r || args_has(args, "admin-key"))
+		return r ? r : publish_run(cli, args, publish);
+	r = next_key(cli, &publish->object, args_has(args, "dry-run"), &owner);
+	if (!r) {
+		txbuild_p2wpkh(&owner.key, publish->seal_script);
+		publish->seal_script_len = P2WPKH_LEN;
+	}
+	if (!r && publish->object.kind == OBJECT_DNET) {
+		id_admin_identity(cli->id, &owner.secret, &admin);
+		id_xonly(&admin.key, record->transfer.admin_key);
+		record->transfer.has_admin_key = true;
+	}
+	secret_wipe(&owner, sizeof(owner));
+	secret_wipe(&admin, sizeof(admin));
+	return r ? r : publish_run(cli, args, publish);
 }
 
 static int run_close(struct cli *cli, const struct args *args)
@@ -358,6 +465,7 @@ static int new_key(struct cli *cli, const struct cli_object *object, struct keys
 
 static const struct arg_option receive_options[] = {
 	{"key", 0, NULL, "prints the public key, for an address of several owners"},
+	{"admin-key", 0, NULL, "prints the admin key for a dnet"},
 	{"multisig", 0, "M", "the address of which M of the keys behind ID have to sign"},
 	{0},
 };
@@ -386,18 +494,49 @@ static int parse_multisig(struct cli *cli, const struct args *args, struct multi
 }
 
 static int print_address(struct cli *cli, const struct cli_object *object, const uint8_t *script,
-			 size_t script_len, const char *key)
+			 size_t script_len, const char *key, const char *admin_key)
 {
 	char address[BECH32_TEXT_SIZE];
 
 	if (!segwit_format(cli->params->hrp, 0, script + 2, script_len - 2, address))
 		return cli_error(cli, CLI_FAILED, NULL, "the chain has no addresses of this form");
 	if (cli->json)
-		out_json(json_pack("{s:s, s:s, s:s, s:s*}", "id", object->text, "kind",
-				   object_kind_name(object->kind), "address", address, "key", key));
+		out_json(json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "id", object->text, "kind",
+				   object_kind_name(object->kind), "address", address, "key", key,
+				   "admin_key", admin_key));
 	else
 		printf("%s\n", address);
 	return 0;
+}
+
+/* A keystore that came back from its words has no list of its keys: that which is one of these is
+ * noted again. */
+static int find_own_key(struct cli *cli, const struct cli_object *object,
+			const struct multisig *multisig)
+{
+	struct keystore_entry entry = {.kind = object->kind, .id = object->id};
+	struct keystore keystore = {0};
+	struct identity owner;
+	bool found = false;
+	int r = keys_load(cli, &keystore);
+
+	snprintf(entry.chain, sizeof(entry.chain), "%s", cli->params->name);
+	snprintf(entry.label, sizeof(entry.label), "%s", object->label);
+	for (entry.number = 0; !r && keystore.has_seed && !found && entry.number < KEYS_LOOKED_AT;
+	     entry.number++) {
+		keystore_derive(&keystore, cli->id, entry.chain, entry.number, &entry.secret);
+		found = !id_from_secret(cli->id, &entry.secret, &owner) &&
+			multisig_has(multisig, &owner.key);
+		if (found) {
+			r = keystore_put(&keystore, &entry) ? CLI_FAILED
+							    : keys_save(cli, &keystore);
+			break;
+		}
+	}
+	keystore_done(&keystore);
+	secret_wipe(&owner, sizeof(owner));
+	secret_wipe(&entry.secret, sizeof(entry.secret));
+	return r;
 }
 
 static int receive_multisig(struct cli *cli, const struct args *args,
@@ -410,20 +549,22 @@ static int receive_multisig(struct cli *cli, const struct args *args,
 	if (!r)
 		r = keys_lock(cli);
 	if (!r)
+		r = find_own_key(cli, object, &multisig);
+	if (!r)
 		r = known_put_multisig(cli, &multisig);
 	keys_unlock(cli);
 	if (r)
 		return r;
 	multisig_p2wsh(witness, multisig_write(&multisig, witness), script);
-	return print_address(cli, object, script, sizeof(script), NULL);
+	return print_address(cli, object, script, sizeof(script), NULL, NULL);
 }
 
 static int receive_key(struct cli *cli, const struct args *args, const struct cli_object *object)
 {
-	char key[2 * PUBKEY_LEN + 1];
+	char key[2 * PUBKEY_LEN + 1], admin_key[2 * XONLY_LEN + 1] = "";
+	uint8_t script[P2WPKH_LEN], xonly[XONLY_LEN];
 	struct keystore keystore = {0};
-	struct identity owner = {0};
-	uint8_t script[P2WPKH_LEN];
+	struct identity owner = {0}, admin;
 	int r = keys_lock(cli);
 
 	if (!r)
@@ -432,16 +573,23 @@ static int receive_key(struct cli *cli, const struct args *args, const struct cl
 		r = new_key(cli, object, &keystore, &owner);
 	keys_unlock(cli);
 	keystore_done(&keystore);
+	if (!r) {
+		id_admin_identity(cli->id, &owner.secret, &admin);
+		id_xonly(&admin.key, xonly);
+		secret_wipe(&admin, sizeof(admin));
+	}
 	secret_wipe(&owner.secret, sizeof(owner.secret));
 	if (r)
 		return r;
+	if (object->kind == OBJECT_DNET)
+		hex_format(xonly, XONLY_LEN, admin_key);
 	hex_format(owner.key.bytes, PUBKEY_LEN, key);
 	txbuild_p2wpkh(&owner.key, script);
-	if (args_has(args, "key") && !cli->json) {
-		puts(key);
-		return 0;
-	}
-	return print_address(cli, object, script, sizeof(script), key);
+	if (cli->json || (!args_has(args, "key") && !args_has(args, "admin-key")))
+		return print_address(cli, object, script, sizeof(script), key,
+				     *admin_key ? admin_key : NULL);
+	puts(args_has(args, "key") ? key : admin_key);
+	return 0;
 }
 
 static int run_receive(struct cli *cli, const struct args *args)
@@ -473,8 +621,10 @@ const struct cli_command cli_commands_owner[] = {
 	{"receive", "ID [KEY...]",
 	 "makes a key for an object of another owner; prints the address for its transfer",
 	 receive_options, 1, 1 + MULTISIG_KEYS_MAX, false, run_receive},
-	{"transfer", "ID ADDRESS", "gives an object to another owner", NULL, 2, 2, true,
+	{"transfer", "ID ADDRESS", "gives an object to another owner", transfer_options, 2, 2, true,
 	 run_transfer},
+	{"rotate", "ID", "moves an object to a new key of the same keystore", rotate_options, 1, 1,
+	 true, run_rotate},
 	{"close", "ID", "ends an object for good", NULL, 1, 1, true, run_close},
 	{0},
 };

@@ -138,3 +138,23 @@ bool seal_owner(struct cli *cli, const struct keystore *keystore, const struct o
 	secret_wipe(ret_owner, sizeof(*ret_owner));
 	return false;
 }
+
+bool seal_admin(struct cli *cli, const struct keystore *keystore, const struct object_id *id,
+		const uint8_t admin_key[static XONLY_LEN], struct identity *ret_admin)
+{
+	uint8_t xonly[XONLY_LEN];
+
+	for (size_t i = keystore->count; i > 0; i--) {
+		const struct keystore_entry *entry = &keystore->entries[i - 1];
+
+		if (strcmp(entry->chain, cli->params->name) != 0 ||
+		    !object_id_equal(&entry->id, id))
+			continue;
+		id_admin_identity(cli->id, &entry->secret, ret_admin);
+		id_xonly(&ret_admin->key, xonly);
+		if (!memcmp(xonly, admin_key, XONLY_LEN))
+			return true;
+	}
+	secret_wipe(ret_admin, sizeof(*ret_admin));
+	return false;
+}
