@@ -5,6 +5,7 @@
 #include "os/log.h"
 #include "wire/hex.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,16 @@ bool task_take(int *argc, char **argv, struct task *ret_task)
 	*argc = kept;
 	*ret_task = task;
 	return true;
+}
+
+int task_tip(const struct task_world *world, struct hash256 *ret_hash)
+{
+	int result;
+
+	do
+		result = world->source->ops->tip(world->source, ret_hash);
+	while (result == -EINPROGRESS && !atomic_load(world->stop));
+	return result;
 }
 
 bool task_check_network(const struct task_world *world)

@@ -66,6 +66,9 @@ int task_import(const struct task_world *world, struct store *store, const void 
  */
 bool task_open_db(const struct task_world *world, struct chaindb **ret_db,
 		  uint32_t *ret_birth_height);
+/* The source's tip, which is asked before anything else: a source that has to prepare itself does
+ * so then. As source_ops.tip(). */
+int task_tip(const struct task_world *world, struct hash256 *ret_hash);
 /* The source is on the network of params. Logs why not. */
 bool task_check_network(const struct task_world *world);
 

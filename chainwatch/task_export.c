@@ -268,8 +268,11 @@ static bool is_on_chain(const struct export *x)
 {
 	struct source *source = x->world->source;
 	struct source_header header = {.active = false};
-	int result = source->ops->header(source, &x->head.hash, &header);
+	struct hash256 best;
+	int result = task_tip(x->world, &best);
 
+	if (!result)
+		result = source->ops->header(source, &x->head.hash, &header);
 	if (result && result != -ENOENT)
 		return source_failed(x);
 	if (result || !header.active)

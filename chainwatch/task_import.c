@@ -73,8 +73,11 @@ static bool knows_tip(const struct import *m)
 	struct source *source = m->world->source;
 	struct source_header header = {.active = false};
 	char hash[HASH_TEXT_SIZE];
-	int result = source->ops->header(source, &m->file.hash, &header);
+	struct hash256 best;
+	int result = task_tip(m->world, &best);
 
+	if (!result)
+		result = source->ops->header(source, &m->file.hash, &header);
 	if (result && result != -ENOENT)
 		return source_failed(m);
 	hash_format(&m->file.hash, hash);

@@ -81,7 +81,7 @@ static bool read_on(struct verify *v)
 		chain_step(v->chain, STEP_MS, &report);
 		if (atomic_load(v->world->stop))
 			return false;
-		if (report.error[0]) {
+		if (report.error[0] && !report.more) { /* else another source goes on */
 			log_error("%s", report.error);
 			return false;
 		}

@@ -392,6 +392,17 @@ def test_a_file_that_was_changed_is_refused_and_what_was_left_out_is_found(node,
     assert "missing record_log: height=%d" % last[1] in said
 
 
+def test_block_files_serve_too(node, watch, other, folder):
+    path = os.path.join(folder, "state.dnet")
+    for each in (watch, other):
+        del each.options["rpc-url"]
+        each.options["source"] = "blocks:%s/regtest/blocks, rpc://127.0.0.1:%d" % (node.folder, node.port)
+    verify(watch)
+    export(watch, path)
+    take(other, path)
+    assert other.dump() == watch.dump()
+
+
 def blocks_of(watch):
     """How many a killed one left; 0 also where it came to no table."""
     if not os.path.exists(watch.db):
