@@ -4,6 +4,7 @@
 #include "cli/publish.h"
 #include "cli/roster_ini.h"
 #include "cli/roster_members.h"
+#include "cli/seal.h"
 #include "core/chainparams.h"
 #include "core/id.h"
 #include "core/rosterfile.h"
@@ -519,7 +520,7 @@ static int admin_of(struct work *w, struct identity *ret_admin)
 	const struct keystore_entry *entry;
 	struct cli *cli = w->cli;
 	struct identity owner;
-	uint8_t xonly[XONLY_LEN];
+	bool known = true;
 	int r = keys_load(cli, &keystore);
 
 	if (r)
@@ -531,19 +532,19 @@ static int admin_of(struct work *w, struct identity *ret_admin)
 				 "the keystore %s has no key for dnet %s", cli->conf.keystore,
 				 w->dnet.text);
 	}
-	id_admin_identity(cli->id, &owner.secret, ret_admin);
+	/* The newest key; but until a rotation is deep enough the one before still counts. */
+	if (w->members.has_admin)
+		known = seal_admin(cli, &keystore, &w->dnet.id, w->members.admin_key, ret_admin);
+	else
+		id_admin_identity(cli->id, &owner.secret, ret_admin);
 	secret_wipe(&owner, sizeof(owner));
 	keystore_done(&keystore);
-	id_xonly(&ret_admin->key, xonly);
-	if (w->members.has_admin && memcmp(xonly, w->members.admin_key, XONLY_LEN) != 0) {
-		secret_wipe(ret_admin, sizeof(*ret_admin));
-		return cli_error(cli, CLI_DENIED,
-				 "members would refuse it: transfer the dnet with the admin key of "
-				 "this keystore first",
+	return known ? 0
+		     : cli_error(cli, CLI_DENIED,
+				 "members would refuse it: dnet rotate gives the dnet an admin key "
+				 "of this keystore",
 				 "the admin key of %s is another one than the chain names",
 				 w->dnet.text);
-	}
-	return 0;
 }
 
 /* All members by records and by the roster. */

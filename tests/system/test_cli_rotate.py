@@ -151,6 +151,41 @@ def test_an_owner_of_several_comes_back_from_paper(world, tool):
     assert seal_address(world, tool, made) == address
 
 
+INI = """
+[dnet]
+id = %s
+expires = 30d
+
+[policy any]
+from = all
+to = all
+allow = all
+"""
+
+
+def test_rosters_are_signed_with_the_admin_key_in_force(world, tool):
+    made = tool.write_ok("create", "signed")["id"]
+    mine(world)
+    tool.write_ok("rotate", made)
+    path = os.path.join(tool.folder, "policy.ini")
+    with open(path, "w") as f:
+        f.write(INI % made)
+    # the newest key is not the chain's before the block, nor afterwards another's
+    for n in range(2):
+        tool.write_ok("policy", "publish", path, "--out", os.path.join(tool.folder, "%d.roster" % n))
+        mine(world)
+    buyer = machine(world, tool, "buyer")
+    got = buyer.ok("receive", made)
+    tool.write_ok("transfer", made, got["address"])
+    mine(world)
+    error = buyer.fails(DENIED, "policy", "publish", path, "--out", os.path.join(buyer.folder, "a.roster"),
+                        words="another one than the chain names")
+    assert "dnet rotate" in error["next"]
+    buyer.write_ok("rotate", made)
+    mine(world)
+    buyer.write_ok("policy", "publish", path, "--out", os.path.join(buyer.folder, "b.roster"))
+
+
 if __name__ == "__main__":
     sys.exit(pytest.main([os.path.abspath(__file__), "-q", "-p", "no:cacheprovider"] +
                          sys.argv[1:]))
