@@ -1,6 +1,7 @@
 #include "cli/bump.h"
 
 #include "cli/out.h"
+#include "cli/psbt_file.h"
 #include "cli/rebuild.h"
 #include "cli/seal.h"
 #include "cli/summary.h"
@@ -32,6 +33,9 @@ struct bump {
 	uint8_t *raw;		       /* owned; what the old transaction borrows */
 	struct outbox_item **children; /* owned; of the journal, to be built again */
 	size_t child_count;
+	const char *psbt; /* file for an unsigned one; NULL */
+	struct seal seal; /* that it spends */
+	struct multisig multisig;
 	bool child;	/* another transaction pays */
 	uint64_t least; /* fee below which nodes do not replace it */
 };
@@ -119,9 +123,13 @@ static int find_owner(struct bump *bump)
 	int r;
 
 	bump->draft.spends = bump->item->sequence != 0;
+	if (bump->psbt && (!bump->draft.spends || bump->child_count))
+		return cli_error(cli, CLI_USAGE,
+				 "leave --psbt out, or bump the newest of what hangs on it",
+				 "with --psbt only an update that nothing hangs on is bumped");
 	if (!bump->draft.spends)
 		return 0;
-	r = rebuild_keys(&bump->rebuild);
+	r = bump->psbt ? 0 : rebuild_keys(&bump->rebuild);
 	if (r)
 		return r;
 	if (!rebuild_seal(&bump->rebuild, &bump->draft.tx, &seal))
@@ -129,11 +137,18 @@ static int find_owner(struct bump *bump)
 				 "the seal that it spends is not to be found");
 	bump->draft.seal = bump->draft.tx.inputs[0].prev;
 	bump->draft.seal_value = seal.value;
+	bump->seal.outpoint = bump->draft.seal;
+	bump->seal.value = seal.value;
+	bump->seal.script_len = seal.script_len;
+	memcpy(bump->seal.script, seal.script, seal.script_len);
+	known_multisig(cli, seal.script, seal.script_len, &bump->multisig);
+	if (bump->psbt)
+		return 0;
 	bump->draft.owner = &bump->owner;
 	if (seal_owner(cli, &bump->rebuild.keystore, &bump->item->id, seal.script, seal.script_len,
 		       &bump->owner))
 		return 0;
-	return cli_error(cli, CLI_DENIED, "let a transaction that spends its change pay for it",
+	return cli_error(cli, CLI_DENIED, "give --psbt FILE for its signers, or --child",
 			 "the keystore %s alone cannot sign it again", cli->conf.keystore);
 }
 
@@ -286,8 +301,11 @@ static int build(struct bump *bump)
 		if (!r)
 			unsign(&bump->draft.tx);
 	}
-	if (!r)
-		r = draft_sign(cli, &bump->draft);
+	if (r || bump->psbt) {
+		txbuild_txid(&bump->draft.tx, &bump->draft.txid);
+		return r;
+	}
+	r = draft_sign(cli, &bump->draft);
 	if (!r)
 		r = wallet_test(cli, &bump->draft.tx, why);
 	return !r && *why ? no_replacement(bump, why) : r;
@@ -365,6 +383,22 @@ static int send(struct bump *bump, size_t *ret_built)
 	return r;
 }
 
+/* What is in the journal stays until dnet psbt send has sent the other one. */
+static int write_psbt(struct bump *bump)
+{
+	struct cli *cli = bump->cli;
+	int r = psbt_file_new(cli, bump->psbt, &bump->draft, &bump->seal, &bump->multisig);
+
+	if (r)
+		return r;
+	if (cli->json)
+		out_json(json_pack("{s:s, s:I}", "psbt", bump->psbt, "fee",
+				   (json_int_t)bump->draft.fee));
+	else
+		printf("written to %s: dnet psbt sign, then dnet psbt send\n", bump->psbt);
+	return 0;
+}
+
 int bump_run(struct cli *cli, const struct args *args)
 {
 	struct bump *bump = calloc(1, sizeof(*bump));
@@ -377,18 +411,24 @@ int bump_run(struct cli *cli, const struct args *args)
 		return r;
 	bump->cli = cli;
 	bump->child = args_has(args, "child");
+	bump->psbt = args_get(args, "psbt");
+	if (!r && bump->child && bump->psbt)
+		r = cli_error(cli, CLI_USAGE, "a child needs no signers: leave --psbt out",
+			      "--child and --psbt exclude each other");
 	if (!r)
 		r = rebuild_open(cli, &bump->rebuild);
 	if (!r) {
 		bump->item = rebuild_find(&bump->rebuild, args->words[0]);
 		r = bump->item ? build(bump) : CLI_NOT_FOUND;
 	}
-	if (!r)
+	if (!r && bump->psbt && !dry)
+		r = write_psbt(bump);
+	else if (!r)
 		r = ask(bump, dry);
-	if (!r && !dry)
+	if (!r && !dry && !bump->psbt)
 		r = send(bump, &built);
 	keys_unlock(cli);
-	if (!r && !dry) {
+	if (!r && !dry && !bump->psbt) {
 		hash_format(&bump->draft.txid, txid);
 		amount_format(bump->draft.fee, amount);
 		if (cli->json)

@@ -60,8 +60,20 @@ static bool known_outpoint(void *arg, const struct known_seal *known)
 	return true;
 }
 
+/* The one that is spent: in a block, or the newest. */
+static int find_seal(struct cli *cli, const struct object_id *id, const struct outpoint *prev,
+		     struct chaindb_seal *ret_seal)
+{
+	int r = chaindb_find_seal(cli->db, id, false, ret_seal);
+
+	return !r && outpoint_equal(&ret_seal->outpoint, prev)
+		       ? 0
+		       : chaindb_find_seal(cli->db, id, true, ret_seal);
+}
+
 static int find_object(struct view *view)
 {
+	const struct outpoint *prev = &view->file.tx.inputs[0].prev;
 	_cleanup_(freep) struct chaindb_seal *seal = malloc(sizeof(*seal));
 	struct cli *cli = view->cli;
 	struct chaindb_object found;
@@ -70,9 +82,9 @@ static int find_object(struct view *view)
 
 	if (!r && !view->object.kind && seal && !access(cli->conf.chain_db, F_OK)) {
 		r = cli_db(cli);
-		if (!r && !chaindb_find_seal_owner(cli->db, &view->file.tx.inputs[0].prev, &id) &&
+		if (!r && !chaindb_find_seal_owner(cli->db, prev, &id) &&
 		    !chaindb_find_object(cli->db, &id, &found) &&
-		    !chaindb_find_seal(cli->db, &id, true, seal)) {
+		    !find_seal(cli, &id, prev, seal)) {
 			view->object.kind = found.kind;
 			view->object.id = id;
 			view->sequence = seal->sequence;
@@ -403,6 +415,25 @@ static int run_finish(struct cli *cli, const struct args *args)
 	return r;
 }
 
+/* What made the same sequence of the object before (dnet bump --psbt). */
+static int mark_replaced(struct cli *cli, const struct outbox *outbox,
+			 const struct outbox_item *item)
+{
+	char txid[HASH_TEXT_SIZE];
+	int r = 0;
+
+	hash_format(&item->txid, txid);
+	for (size_t i = 0; !r && i < outbox->count; i++) {
+		const struct outbox_item *other = &outbox->items[i];
+
+		if (other->state != OUTBOX_GONE && other->sequence == item->sequence &&
+		    !strcmp(other->chain, item->chain) && object_id_equal(&other->id, &item->id) &&
+		    memcmp(&other->txid, &item->txid, HASH_LEN) != 0)
+			r = journal_mark(cli, &other->txid, OUTBOX_GONE, txid);
+	}
+	return r;
+}
+
 static int keep_and_send(struct view *view, char *hex)
 {
 	const struct record *last =
@@ -434,7 +465,6 @@ static int keep_and_send(struct view *view, char *hex)
 		r = journal_load(cli, &outbox);
 	if (r)
 		return r;
-	outbox_done(&outbox);
 	r = wallet_height(cli, &item.height);
 	if (!r)
 		r = journal_add(cli, &item);
@@ -449,7 +479,10 @@ static int keep_and_send(struct view *view, char *hex)
 	if (!r)
 		r = journal_mark(cli, &item.txid, OUTBOX_SENT, "");
 	if (!r)
+		r = mark_replaced(cli, &outbox, &item);
+	if (!r)
 		wallet_unlock(cli, &view->file.tx, &view->file.tx.inputs[0].prev);
+	outbox_done(&outbox);
 	keys_unlock(cli);
 	return r;
 }

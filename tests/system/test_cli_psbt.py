@@ -9,6 +9,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pytest  # noqa: E402
 
+import clilib  # noqa: E402
 import testlib as lib  # noqa: E402
 from clilib import (ABORTED, DENIED, FAILED, KEYS, USAGE, Tool,  # noqa: E402
                     mine, tool, world)  # noqa: E402,F401
@@ -162,6 +163,31 @@ def test_two_of_three_own_a_dnet(world, tool):
     alone.write_ok("node", "add", made, KEYS[2])
     alone.write_ok("close", made)
     mine(world)
+
+
+def test_two_of_three_pay_more():
+    with clilib.running(["-mempoolreplacement=1"]) as made_world:
+        folder, node, watch = made_world
+        tool = Tool(folder, node, watch)
+        made, owners, keys = three_owners(made_world, tool)
+        path = psbt_file(tool, "tx")
+        owners[0].ok("node", "add", made, KEYS[1] + "=alice", "--psbt", path, "--fee-rate", "2")
+        for owner in owners[:2]:
+            owner.ok("--yes", "psbt", "sign", path)
+        first = owners[0].ok("--yes", "psbt", "send", path)
+        owners[0].fails(DENIED, "bump", first["txid"], words="alone cannot sign")
+        bumped = owners[0].ok("bump", first["txid"], "--psbt", path, "--fee-rate", "30")
+        assert first["txid"] in node.getrawmempool() and bumped["fee"] > first["fee"]
+        for owner in owners[1:]:
+            owner.ok("--yes", "psbt", "sign", path)
+        second = owners[0].ok("--yes", "psbt", "send", path)
+        assert node.getrawmempool() == [second["txid"]]
+        assert [p["txid"] for p in owners[0].ok("pending")["pending"]] == [second["txid"]]
+        mine(made_world)
+        shown = tool.ok("show", made)
+        assert shown["sequence"] == 2 and shown["nodes"][0]["name"] == "alice"
+        # and it goes on from there
+        owners[0].ok("node", "del", made, "alice", "--psbt", path)
 
 
 def test_what_is_no_multisig_or_no_psbt_is_refused(world, tool):
