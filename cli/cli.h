@@ -101,6 +101,7 @@ struct cli_command {
 
 /* One table a noun; the last row is zeros. */
 extern const struct cli_command cli_commands_owner[];
+extern const struct cli_command cli_commands_invite[];
 extern const struct cli_command cli_commands_policy[];
 extern const struct cli_command cli_commands_service[];
 extern const struct cli_command cli_commands_look[];

@@ -2,7 +2,9 @@
 #include "cli/names.h"
 #include "cli/out.h"
 #include "os/base.h"
+#include "os/chaindb.h"
 #include "os/ctl.h"
+#include "wire/link.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,11 @@ static const struct arg_option ping_options[] = {
 	{"count", 'c', "N", "how many (4; with --until-direct at most 10)"},
 	{"until-direct", 0, NULL, "stop at the first answer on a direct path; fail without one"},
 	{"dnet", 'd', "DNET", "in this dnet, when several are joined"},
+	{0},
+};
+
+static const struct arg_option request_options[] = {
+	{"name", 0, "NAME", "what the node would like to be called"},
 	{0},
 };
 
@@ -113,51 +120,98 @@ static int name_to_id(struct cli *cli, const char *text, struct cli_object *ret)
 	return names_resolve(cli, OBJECT_DNET, text, ret);
 }
 
-/* ID@HEIGHT, or a join link with h=HEIGHT: the block that made the dnet, for a chainwatch without a
- * chain node (chainwatch(8), LIGHT). False: the word says none. */
-static bool take_height(char *word, long *ret_height)
+/* ID@HEIGHT: the block that made the dnet, for a chainwatch without a chain node (chainwatch(8),
+ * LIGHT). False: the word says none. */
+static bool take_height(char *word, uint32_t *ret_height)
 {
 	char *value = strchr(word, '@'), *end;
+	long height;
 
-	if (value) {
-		*value++ = '\0';
-	} else if (!strncmp(word, "dnet:", 5) && (value = strchr(word, '?'))) {
-		while (value && strncmp(value + 1, "h=", 2) != 0)
-			value = strchr(value + 1, '&');
-		value = value ? value + 3 : NULL;
-	}
-	if (!value || *value < '1' || *value > '9')
+	if (!value)
 		return false;
-	*ret_height = strtol(value, &end, 10);
-	return (*end == '\0' || *end == '&') && *ret_height <= INT32_MAX;
+	*value++ = '\0';
+	if (*value < '1' || *value > '9')
+		return false;
+	height = strtol(value, &end, 10);
+	if (*end || height > INT32_MAX)
+		return false;
+	*ret_height = (uint32_t)height;
+	return true;
 }
 
 /* Others know every dnet: what they say of it is not the member's business. */
-static void tell_chainwatch(struct cli *cli, const char *word, long height)
+static void tell_chainwatch(struct cli *cli, const char *id, uint32_t height)
 {
-	const char *id = strncmp(word, "dnet:", 5) ? word : word + 5;
 	struct ctl_error error = {0};
 	json_t *result = NULL;
 
 	if (ctl_client_call(cli->conf.chainwatch, "follow",
-			    json_pack("{s:o, s:I}", "id", json_stringn(id, strcspn(id, "?")),
-				      "height", (json_int_t)height),
+			    json_pack("{s:s, s:I}", "id", id, "height", (json_int_t)height),
 			    FOLLOW_MS, &result, &error))
 		fprintf(stderr,
-			"dnet: chainwatch was not told of block %ld: %s\n"
-			"      with source = light it needs the line: follow = %.*s@%ld\n",
-			height, error.message, (int)strcspn(id, "?"), id, height);
+			"dnet: chainwatch was not told of block %u: %s\n"
+			"      with source = light it needs the line: follow = %s@%u\n",
+			height, error.message, id, height);
 	json_decref(result);
+}
+
+/* Only where chain.db says which chain there is. */
+static int check_chain(struct cli *cli, const struct link *link)
+{
+	char error[CHAINDB_ERROR_MAX];
+	struct chaindb_tip tip;
+	struct chaindb *db;
+	bool known;
+
+	if (!link->chain[0] || access(cli->conf.chain_db, R_OK) ||
+	    chaindb_open(cli->conf.chain_db, CHAINDB_WAIT_MS, &db, error))
+		return 0;
+	known = !chaindb_tip(db, &tip);
+	chaindb_close(db);
+	if (!known || !strcmp(tip.chain, link->chain))
+		return 0;
+	return cli_error(cli, CLI_USAGE, "let chainwatch follow that chain, then join",
+			 "the link is of chain %s, and %s is of chain %s", link->chain,
+			 cli->conf.chain_db, tip.chain);
+}
+
+/* The hints of a join link; the link itself goes to dnetd, which reads it for itself. */
+static int use_link(struct cli *cli, const char *text)
+{
+	char id[OBJECT_ID_TEXT_SIZE];
+	struct link link;
+	const char *why = link_parse(text, &link);
+	int r;
+
+	if (why)
+		return cli_error(cli, CLI_USAGE, "copy the whole link, in quotes",
+				 "this is not a join link: %s", why);
+	r = check_chain(cli, &link);
+	if (r)
+		return r;
+	if (link.unknown)
+		cli_note(cli, "passed over in the link: %s%s", link.first_unknown,
+			 link.unknown > 1 ? ", and more" : "");
+	object_id_format(OBJECT_DNET, &link.dnet, id);
+	if (link.height)
+		tell_chainwatch(cli, id, link.height);
+	for (size_t i = 0; i < link.helper_count; i++) {
+		object_id_format((enum object_kind)link.helpers[i].kind, &link.helpers[i].id, id);
+		if (link.helpers[i].height)
+			tell_chainwatch(cli, id, link.helpers[i].height);
+	}
+	return 0;
 }
 
 static int run_join(struct cli *cli, const struct args *args)
 {
 	_cleanup_(freep) char *word = xstrdup(args->words[0]);
+	bool is_link = !strncmp(word, "dnet:", 5);
 	struct cli_object object = {0};
 	json_t *result;
-	long height = 0;
-	bool hint = take_height(word, &height);
-	int r = name_to_id(cli, word, &object);
+	uint32_t height = 0;
+	bool hint = !is_link && take_height(word, &height);
+	int r = is_link ? use_link(cli, word) : name_to_id(cli, word, &object);
 
 	if (!r && hint)
 		tell_chainwatch(cli, *object.text ? object.text : word, height);
@@ -173,6 +227,26 @@ static int run_join(struct cli *cli, const struct args *args)
 	printf("joined %s on %s: %s\n  key   %s\n  IPv6  %s\n", text_of(result, "dnet"),
 	       text_of(result, "interface"), text_of(result, "state"), text_of(result, "key"),
 	       text_of(result, "ipv6"));
+	json_decref(result);
+	return 0;
+}
+
+static int run_request(struct cli *cli, const struct args *args)
+{
+	json_t *result;
+	int r = call(
+		cli, "request",
+		json_pack("{s:s, s:s*}", "dnet", args->words[0], "name", args_get(args, "name")),
+		&result);
+
+	if (r)
+		return r;
+	if (cli->json) {
+		out_json(result);
+		return 0;
+	}
+	puts(text_of(result, "request"));
+	cli_note(cli, "hand this line to the owner, who lets the node in with: dnet approve LINE");
 	json_decref(result);
 	return 0;
 }
@@ -673,5 +747,7 @@ const struct cli_command cli_commands_member[] = {
 	 "why a node is reached as it is; what the policy says of a flow", why_options, 1, 4, false,
 	 run_why},
 	{"counters", "[DNET]", "counters of packets and refusals", NULL, 0, 1, false, run_counters},
+	{"request", "DNET", "prints a signed request to be let in, for the owner", request_options,
+	 1, 1, false, run_request},
 	{0},
 };

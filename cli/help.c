@@ -13,6 +13,7 @@ static const struct {
 	{"Member of dnets (through dnetd)", cli_commands_member},
 	{"Looking at the chain (through chain.db)", cli_commands_look},
 	{"Owner of a dnet (writes to the chain)", cli_commands_owner},
+	{"Letting nodes in", cli_commands_invite},
 	{"Policy of a dnet (doc/roster.md)", cli_commands_policy},
 	{"Operator of an OVC or OVR (writes to the chain)", cli_commands_service},
 	{"What was written and waits for a block", cli_commands_pending},

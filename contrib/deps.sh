@@ -3,7 +3,7 @@
 
 deps_build="gcc make autoconf automake libtool autoconf-archive pkg-config lowdown
 	libsodium-dev libsecp256k1-dev libssl-dev libuv1-dev libjansson-dev libinih-dev libmnl-dev libseccomp-dev
-	libcap-ng-dev libsqlite3-dev libcurl4-openssl-dev libzmq3-dev uthash-dev"
+	libcap-ng-dev libsqlite3-dev libcurl4-openssl-dev libzmq3-dev uthash-dev libqrencode-dev"
 # Optional at build time, and there on every amd64 Debian: AES-GCM by VAES.
 deps_amd64="libipsec-mb-dev"
 deps_demo="litecoind curl jq iproute2 nftables iputils-ping netcat-openbsd util-linux procps sqlite3"

@@ -10,11 +10,15 @@
 #include "node/state.h"
 #include "node/why.h"
 #include "os/base.h"
+#include "os/clock.h"
 #include "os/ctl.h"
 #include "os/log.h"
+#include "os/rand.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
 #include "wire/ip.h"
+#include "wire/link.h"
+#include "wire/request.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,16 +27,11 @@ enum { PING_TIMEOUT_MS = 5000, PING_TIMEOUT_MAX_MS = 60000 };
 
 bool cmds_parse_dnet(const char *text, struct object_id *ret_id)
 {
-	char id[OBJECT_ID_TEXT_SIZE];
-	enum object_kind kind;
-	if (strncmp(text, "dnet:", 5) == 0)
-		text += 5;
-	size_t len = strcspn(text, "?");
-	if (len >= sizeof(id))
+	struct link link;
+	if (link_parse(text, &link))
 		return false;
-	memcpy(id, text, len);
-	id[len] = '\0';
-	return object_id_parse(id, &kind, ret_id) && kind == OBJECT_DNET;
+	*ret_id = link.dnet;
+	return true;
 }
 
 static void reply_bad_id(struct ctl_request *request, const char *text)
@@ -80,14 +79,21 @@ static json_t *show_identity(const struct object_id *id, const struct node_key *
 static void cmd_join(struct ctl_request *request, json_t *params, void *arg)
 {
 	struct node *n = arg;
-	struct object_id id;
+	struct link link;
 	struct overlay *o;
 	const char *text = ctl_param_string(params, "id");
-	if (!text || !cmds_parse_dnet(text, &id)) {
+	const char *why = text ? link_parse(text, &link) : NULL;
+	if (why && strncmp(text, "dnet:", 5) == 0) {
+		ctl_reply_error(request, CTL_EPARAMS, "copy the whole link, in quotes",
+				"this is not a join link: %s", why);
+		return;
+	}
+	if (!text || why) {
 		reply_bad_id(request, text);
 		return;
 	}
-	int r = node_join(n, &id, "", &o);
+	struct object_id id = link.dnet;
+	int r = node_join(n, &id, link.roster, &o);
 	if (r == -EEXIST) {
 		ctl_reply_error(request, CTL_ECONFLICT, "dnet status shows it",
 				"this dnet is joined already");
@@ -172,6 +178,47 @@ static void cmd_id(struct ctl_request *request, json_t *params, void *arg)
 	id_node_identity(n->id, state_master(n->state), &id, &identity);
 	ctl_reply(request, show_identity(&id, &identity.key));
 	secret_wipe(&identity, sizeof(identity));
+}
+
+/* Signed with the node's key in that dnet, so that nobody asks for the key of another. */
+static void cmd_request(struct ctl_request *request, json_t *params, void *arg)
+{
+	struct node *n = arg;
+	const char *text = ctl_param_string(params, "dnet");
+	const char *name = ctl_param_string(params, "name");
+	struct request made = {.date = clock_wall_s()};
+	const struct overlay *o = node_find(n, text);
+	if (o)
+		made.dnet = o->id;
+	else if (!text || !cmds_parse_dnet(text, &made.dnet)) {
+		reply_bad_id(request, text);
+		return;
+	}
+	if (name && !record_name_ok(name)) {
+		ctl_reply_error(request, CTL_EPARAMS,
+				"1 to 32 of a-z, 0-9 and -, with no - at an end",
+				"'%s' is not a name", name);
+		return;
+	}
+	snprintf(made.name, sizeof(made.name), "%s", name ? name : "");
+	struct identity identity;
+	struct hash256 digest, chance;
+	char line[REQUEST_TEXT_SIZE];
+	id_node_identity(n->id, state_master(n->state), &made.dnet, &identity);
+	made.key = identity.key;
+	request_digest(&made, &digest);
+	rand_bytes(chance.bytes, sizeof(chance.bytes));
+	bool good = id_sign(n->id, &identity.secret, digest.bytes, chance.bytes, made.signature) &&
+		    request_format_text(&made, line);
+	secret_wipe(&identity, sizeof(identity));
+	if (!good) {
+		ctl_reply_error(request, CTL_EFAILED, NULL, "cannot sign the request");
+		return;
+	}
+	json_t *result = show_identity(&made.dnet, &made.key);
+	json_object_set_new(result, "name", json_string(made.name));
+	json_object_set_new(result, "request", json_string(line));
+	ctl_reply(request, result);
 }
 
 static void cmd_status(struct ctl_request *request, json_t *params, void *arg)
@@ -379,6 +426,8 @@ static const struct ctl_command commands[] = {
 	{"up", "[ID]", "Brings a dnet up that was taken down.", CTL_WRITE, cmd_up},
 	{"down", "[ID]", "Takes a dnet down without leaving it.", CTL_WRITE, cmd_down},
 	{"id", "[DNET]", "This node's key and address in a dnet, joined or not.", CTL_READ, cmd_id},
+	{"request", "DNET [NAME]", "A signed request to be let into a dnet, for its owner.",
+	 CTL_WRITE, cmd_request},
 	{"status", NULL, "What is joined, and how it is.", CTL_READ, cmd_status},
 	{"peers", "[DNET]", "The other nodes, and how they are reached.", CTL_READ, cmd_peers},
 	{"ping", "NODE [DNET] [TIMEOUT_MS]", "Asks a node for an answer through the overlay.",

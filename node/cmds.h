@@ -11,7 +11,7 @@ struct object_id;
 /* Binds the socket. 0 or -errno, logged. */
 int cmds_start(struct node *node);
 
-/* "dnet1…", or a join link "dnet:dnet1…?…", whose hints are not looked at. */
+/* "dnet1…", or a join link (wire/link.h). */
 bool cmds_parse_dnet(const char *text, struct object_id *ret_id);
 
 #endif

@@ -45,7 +45,7 @@ ok "joined before being added: waits, and shows the key"
 chain node "$dnet" "$key_a" alice 10.77.0.1
 chain node "$dnet" "$key_b" bob 10.77.0.2
 chain height 110
-call b join "{\"id\": \"dnet:$dnet?ovc=nobody\"}" >/dev/null || die "join by link"
+call b join "{\"id\": \"dnet:$dnet?later=nobody\"}" >/dev/null || die "join by link"
 # a knows where b is; b learns a from its handshake.
 kill "$pid_a"
 wait "$pid_a"

@@ -402,3 +402,38 @@ def test_the_last_good_one_outlives_a_kill_without_any_server(world):
     assert "members may not talk" in world.b.roster()["error"]
     assert not world.reaches(world.a, world.b, 82)
     world.web.down = False
+
+
+def test_who_has_the_link_asks_and_is_let_in(world):
+    """carol, on the machine of the web server, with nothing configured but the web server's authority."""
+    carol = Member(world, "carol", world.nw, "--roster-ca", world.web.ca)
+    world.members.append(carol)
+    carol.start()
+    tool = world.tool
+
+    def ask(*argv):
+        return tool.ok("--socket", carol.socket, *argv)
+
+    link = tool.ok("invite", world.id, "--roster", "https://198.51.100.3:8443/roster")["link"]
+    assert link.startswith("dnet:%s?chain=litecoin-regtest&h=" % world.id)
+    assert link.endswith("&roster=https://198.51.100.3:8443/roster")
+    code = tool.run("invite", world.id, "--qr")
+    assert code.returncode == 0 and code.stdout.count("\u2588") > 100 or "without libqrencode" in code.stderr
+    request = ask("request", world.id, "--name", "carol")["request"]
+    assert request.startswith("dnet-request:") and "\n" not in request
+    shown = tool.ok("requests", request)[0]
+    assert (shown["name"], shown["state"], shown["key"]) == ("carol", "new", carol.call("id", dnet=world.id)["key"])
+    # another name, or another's key, is not what carol signed
+    other = request[:100] + ("A" if request[100] != "A" else "B") + request[101:]
+    assert tool.run("requests", other).returncode in (clilib.USAGE, clilib.DENIED)
+    assert "not a request" in tool.fails(clilib.USAGE, "approve", request[:-2])["message"]
+    tool.fails(clilib.USAGE, "--socket", carol.socket, "join", link + "&h=2", words="h is in it twice")
+    tool.fails(clilib.USAGE, "--socket", carol.socket, "join", link.replace("litecoin-regtest", "bitcoin"), words="of chain bitcoin")
+    assert tool.ok("--yes", "deny", request)["sent"] is False
+    tool.write_ok("approve", request)
+    world.mine()
+    ask("join", link + "&later=1")
+    lib.wait_for(lambda: carol.sequence() == 3, "carol has the roster from the link: %s" % carol.roster(), 10)
+    assert tool.ok("requests", request)[0]["state"] == "member"
+    tool.write_ok("deny", request)
+    lib.wait_for(lambda: carol.call("status")["dnets"][0]["state"].startswith("waiting"), "carol is out at once", 10)
