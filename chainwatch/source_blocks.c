@@ -22,8 +22,8 @@
 /* The block files of a chain node on this machine (see blockwalk.h), read as they lie there: no
  * node has to run. First the 88 bytes at the begin of each record are read, for the index; then the
  * blocks of the best chain in their order. The files are the user's own node's: it has checked the
- * work and the rules, and is believed. Whole blocks are checked against their merkle root only in
- * the files that may still be written to, where a block may be half there.
+ * work and the rules, and is believed. Whole blocks are checked against their merkle root only
+ * where they may be half there: at the end of a file that is written to.
  *
  * A node that prunes has no genesis in its files: then the height of the lowest block is taken from
  * its coinbase (BIP34). */
@@ -69,6 +69,9 @@ struct source_blocks {
 	uint8_t *bytes; /* owned; of the block that is handed out */
 	size_t bytes_size;
 	uint64_t reads;
+	uint32_t last_file; /* of the block that was read last… */
+	uint64_t last_end;  /* and where it ended */
+	uint64_t ahead_until;
 	enum source_trouble trouble;
 	char error[512];
 	char doing[128];
@@ -356,6 +359,22 @@ static int index_file(struct source_blocks *s, struct block_file *file, bool gro
 	return 0;
 }
 
+/* While blocks come in the order in which they lie, the disk works beside us. */
+static void fetch_ahead(struct source_blocks *s, const struct blockindex_entry *entry, int fd)
+{
+	bool in_order = entry->file == s->last_file && entry->offset >= s->last_end &&
+			entry->offset - s->last_end < AHEAD_BYTES;
+
+	if (entry->file != s->last_file)
+		s->ahead_until = 0;
+	s->last_file = entry->file;
+	s->last_end = entry->offset + (uint64_t)entry->len;
+	if (!in_order || s->last_end + AHEAD_BYTES / 2 < s->ahead_until)
+		return;
+	posix_fadvise(fd, (off_t)s->last_end, AHEAD_BYTES, POSIX_FADV_WILLNEED);
+	s->ahead_until = s->last_end + AHEAD_BYTES;
+}
+
 /* Plain bytes of a block, in s->bytes. */
 static int read_block(struct source_blocks *s, const struct blockindex_entry *entry)
 {
@@ -380,6 +399,7 @@ static int read_block(struct source_blocks *s, const struct blockindex_entry *en
 	if (result)
 		return result;
 	s->reads++;
+	fetch_ahead(s, entry, fd);
 	got = read_at(fd, s->bytes, entry->len, entry->offset);
 	if (got < 0)
 		return fail(s, (int)got, SOURCE_ERROR, "cannot read blk%05u.dat at %u: %s",
@@ -554,10 +574,14 @@ static int blocks_hashes(struct source *source, uint32_t height, size_t count,
 	return 0;
 }
 
-/* Whether the file may still be written to. */
-static bool may_be_half_there(const struct source_blocks *s, uint32_t file)
+/* The last record of a file that is written to: a node writes one after the other, and what is
+ * behind another one's begin is whole. */
+static bool may_be_half_there(const struct source_blocks *s, const struct blockindex_entry *entry)
 {
-	return s->files_count <= GROWING || file >= s->files[s->files_count - GROWING].number;
+	const struct block_file wanted = {.number = entry->file}, *file;
+
+	file = bsearch(&wanted, s->files, s->files_count, sizeof(wanted), compare_files);
+	return !file || (!file->settled && entry->offset + (uint64_t)entry->len == file->good);
 }
 
 static int blocks_blocks(struct source *source, const struct hash256 *hashes, size_t count,
@@ -576,7 +600,7 @@ static int blocks_blocks(struct source *source, const struct hash256 *hashes, si
 			return fail(s, -ENODATA, SOURCE_ERROR, "block %s is not in the block files",
 				    text);
 		result = read_block(s, entry);
-		if (!result && may_be_half_there(s, entry->file) &&
+		if (!result && may_be_half_there(s, entry) &&
 		    !block_merkle_ok(s->bytes, entry->len))
 			result = fail(s, -EPROTO, SOURCE_GARBAGE,
 				      "block %s at %u of blk%05u.dat is not whole: the chain node "

@@ -376,7 +376,13 @@ static int set_up(struct store *store, const struct store_config *config)
 		result = store_migrate(store);
 	if (!result)
 		result = execute(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-					" PRAGMA temp_store = MEMORY");
+					" PRAGMA temp_store = MEMORY;"
+					/* KiB: what is written while the chain is read anew
+					 * fits, and nothing of a transaction goes out twice */
+					" PRAGMA cache_size = -65536;"
+					/* pages, and bytes that a long one leaves behind */
+					" PRAGMA wal_autocheckpoint = 4000;"
+					" PRAGMA journal_size_limit = 67108864");
 	sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &one);
 	if (!result)
 		result = check_writable(store);

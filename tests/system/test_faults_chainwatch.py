@@ -138,7 +138,7 @@ def calls(world, kinds):
     with world.faults.logged(kinds) as faults:
         world.run_to_tip()
         count = faults.count
-    assert count > 100
+    assert count > 50  # with the cache that chainwatch has, a page is read once
     if ALL:
         return range(1, count + 1)
     return sorted([*range(1, FIRST + 1), *random.Random(SEED).sample(range(FIRST + 1, count + 1), SOME)])
@@ -162,7 +162,8 @@ def test_what_is_read_again_is_synced_first(world):
     logged = [n for n, words in enumerate(entries) if words[:2] == ["write", "chain.db-wal"]]
     synced = [n for n, words in enumerate(entries) if words == ["sync", "chain.db-wal"]]
     assert into and logged and synced
-    assert max(n for n in logged if n < into[0]) < synced[0] < into[0]
+    last = max(n for n in logged if n < into[0])
+    assert any(last < n < into[0] for n in synced), (last, synced, into[0])
     assert ["sync", "chain.db"] in entries[into[-1]:]
 
 
