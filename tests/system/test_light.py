@@ -15,7 +15,7 @@ import pytest  # noqa: E402
 
 import lying_peer as peers  # noqa: E402
 import testlib as lib  # noqa: E402
-from clilib import Tool  # noqa: E402
+from clilib import UNREACHABLE, Tool  # noqa: E402
 from lightlib import Dnet, Light, both_at_tip, dnet, folder, make_node, nodes  # noqa: E402,F401
 
 lib.need_litecoind()
@@ -231,6 +231,25 @@ def test_peers_of_the_profile_are_found_and_kept(nodes, folder, dnet):
         watch.start()
         # the other one is in the book
         lib.wait_for(lambda: watch.light() and watch.light()["known_tried"] == 2, "it is known")
+    finally:
+        watch.stop()
+
+
+def test_a_join_hands_the_height_over(nodes, folder, dnet):
+    watch = Light(folder, nodes[0], nodes)
+    tool = Tool(folder, nodes[0], watch)
+    try:
+        # without chainwatch it says what has to be done by hand
+        done = tool.run("--socket", "/nowhere.sock", "join", dnet.follow)
+        assert done.returncode == UNREACHABLE and "follow = " + dnet.follow in done.stderr, done
+        watch.start()
+        watch.wait_tip()
+        assert watch.query("SELECT count(*) FROM object") == [(0,)]
+        # no dnetd is there to join, but what it would read is followed
+        done = tool.run("--socket", "/nowhere.sock", "join", "dnet:%s?c=litecoin-regtest&h=%d&x=1" % (dnet.id, dnet.height))
+        assert done.returncode == UNREACHABLE, done
+        lib.wait_for(lambda: watch.query("SELECT id FROM object") == [(dnet.id,)], "it is followed")
+        assert [f["id"] for f in watch.light()["follow"]] == [dnet.id]
     finally:
         watch.stop()
 
