@@ -357,7 +357,8 @@ static void random_histories_are_read_as_the_document_says(void **state)
 		    (world_total.nodes > count && world_total.helpers > count / 2 &&
 		     world_total.hidden > count / 10 && world_total.withheld > count / 10 &&
 		     world_total.without_grant > count / 2 && world_total.expired > count / 10));
-	assert_true(count < 1000 || world_total.deepest == 30);
+	/* At 30, one run of a hundred or so would have none. */
+	assert_true(count < 1000 || world_total.deepest >= 25);
 }
 
 int main(void)
