@@ -76,7 +76,7 @@ static int ask_backup(struct cli *cli)
 		return 0;
 	fprintf(stderr, "Whoever reads what comes now owns everything in %s.\n",
 		cli->conf.keystore);
-	if (!keys_ask("Show it here? [y/N] ", true, line, sizeof(line)))
+	if (!keys_ask("Show it here? [y/N]", true, line, sizeof(line)))
 		return cli_error(cli, CLI_ABORTED, "give --yes, or --out FILE",
 				 "there is no terminal to ask on; nothing was shown");
 	if (line[0] == 'y' || line[0] == 'Y')
