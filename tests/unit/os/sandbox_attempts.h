@@ -57,7 +57,7 @@
 	TRY(open_unix, ENGINE | SERVICE | WATCH, socket(AF_UNIX, SOCK_STREAM, 0)) \
 	TRY(open_netlink, ENGINE | WATCH, socket(AF_NETLINK, SOCK_RAW, 0)) \
 	TRY(ask_name_servers_by_tcp, ENGINE | WATCH, connects(53)) \
-	TRY(connect_by_tcp, WATCH, connects(8332)) \
+	TRY(connect_by_tcp, ENGINE | WATCH, connects(8332)) \
 	TRY(bind_udp, ENGINE | WATCH, binds(SOCK_DGRAM)) \
 	TRY(bind_tcp, 0, binds(SOCK_STREAM)) \
 	TRY(listen_somewhere, 0, listen(-1, 1)) \
