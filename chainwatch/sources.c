@@ -1,5 +1,6 @@
 #include "chainwatch/sources.h"
 
+#include "chainwatch/p2p_net.h"
 #include "chainwatch/source.h"
 #include "chainwatch/source_switch.h"
 #include "os/base.h"
@@ -88,12 +89,14 @@ static const struct source_scheme schemes[] = {
 	 .form = "rpc://[USER:PASSWORD@]HOST:PORT[?cookie=FILE]",
 	 .options = rpc_options,
 	 .takes_user = true,
+	 .takes_host = true,
 	 .paths = rpc_paths,
 	 .open = open_rpc},
 	{.name = "rpcs",
 	 .form = "rpcs://[USER:PASSWORD@]HOST:PORT[?cookie=FILE]",
 	 .options = rpc_options,
 	 .takes_user = true,
+	 .takes_host = true,
 	 .paths = rpc_paths,
 	 .open = open_rpc},
 	{.name = "blocks",
@@ -217,6 +220,15 @@ static bool is_word(const char *text, size_t len)
 	return scheme && !strchr(scheme->form, ':');
 }
 
+/* HOST:PORT[/…], with an IPv6 address in brackets; no port is that of every chain. */
+static bool is_host_and_port(const char *place)
+{
+	_cleanup_(freep) char *name = xasprintf("%.*s", (int)strcspn(place, "/"), place);
+	struct p2p_target target;
+
+	return p2p_target_parse(name, 0, &target) && target.port;
+}
+
 static bool parse_url(struct source_url *url, const char *text, size_t len, char *error)
 {
 	size_t scheme = strcspn(text, ":/,? ");
@@ -248,7 +260,7 @@ static bool parse_url(struct source_url *url, const char *text, size_t len, char
 	else
 		url->place = xasprintf("%.*s", (int)((query ? query : end) - place), place);
 	if (!url->place || (url->scheme->place_is_path && url->place[0] != '/') ||
-	    (!url->place[0] && url->scheme->takes_user))
+	    (url->scheme->takes_host && !is_host_and_port(url->place)))
 		return refuse(error, "source %s does not look like %s", url->shown,
 			      url->scheme->form);
 	return !query || parse_options(url, query + 1, (size_t)(end - query - 1), error);

@@ -63,6 +63,7 @@ struct source_scheme {
 	const char *form;	    /* how a URL of it looks, for errors */
 	const char *const *options; /* NULL ends them; NULL: none */
 	bool takes_user;
+	bool takes_host;    /* the place is HOST:PORT, and perhaps a path */
 	bool place_is_path; /* absolute; %XX is decoded */
 	bool alone;	    /* takes no other one beside it */
 	/* Which files and folders it reads once chainwatch has given up all others; returns how

@@ -12,7 +12,7 @@ static void a_list_keeps_its_order_and_its_parts(void **state)
 	char error[SOURCE_ERROR_MAX] = "";
 
 	assert_true(source_list_add(
-		&list, " rpc://127.0.0.1:9332 ,RPC:[::1]:1/wallet/x , rpcs://host?cookie=/a%2cb",
+		&list, " rpc://127.0.0.1:9332 ,RPC:[::1]:1/wallet/x , rpcs://host:2?cookie=/a%2cb",
 		error));
 	assert_true(source_list_add(&list, "rpc://me:p%40ss:w@host:2/", error));
 	assert_string_equal(error, "");
@@ -45,6 +45,19 @@ static void what_is_wrong_is_named(void **state)
 		{"rpc:", "does not look like"},
 		{"rpc://", "does not look like"},
 		{"rpc://?cookie=/a", "does not look like"},
+		{"rpc://a", "does not look like rpc://[USER:PASSWORD@]HOST:PORT"},
+		{"rpc://a?cookie=/a", "does not look like"},
+		{"rpc://a/", "does not look like"},
+		{"rpc://a:", "does not look like"},
+		{"rpc://a:0", "does not look like"},
+		{"rpc://a:65536", "does not look like"},
+		{"rpc://a:1x", "does not look like"},
+		{"rpc://:1", "does not look like"},
+		{"rpc://a b:1", "does not look like"},
+		{"rpc://[::1:1", "does not look like"},
+		{"rpc://[::1]", "does not look like"},
+		{"rpc://::1", "does not look like"},
+		{"rpcs://1.2.3.4", "does not look like"},
 		{"rpc://a:1?cookie", "no option 'cookie'"},
 		{"rpc://a:1?cookie=", "has no value"},
 		{"rpc://a:1?cookie=%", "has no value"},
@@ -55,7 +68,7 @@ static void what_is_wrong_is_named(void **state)
 		{"rpc://a:1?cookie=/a&cookie=/a&cookie=/a&cookie=/a&cookie=/a", "more than 4"},
 		{"rpc://u:%zz@a:1", "USER:PASSWORD is malformed"},
 		{"rpc://:p@a:1", "USER:PASSWORD is malformed"},
-		{"rpc://a,rpc://a,rpc://a,rpc://a,rpc://a,rpc://a,rpc://a,rpc://a,rpc://a",
+		{"rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1",
 		 "more than 8"},
 	};
 
