@@ -187,8 +187,9 @@ static int take_word(struct cli *cli, const char *word, struct requests *to)
 	}
 	r = file_read(word, REQUESTS_BYTES_MAX, &text, NULL);
 	if (r)
-		return cli_error(cli, CLI_NOT_FOUND, NULL, "cannot read %s: %s", word,
-				 strerror(-r));
+		return cli_error(cli, CLI_USAGE,
+				 "give a request (dnet-request:…), a file of them, or -",
+				 "cannot read %s: %s", word, strerror(-r));
 	return take_text(cli, text, word, to);
 }
 

@@ -180,7 +180,8 @@ static int prepare(struct cli *cli, const struct args *args, struct work *w, boo
 	w->cli = cli;
 	r = file_read(path, ROSTER_INI_MAX, &text, &len);
 	if (r)
-		return cli_error(cli, CLI_NOT_FOUND, NULL, "cannot read %s: %s", path,
+		return cli_error(cli, CLI_USAGE, "name a file with a policy (doc/roster.md, 5)",
+				 "cannot read %s: %s", path,
 				 r == -EFBIG ? "more than 16 MiB" : strerror(-r));
 	if (conf_visit_text(path, text, len, find_id, &search, error))
 		return cli_error(cli, CLI_USAGE, "see doc/roster.md, 5", "%s", error);
@@ -592,33 +593,34 @@ static int seal(struct work *w, bool encrypted, uint8_t **ret_file, size_t *ret_
 		 : 0;
 }
 
-static int write_files(struct work *w, const char *out, const uint8_t *file, size_t len)
-{
-	_cleanup_(freep) char *last = last_path(w);
-	int r = file_replace(out, file, len, 0644);
+/* What is served, and what the next policy is compared with. */
+struct files {
+	struct work *work;
+	const char *out;
+	uint8_t *roster; /* owned */
+	size_t len;
+};
 
-	if (r)
-		return cli_error(w->cli, CLI_FAILED, NULL, "cannot write %s: %s", out,
-				 strerror(-r));
-	r = file_replace(last, w->body, w->len, 0600);
-	return r ? cli_error(w->cli, CLI_FAILED, NULL, "cannot write %s: %s", last, strerror(-r))
+static int write_file(struct cli *cli, const char *path, const void *bytes, size_t len, mode_t mode)
+{
+	int r = file_replace(path, bytes, len, mode);
+
+	return r ? cli_error(cli, CLI_FAILED, "name a file that can be written with --out",
+			     "cannot write %s: %s; nothing was sent", path, strerror(-r))
 		 : 0;
 }
 
-/* Before the record goes out: it must not name what is not there. A sequence that was given and not
- * used is no harm. */
-static int publish_files(struct work *w, const struct args *args, const char *out)
+/* Before the record goes out, as it must not name what is not there; and not before the question,
+ * as members still fetch the one in force from there. A sequence that was given and not used is no
+ * harm. */
+static int write_files(void *arg)
 {
-	uint8_t *file;
-	size_t len;
-	int r = seal(w, args_has(args, "encrypt"), &file, &len);
+	const struct files *files = arg;
+	struct work *w = files->work;
+	_cleanup_(freep) char *last = last_path(w);
+	int r = write_file(w->cli, files->out, files->roster, files->len, 0644);
 
-	if (r)
-		return r;
-	if (!args_has(args, "dry-run"))
-		r = write_files(w, out, file, len);
-	free(file);
-	return r;
+	return r ? r : write_file(w->cli, last, w->body, w->len, 0600);
 }
 
 static int run_publish(struct cli *cli, const struct args *args)
@@ -626,23 +628,25 @@ static int run_publish(struct cli *cli, const struct args *args)
 	_cleanup_(freep) struct publish *publish =
 		publish_new(cli, "publish the policy of %.60s", args->words[0]);
 	_cleanup_(freep) char *named = NULL;
-	const char *out = args_get(args, "out");
 	struct work w = {0};
+	struct files files = {.work = &w, .out = args_get(args, "out")};
 	struct record *record;
 	json_t *json;
 	int r = publish ? prepare(cli, args, &w, args_has(args, "encrypt")) : CLI_FAILED;
 
-	if (!r && !out)
-		out = named = xasprintf("%s.roster", w.dnet.text);
+	if (!r && !files.out)
+		files.out = named = xasprintf("%s.roster", w.dnet.text);
 	if (!r && !cli->json) {
 		json = summary(&w);
 		print_summary(cli, json, true);
 		json_decref(json);
 	}
 	if (!r)
-		r = publish_files(&w, args, out);
+		r = seal(&w, args_has(args, "encrypt"), &files.roster, &files.len);
 	if (!r) {
 		publish->object = w.dnet;
+		publish->before_send = write_files;
+		publish->before_send_arg = &files;
 		record = publish_add(publish, RECORD_ROSTER);
 		record->roster.sequence = w.roster.header.sequence;
 		roster_root(w.body, w.len, &record->roster.root);
@@ -652,7 +656,8 @@ static int run_publish(struct cli *cli, const struct args *args)
 		cli_note(cli,
 			 "serve %s where members look for it: a path, or a URL (roster = in their "
 			 "dnetd.conf, or in the join link: dnet invite --roster URL)",
-			 out);
+			 files.out);
+	free(files.roster);
 	work_done(&w);
 	return r;
 }
@@ -668,8 +673,8 @@ static int open_file(struct work *w, const char *path)
 	int r = file_read(path, ROSTERFILE_MAX, &bytes, &len);
 
 	if (r)
-		return cli_error(w->cli, CLI_NOT_FOUND, NULL, "cannot read %s: %s", path,
-				 strerror(-r));
+		return cli_error(w->cli, CLI_USAGE, "name a file that policy publish wrote",
+				 "cannot read %s: %s", path, strerror(-r));
 	if (!w->members.has_admin)
 		return cli_error(w->cli, CLI_NOT_FOUND, "is chainwatch up to date?",
 				 "chain.db does not have %s, so nobody knows its admin key",

@@ -674,6 +674,11 @@ static void print_result(struct plan *plan, bool seen)
 			   plan->sent));
 }
 
+static int before_send(const struct publish *publish)
+{
+	return publish->before_send ? publish->before_send(publish->before_send_arg) : 0;
+}
+
 static int send_and_wait(struct plan *plan)
 {
 	bool seen = false;
@@ -681,6 +686,8 @@ static int send_and_wait(struct plan *plan)
 
 	if (!r)
 		r = known_check(plan->cli);
+	if (!r)
+		r = before_send(plan->publish);
 	if (r)
 		draft_unlock(plan->cli, &plan->draft);
 	else
@@ -712,8 +719,10 @@ static int write_psbt(struct plan *plan)
 				 "that would be %zu transactions, and a PSBT is one",
 				 transactions_left(plan));
 	}
-	r = psbt_file_new(cli, plan->psbt, draft, plan->spends ? &plan->seal : NULL,
-			  &plan->multisig);
+	r = before_send(plan->publish);
+	if (!r)
+		r = psbt_file_new(cli, plan->psbt, draft, plan->spends ? &plan->seal : NULL,
+				  &plan->multisig);
 	if (r) {
 		draft_unlock(cli, draft);
 		return r;

@@ -21,6 +21,10 @@ struct publish {
 	/* Script of the new seal; length 0: as the one before. */
 	uint8_t seal_script[34];
 	size_t seal_script_len;
+	/* After the question and before anything is sent: what has to be there first. An exit code
+	 * other than 0, after its error was printed: nothing is sent. NULL: nothing to do. */
+	int (*before_send)(void *arg);
+	void *before_send_arg; /* borrowed until publish_run() returns */
 	/* A batch waits for blocks where the node takes no more, and goes on after an interruption:
 	 * the records whose done is set are on their way, or in force. "": it is none. */
 	char batch[33];

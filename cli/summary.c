@@ -70,8 +70,11 @@ void summary_later_print(const struct cli *cli, const struct record *records, si
 	print_records(records, first, count);
 }
 
-static const char *role(const struct txbuild *tx, size_t i, bool close)
+/* Without records it is a transaction that pays for another one (dnet bump --child). */
+static const char *role(const struct txbuild *tx, size_t count, size_t i, bool close)
 {
+	if (!count)
+		return "back to the wallet";
 	if (i == 1)
 		return close ? "back to the wallet" : "seal";
 	return i && i == txbuild_change(tx) ? "change" : "record";
@@ -100,7 +103,7 @@ void summary_print(const struct cli *cli, const struct draft *draft, const struc
 			continue;
 		}
 		amount_format(tx->outputs[i].value, amount);
-		printf("  output  %s  %s\n", amount, role(tx, i, close));
+		printf("  output  %s  %s\n", amount, role(tx, count, i, close));
 	}
 	amount_format(rest, amount);
 	if (hidden)

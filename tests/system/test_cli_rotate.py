@@ -186,6 +186,35 @@ def test_rosters_are_signed_with_the_admin_key_in_force(world, tool):
     buyer.write_ok("policy", "publish", path, "--out", os.path.join(buyer.folder, "b.roster"))
 
 
+def test_a_policy_that_was_not_confirmed_replaces_nothing(world, tool):
+    made = tool.write_ok("create", "asked")["id"]
+    mine(world)
+    path, out = os.path.join(tool.folder, "asked.ini"), os.path.join(tool.folder, "asked.roster")
+    with open(path, "w") as f:
+        f.write(INI % made)
+    tool.write_ok("policy", "publish", path, "--out", out)
+    mine(world)
+    with open(out, "rb") as f:
+        served = f.read()
+    with open(path, "a") as f:
+        f.write("allow = tcp/22\n")
+    before = tool.ok("policy", "show", made)
+    assert before["sequence"] == 1 and before["anchored"]
+    for argv in (("--out", out), ("--out", out, "--dry-run")):
+        tool.run("policy", "publish", path, *argv)  # there is no terminal: the answer is no
+    # whoever joins now still gets the one that the chain has
+    with open(out, "rb") as f:
+        assert f.read() == served
+    assert tool.ok("policy", "show", made) == before
+    assert tool.ok("policy", "check", path)["changes"]
+    mempool = world[1].getrawmempool()
+    error = tool.fails(FAILED, "policy", "publish", path, "--out", "/nonexistent/x", words="nothing was sent")
+    assert "--out" in error["next"] and world[1].getrawmempool() == mempool
+    assert tool.ok("policy", "show", made) == before
+    for argv in (("check", "/nonexistent"), ("diff", tool.folder), ("publish", "/dev/zero"), ("show", made, "--file", "/nonexistent")):
+        assert tool.fails(USAGE, "policy", *argv, words="cannot read")["next"]
+
+
 if __name__ == "__main__":
     sys.exit(pytest.main([os.path.abspath(__file__), "-q", "-p", "no:cacheprovider"] +
                          sys.argv[1:]))
