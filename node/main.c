@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "os/log.h"
 
+#include <assert.h>
 #include <cap-ng.h>
 #include <linux/capability.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ static bool give_up_rights(const struct dnetd_config *config, bool programs)
 {
 	_cleanup_(freep) char *chain = file_folder_of(config->chain_db);
 	struct sandbox_path *more = xcalloc(3 + config->rosters.count, sizeof(*more));
+	static_assert(3 + SETTINGS_ROSTERS_MAX <= (int)DAEMON_PATHS_MAX, "room for all");
 	size_t count = 0;
 	more[count++] = (struct sandbox_path){chain, DAEMON_READS_CHAINDB};
 	/* each program of a backend has its own */

@@ -50,7 +50,8 @@ static const struct conf_option options[] = {
 	 "control socket of chainwatch, which tells of changes; empty: look once a second only"},
 	{"chain", "confirm", CONF_INT, "0", 0, 1000, offsetof(struct dnetd_config, confirm),
 	 "blocks until an addition counts; 0: what the chain's profile says"},
-	{"roster", "roster", CONF_LIST, NULL, 0, 128, offsetof(struct dnetd_config, rosters),
+	{"roster", "roster", CONF_LIST, NULL, 0, SETTINGS_ROSTERS_MAX,
+	 offsetof(struct dnetd_config, rosters),
 	 "where the roster of a dnet is, as 'DNET-ID URL' or 'DNET-ID PATH'; may be repeated; else "
 	 "where the join link said"},
 	{"roster", "roster-poll", CONF_DURATION, "60s", 1000, 86400000,

@@ -45,7 +45,7 @@ extern const struct conf_program dnetd_program;
 /* What the table cannot say: names of backends and offloads, the form of lists. False: error has
  * the text. */
 bool settings_check(const struct dnetd_config *config, char error[static CONF_ERROR_MAX]);
-enum { SETTINGS_BACKENDS_MAX = 4 };
+enum { SETTINGS_BACKENDS_MAX = 4, SETTINGS_ROSTERS_MAX = 64 };
 
 /* The backends for this dnet, the one that it would rather have first. Returns how many, 1 or more.
  */

@@ -77,7 +77,7 @@ int daemon_init_loop(struct daemon *d);
  * (sandbox_enter()), with what the options name: state folder, folders of the log file and of the
  * control socket. more: what else the configuration names, up to DAEMON_PATHS_MAX. 0 or -errno,
  * logged; then the process must end. */
-enum { DAEMON_PATHS_MAX = 20 };
+enum { DAEMON_PATHS_MAX = 68 };
 int daemon_give_up_rights(const struct daemon_options *options, enum sandbox_role_id role,
 			  const struct sandbox_path *more, size_t more_count);
 /* For more: the folder of chain.db as who reads it needs it. SQLite makes and writes the index

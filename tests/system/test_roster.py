@@ -192,6 +192,11 @@ class World:
     def start_members(self):
         self.a = Member(self, "alice", self.na, "--roster", self.id + " https://198.51.100.3:8443/old", "--roster-ca", self.web.ca)
         self.b = Member(self, "bob", self.nb, "--roster", self.id + " " + self.file)
+        # as many as there may be
+        for i in range(63):
+            folder = os.path.join(self.folder, "r%d" % i)
+            os.mkdir(folder)
+            self.b.options += ["--roster", self.id + " " + folder + "/none"]
         self.members = [self.a, self.b]
         for member in self.members:
             member.start()
