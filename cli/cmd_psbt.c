@@ -36,6 +36,7 @@ struct view {
 	bool fee_known;
 	struct cli_object object; /* whose seal it spends; kind 0: not known */
 	uint32_t sequence;	  /* of that seal */
+	char trap[320];		  /* why who signs it loses more than the records say; "": not so */
 	struct record *records;	  /* owned */
 	size_t record_count;
 };
@@ -47,16 +48,22 @@ static void view_done(struct view *view)
 	free(view);
 }
 
+struct search {
+	const struct outpoint *prev;
+	struct cli_object *object; /* borrowed */
+	uint32_t *sequence;
+};
+
 static bool known_outpoint(void *arg, const struct known_seal *known)
 {
-	struct view *view = arg;
+	struct search *search = arg;
 
-	if (!outpoint_equal(&known->outpoint, &view->file.tx.inputs[0].prev))
+	if (!outpoint_equal(&known->outpoint, search->prev))
 		return false;
-	view->object.kind = known->kind;
-	view->object.id = known->id;
-	view->sequence = known->sequence;
-	snprintf(view->object.label, sizeof(view->object.label), "%s", known->label);
+	search->object->kind = known->kind;
+	search->object->id = known->id;
+	*search->sequence = known->sequence;
+	snprintf(search->object->label, sizeof(search->object->label), "%s", known->label);
 	return true;
 }
 
@@ -71,29 +78,73 @@ static int find_seal(struct cli *cli, const struct object_id *id, const struct o
 		       : chaindb_find_seal(cli->db, id, true, ret_seal);
 }
 
-static int find_object(struct view *view)
+/* Whose seal an input spends; kind 0: nobody's that is known here. */
+static int find_object(struct cli *cli, const struct outpoint *prev, struct cli_object *ret_object,
+		       uint32_t *ret_sequence)
 {
-	const struct outpoint *prev = &view->file.tx.inputs[0].prev;
 	_cleanup_(freep) struct chaindb_seal *seal = malloc(sizeof(*seal));
-	struct cli *cli = view->cli;
+	struct search search = {prev, ret_object, ret_sequence};
 	struct chaindb_object found;
 	struct object_id id;
-	int r = known_visit(cli, known_outpoint, view);
+	int r = known_visit(cli, known_outpoint, &search);
 
-	if (!r && !view->object.kind && seal && !access(cli->conf.chain_db, F_OK)) {
+	if (!r && !ret_object->kind && seal && !access(cli->conf.chain_db, F_OK)) {
 		r = cli_db(cli);
 		if (!r && !chaindb_find_seal_owner(cli->db, prev, &id) &&
 		    !chaindb_find_object(cli->db, &id, &found) &&
 		    !find_seal(cli, &id, prev, seal)) {
-			view->object.kind = found.kind;
-			view->object.id = id;
-			view->sequence = seal->sequence;
-			snprintf(view->object.label, sizeof(view->object.label), "%s", found.name);
+			ret_object->kind = found.kind;
+			ret_object->id = id;
+			*ret_sequence = seal->sequence;
+			snprintf(ret_object->label, sizeof(ret_object->label), "%s", found.name);
 		}
 	}
-	if (view->object.kind)
-		names_fill_text(&view->object);
+	if (ret_object->kind)
+		names_fill_text(ret_object);
 	return r;
+}
+
+static bool has_record(const struct view *view, enum record_type type)
+{
+	for (size_t i = 0; i < view->record_count; i++)
+		if (view->records[i].type == type)
+			return true;
+	return false;
+}
+
+/* The chain asks for no record when a seal changes hands (RECORDS 3.3), or ends its object
+ * (RECORDS 3.4): so who hands a PSBT round could hide that behind a harmless one. */
+static int find_trap(struct view *view)
+{
+	const struct txbuild *tx = &view->file.tx;
+	char address[NAMES_SCRIPT_SIZE];
+	struct psbt_coin coin;
+	int r = 0;
+
+	for (size_t i = 1; !r && i < tx->input_count; i++) {
+		struct cli_object other = {0};
+		uint32_t sequence;
+
+		r = find_object(view->cli, &tx->inputs[i].prev, &other, &sequence);
+		if (!r && other.kind) {
+			snprintf(view->trap, sizeof(view->trap),
+				 "input %zu spends the seal of %s %s, which ends it for good", i,
+				 names_kind(other.kind), other.text);
+			return 0;
+		}
+	}
+	if (r || has_record(view, RECORD_CLOSE) || has_record(view, RECORD_TRANSFER))
+		return r;
+	names_script(view->cli, tx->outputs[1].script, tx->outputs[1].script_len, address);
+	if (!view->record_count || tx->output_count < 2)
+		snprintf(view->trap, sizeof(view->trap),
+			 "it has no record: an object whose seal it spends ends for good");
+	else if (psbtsign_coin(&view->file.psbt, 0, &coin) &&
+		 (coin.script.len != tx->outputs[1].script_len ||
+		  memcmp(coin.script.data, tx->outputs[1].script, coin.script.len) != 0))
+		snprintf(view->trap, sizeof(view->trap),
+			 "it gives the seal to %s, and no record says so", address);
+	return 0;
 }
 
 static void find_fee(struct view *view)
@@ -141,7 +192,9 @@ static int open_view(struct cli *cli, const char *path, struct view **ret_view)
 	view->record_count = rebuild_records(&view->file.tx, view->records, RECORDS_MAX);
 	if (view->record_count > RECORDS_MAX)
 		view->record_count = RECORDS_MAX;
-	r = find_object(view);
+	r = find_object(cli, &view->file.tx.inputs[0].prev, &view->object, &view->sequence);
+	if (!r)
+		r = find_trap(view);
 	return r ? r : refresh(view);
 }
 
@@ -191,11 +244,24 @@ static json_t *view_json(const struct view *view, const char *path)
 				  known ? json_integer((json_int_t)coin.value) : json_null(),
 				  "state", input_state(view, i, state)));
 	}
-	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "psbt", path, "id",
-			 view->object.kind ? view->object.text : "", "fee",
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "psbt", path, "warning", view->trap,
+			 "id", view->object.kind ? view->object.text : "", "fee",
 			 view->fee_known ? json_integer((json_int_t)view->draft.fee) : json_null(),
 			 "inputs", inputs, "transaction",
 			 summary_json(&view->draft, view->records, 0, view->record_count));
+}
+
+static void print_outputs(const struct view *view)
+{
+	const struct txbuild *tx = &view->file.tx;
+	char address[NAMES_SCRIPT_SIZE];
+
+	for (size_t i = 0; i < tx->output_count; i++) {
+		if (tx->outputs[i].script_len && tx->outputs[i].script[0] == OP_RETURN)
+			continue;
+		names_script(view->cli, tx->outputs[i].script, tx->outputs[i].script_len, address);
+		printf("  output %zu  to %s\n", i, address);
+	}
 }
 
 static void print_view(const struct view *view)
@@ -217,6 +283,10 @@ static void print_view(const struct view *view)
 			snprintf(amount, sizeof(amount), "not known");
 		printf("  input %zu  %s  %s\n", i, amount, input_state(view, i, state));
 	}
+	print_outputs(view);
+	if (view->trap[0])
+		printf("%sbeware: %s%s\n", out_on(view->cli, OUT_YELLOW), view->trap,
+		       out_off(view->cli));
 	if (!view->fee_known)
 		puts("  the fee is not known: dnet psbt finish asks the node for what its inputs "
 		     "have");
@@ -267,6 +337,10 @@ static int sign_with(struct view *view, const struct identity *identity, size_t 
 
 		if (!psbtsign_wants(&view->file.psbt, i, &identity->key))
 			continue;
+		if (i) /* keys of a keystore have nothing but seals */
+			return cli_error(cli, CLI_DENIED, "ask who made it",
+					 "input %zu spends a seal, which ends its object for good",
+					 i);
 		bytes = malloc(size);
 		if (!bytes)
 			return cli_error(cli, CLI_FAILED, NULL, "out of memory");
@@ -340,6 +414,10 @@ static int run_sign(struct cli *cli, const struct args *args)
 		r = cli_error(cli, CLI_DENIED,
 			      "use the keystore of an owner that has not signed: --keystore FILE",
 			      "no key of %s has anything to sign in it", cli->conf.keystore);
+	if (!r && view->trap[0])
+		r = cli_error(cli, CLI_DENIED,
+			      "ask who made it; dnet transfer and dnet close say what they do",
+			      "%s", view->trap);
 	if (!r)
 		r = ask(view, "sign it");
 	if (!r)

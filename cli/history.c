@@ -3,11 +3,8 @@
 #include "cli/names.h"
 #include "cli/out.h"
 #include "cli/records.h"
-#include "core/chainparams.h"
 #include "os/base.h"
 #include "os/chaindb.h"
-#include "wire/base58.h"
-#include "wire/bech32.h"
 #include "wire/hex.h"
 #include "wire/tx.h"
 
@@ -17,7 +14,6 @@
 #include <string.h>
 
 enum {
-	OWNER_SIZE = BECH32_TEXT_SIZE,
 	SUBJECT_SIZE = 2 * RECORD_KEY_MAX + 8,
 	KEY_PREFIX_MIN = 4, /* characters of a node's key that name it */
 	SHORT_TXID = 12,
@@ -44,38 +40,6 @@ struct history {
 
 /* ---- Who ---- */
 
-static void address_of(const struct cli *cli, const struct chaindb_seal *seal,
-		       char ret[static OWNER_SIZE])
-{
-	const struct chainparams *params = cli->params;
-	struct span script = {seal->script, seal->script_len}, hash;
-	uint8_t versioned[1 + HASH160_LEN];
-	enum script_kind kind = script_classify(script, &hash);
-	bool ok = false;
-
-	switch (kind) {
-	case SCRIPT_P2PKH:
-	case SCRIPT_P2SH:
-		versioned[0] =
-			kind == SCRIPT_P2PKH ? params->pubkey_prefix : params->script_prefix2;
-		memcpy(versioned + 1, hash.data, HASH160_LEN);
-		ok = base58check_encode(versioned, sizeof(versioned), ret, OWNER_SIZE);
-		break;
-	case SCRIPT_P2WPKH:
-	case SCRIPT_P2WSH:
-		ok = segwit_format(params->hrp, 0, hash.data, hash.len, ret);
-		break;
-	case SCRIPT_P2TR:
-		ok = segwit_format(params->hrp, 1, hash.data, hash.len, ret);
-		break;
-	case SCRIPT_OTHER:
-	case SCRIPT_OP_RETURN:
-		break;
-	}
-	if (!ok)
-		snprintf(ret, OWNER_SIZE, "a script of %zu bytes", seal->script_len);
-}
-
 static const char *sequence_key(uint32_t sequence, char ret[static 16])
 {
 	snprintf(ret, 16, "%u", sequence);
@@ -85,9 +49,9 @@ static const char *sequence_key(uint32_t sequence, char ret[static 16])
 static int on_seal(void *arg, const struct chaindb_seal *seal)
 {
 	struct history *h = arg;
-	char key[16], owner[OWNER_SIZE];
+	char key[16], owner[NAMES_SCRIPT_SIZE];
 
-	address_of(h->cli, seal, owner);
+	names_script(h->cli, seal->script, seal->script_len, owner);
 	json_object_set_new(h->owners, sequence_key(seal->sequence, key), json_string(owner));
 	return 0;
 }

@@ -1,9 +1,12 @@
 #include "cli/names.h"
 
 #include "cli/keys.h"
+#include "core/chainparams.h"
 #include "core/id.h"
 #include "os/chaindb.h"
+#include "wire/base58.h"
 #include "wire/hex.h"
+#include "wire/tx.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,6 +27,38 @@ const char *names_kind(enum object_kind kind)
 		return "OVR";
 	}
 	return "object";
+}
+
+void names_script(const struct cli *cli, const uint8_t *script, size_t len,
+		  char ret[static NAMES_SCRIPT_SIZE])
+{
+	const struct chainparams *params = cli->params;
+	uint8_t versioned[1 + HASH160_LEN];
+	struct span hash;
+	enum script_kind kind = script_classify((struct span){script, len}, &hash);
+	bool ok = false;
+
+	switch (kind) {
+	case SCRIPT_P2PKH:
+	case SCRIPT_P2SH:
+		versioned[0] =
+			kind == SCRIPT_P2PKH ? params->pubkey_prefix : params->script_prefix2;
+		memcpy(versioned + 1, hash.data, HASH160_LEN);
+		ok = base58check_encode(versioned, sizeof(versioned), ret, NAMES_SCRIPT_SIZE);
+		break;
+	case SCRIPT_P2WPKH:
+	case SCRIPT_P2WSH:
+		ok = segwit_format(params->hrp, 0, hash.data, hash.len, ret);
+		break;
+	case SCRIPT_P2TR:
+		ok = segwit_format(params->hrp, 1, hash.data, hash.len, ret);
+		break;
+	case SCRIPT_OTHER:
+	case SCRIPT_OP_RETURN:
+		break;
+	}
+	if (!ok)
+		snprintf(ret, NAMES_SCRIPT_SIZE, "a script of %zu bytes", len);
 }
 
 void names_fill_text(struct cli_object *object)

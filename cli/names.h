@@ -8,6 +8,10 @@
 #include "core/keystore.h"
 #include "wire/bech32.h"
 
+enum {
+	NAMES_SCRIPT_SIZE = BECH32_TEXT_SIZE,
+};
+
 struct cli_object {
 	enum object_kind kind;
 	struct object_id id;
@@ -23,5 +27,9 @@ const char *names_kind(enum object_kind kind);
 /* A node key in hex. Prints the error. */
 int names_key(struct cli *cli, const char *text, struct node_key *ret_key);
 void names_fill_text(struct cli_object *object);
+/* Who may spend an output: the address of its script, or its size where there is no address. Needs
+ * cli->params. */
+void names_script(const struct cli *cli, const uint8_t *script, size_t len,
+		  char ret[static NAMES_SCRIPT_SIZE]);
 
 #endif

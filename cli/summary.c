@@ -5,6 +5,7 @@
 #include "core/amount.h"
 #include "wire/describe.h"
 #include "wire/hex.h"
+#include "wire/tx.h"
 
 #include <stdio.h>
 
@@ -70,14 +71,22 @@ void summary_later_print(const struct cli *cli, const struct record *records, si
 	print_records(records, first, count);
 }
 
-/* Without records it is a transaction that pays for another one (dnet bump --child). */
+static bool is_record(const struct txbuild_output *output)
+{
+	return output->script_len && output->script[0] == OP_RETURN;
+}
+
+/* By what it is, and not by its place alone: it may be a transaction of others (dnet psbt). Without
+ * records it is one that pays for another (dnet bump --child). */
 static const char *role(const struct txbuild *tx, size_t count, size_t i, bool close)
 {
+	if (is_record(&tx->outputs[i]))
+		return "record";
 	if (!count)
-		return "back to the wallet";
+		return "payment";
 	if (i == 1)
 		return close ? "back to the wallet" : "seal";
-	return i && i == txbuild_change(tx) ? "change" : "record";
+	return i && i == txbuild_change(tx) ? "change" : "payment";
 }
 
 void summary_print(const struct cli *cli, const struct draft *draft, const struct record *records,
@@ -97,7 +106,7 @@ void summary_print(const struct cli *cli, const struct draft *draft, const struc
 		       draft->spends && !i ? "  the seal" : "");
 	}
 	for (size_t i = 0; i < tx->output_count; i++) {
-		if (i > 2 && i != txbuild_change(tx)) {
+		if (i > 2 && is_record(&tx->outputs[i])) {
 			hidden++;
 			rest += tx->outputs[i].value;
 			continue;

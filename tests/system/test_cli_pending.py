@@ -238,7 +238,7 @@ def test_a_child_pays_where_nodes_replace_nothing():
         assert "--child" in error["next"]
         shown = tool.run("bump", made["txid"], "--child", "--fee-rate", "40", "--dry-run").stdout
         outputs = [line for line in shown.splitlines() if line.startswith("  output")]
-        assert len(outputs) == 1 and outputs[0].endswith("  back to the wallet"), shown
+        assert len(outputs) == 1 and outputs[0].endswith("  payment"), shown
         done = tool.ok("--yes", "bump", made["txid"], "--child", "--fee-rate", "40")
         entry = node.getmempoolentry(done["txid"])
         assert entry["ancestorcount"] == 2

@@ -190,6 +190,49 @@ def test_two_of_three_pay_more():
         owners[0].ok("node", "del", made, "alice", "--psbt", path)
 
 
+def test_a_psbt_that_hides_what_it_does_is_not_signed(world, tool):
+    """The chain asks for no record when a seal changes hands, or ends: who hands a PSBT round could hide it."""
+    _, node, watch = world
+    made = tool.write_ok("create", "trapped")["id"]
+    other = tool.write_ok("create", "bystander")["id"]
+    mine(world)
+    path = psbt_file(tool, "trap")
+    tool.ok("node", "add", made, KEYS[1] + "=alice", "--psbt", path)
+    with open(path) as f:
+        good = base64.b64decode(f.read())
+    seal = tool.ok("show", made)["seal"]
+    script = bytes.fromhex(node.gettxout(seal["txid"], seal["vout"])["scriptPubKey"]["hex"])
+    assert good.count(script) >= 2  # the new seal in the transaction, then the coin that is spent
+
+    def refused(raw, words):
+        with open(path, "w") as f:
+            f.write(base64.b64encode(raw).decode())
+        assert words in tool.ok("psbt", "show", path)["warning"]
+        assert "beware: " in tool.run("psbt", "show", path).stdout
+        assert tool.fails(DENIED, "psbt", "sign", path, words=words)["next"]
+        with open(path) as f:
+            assert base64.b64decode(f.read()) == raw
+
+    assert tool.ok("psbt", "show", path)["warning"] == ""
+    thief = b"\0\x14" + b"\x07" * 20
+    refused(good.replace(script, thief, 1), "and no record says so")
+    at = good.index(b"alice")
+    refused(good[:at].replace(b"\x6a", b"\x51", 1) + good[at:], "it has no record")
+    # the seal of another object among what pays, by somebody who has the node's wallet
+    stray = tool.ok("show", other)["seal"]
+    coin = max(node.listunspent(), key=lambda c: c["amount"])
+    raw = node.createpsbt([{"txid": o["txid"], "vout": o["vout"]} for o in (coin, stray)],
+                          [{"data": "00"}, {node.getnewaddress(): float(coin["amount"]) - 0.001}])
+    refused(base64.b64decode(node.utxoupdatepsbt(raw)), "spends the seal of dnet " + other)
+    # what says what it does is signed
+    tool.ok("transfer", made, node.getnewaddress("", "bech32"), "--psbt", path)
+    assert tool.ok("psbt", "show", path)["warning"] == ""
+    text = tool.run("psbt", "show", path).stdout
+    assert "TRANSFER" in text and text.count("  to ") == 2
+    tool.ok("--yes", "psbt", "sign", path)
+    world[1].lockunspent(True)
+
+
 def test_what_is_no_multisig_or_no_psbt_is_refused(world, tool):
     made = tool.write_ok("create", "strict")["id"]
     for argv, words in (((KEYS[0], "--multisig", "2"), "no multisig"), ((KEYS[0], KEYS[0], "--multisig", "1"), "twice"),
