@@ -328,7 +328,7 @@ static void end_bulk(struct source_switch *s, struct member *m)
 static int switch_tip(struct source *source, struct hash256 *ret_hash)
 {
 	struct source_switch *s = (struct source_switch *)source;
-	char why[sizeof(s->why)] = "it is the first in the list";
+	char why[sizeof(s->why)] = "it is the first to be asked";
 	bool only_bulk = true;
 	int result;
 

@@ -132,7 +132,7 @@ static bool read_block(struct import *m, struct statefile_block *block)
 	while (!result && statefile_next_tx(&m->file, block, &tx)) {
 		result = registry_apply_tx(m->registry, block->height, tx.index, &tx.tx,
 					   store_sink(m->store));
-		m->txs++;
+		m->txs += tx.index > 0; /* the coinbase is there for its proof alone */
 	}
 	if (result)
 		log_error("%s", result == -ENOMEM ? "out of memory" : store_error(m->store));

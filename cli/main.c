@@ -36,7 +36,8 @@ static json_t *error_json(enum cli_exit code, char *message, const char *next)
 	for (char *c = message; *c; c++)
 		if ((uint8_t)*c >= 0x80)
 			*c = '?';
-	return json_pack("{s:{s:i, s:s}}", "error", "code", (int)code, "message", message);
+	return json_pack("{s:{s:i, s:s, s:s*}}", "error", "code", (int)code, "message", message,
+			 "next", next);
 }
 
 int cli_error(struct cli *cli, enum cli_exit code, const char *next, const char *format, ...)

@@ -66,6 +66,7 @@ def test_names(wrong):
         wrong(USAGE, "is not a name", "create", "--", name)
         wrong(USAGE, "is not a name", "node", "add", "office", KEYS[2] + "=" + name)
     wrong(NOT_FOUND, "no dnet is called \"b\u00fcro\"", "node", "add", "b\u00fcro", KEYS[2])
+    wrong(NOT_FOUND, "no dnet is called \"b?ro\"", "node", "add", "b\udcffro", KEYS[2])  # a byte that is no UTF-8
     wrong(NOT_FOUND, "no object is called \"\"", "show", "")
     assert wrong.tool.run("create", "a" * 32, "--dry-run").returncode == OK
 
