@@ -229,7 +229,7 @@ static int life(struct world *w)
 static void each_allocation_may_fail_and_is_reported(void **state)
 {
 	struct world *w = *state;
-	size_t needed;
+	size_t needed, spared = 0;
 
 	allocations = 0;
 	assert_int_equal(life(w), 0);
@@ -243,7 +243,11 @@ static void each_allocation_may_fail_and_is_reported(void **state)
 		fail_at = i;
 		made = registry_new(OP_NODE, test_seed, &fresh.registry);
 		if (made == 0) {
-			assert_int_equal(life(&fresh), -ENOMEM);
+			int result = life(&fresh);
+
+			/* without the bits that tell seals apart it is only slower */
+			spared += result == 0;
+			assert_true(result == 0 || result == -ENOMEM);
 			/* and can be taken back, or says that it cannot */
 			fail_at = SIZE_MAX;
 			assert_int_equal(registry_undo(fresh.registry, 0), 0);
@@ -255,6 +259,7 @@ static void each_allocation_may_fail_and_is_reported(void **state)
 			assert_int_equal(made, -ENOMEM);
 		}
 	}
+	assert_in_range(spared, 1, 2);
 }
 
 static void a_failing_undo_leaves_something_that_can_be_freed(void **state)

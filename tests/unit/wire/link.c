@@ -128,7 +128,7 @@ static void a_request_says_again_what_was_written(void **state)
 {
 	for (size_t len = 0; len <= RECORD_NAME_MAX; len++) {
 		struct request request = {.dnet = {{1}}, .key = {{3, 9}}, .date = 1700000000}, back;
-		char text[REQUEST_TEXT_SIZE];
+		char text[REQUEST_TEXT_SIZE + 1];
 
 		memset(request.name, 'n', len);
 		memset(request.signature, 0x5a, sizeof(request.signature));
