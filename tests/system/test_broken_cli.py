@@ -111,7 +111,7 @@ def test_on_a_full_disk_nothing_is_sent_and_nothing_lost(world, owner, disk):
     assert owner.limited("node", "add", "full-before", KEYS[2])[0].returncode == OK
     assert owner.limited("create", "full-after")[0].returncode == OK
     assert keys_are_there(world, owner, "full") == 2
-    assert sorted(os.listdir(disk)) == ["keystore", "keystore.lock", "keystore.seals"]
+    assert sorted(os.listdir(disk)) == ["keystore", "keystore.lock", "keystore.outbox", "keystore.seals"]
 
 
 def test_on_a_read_only_disk_nothing_is_sent_and_nothing_lost(world, owner, disk):
