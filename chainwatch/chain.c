@@ -45,6 +45,7 @@ struct chain {
 	uint64_t logged_ns;	/* when progress was logged last */
 	struct light_follow *follows; /* owned */
 	size_t follow_count;
+	uint32_t told_below;	    /* up to this height it was said which of them were not made */
 	bool uncovered;		    /* whether all of follows has been read is to be looked up */
 	struct agreement agreement; /* with the source, on our tip */
 	struct chain_report report;
@@ -106,6 +107,7 @@ int chain_follow(struct chain *c, const struct light_follow *follows, size_t cou
 	free(c->follows);
 	c->follows = copy;
 	c->follow_count = count;
+	c->told_below = 0;
 	c->uncovered = true;
 	return source_light_follow(c->source, follows, count);
 }
@@ -659,6 +661,20 @@ static int watch_mempool(struct chain *c)
 	return 0;
 }
 
+static int tell_unmade(struct chain *c)
+{
+	struct store_tip tip;
+	int result;
+
+	store_tip(c->store, &tip);
+	if (tip.height <= c->told_below)
+		return 0;
+	result =
+		store_tell_unmade(c->store, c->follows, c->follow_count, c->told_below, tip.height);
+	c->told_below = tip.height;
+	return result ? fail_store(c, result) : 0;
+}
+
 static int step(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 {
 	struct store_tip tip;
@@ -690,6 +706,8 @@ static int step(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 		result = cover(c, false);
 		*ret_at_tip &= !c->report.blocks;
 	}
+	if (!result && *ret_at_tip && !c->uncovered)
+		result = tell_unmade(c);
 	if (!result && *ret_at_tip)
 		result = watch_mempool(c);
 	return result;

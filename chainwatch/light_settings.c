@@ -1,5 +1,6 @@
 #include "chainwatch/light_settings.h"
 
+#include "chainwatch/p2p_net.h"
 #include "os/base.h"
 #include "os/file.h"
 #include "os/log.h"
@@ -79,13 +80,20 @@ bool light_settings_complete(struct light_settings *s, char *error, size_t error
 {
 	static const char scheme[] = "socks5://";
 	const char *proxy = s->proxy;
+	struct p2p_target target;
 
 	if (s->peer.count > LIGHT_TARGETS_MAX) {
 		snprintf(error, error_size, "peer names more than %d", LIGHT_TARGETS_MAX);
 		return false;
 	}
-	for (size_t i = 0; i < s->peer.count; i++)
+	for (size_t i = 0; i < s->peer.count; i++) {
 		s->targets[i] = s->peer.items[i];
+		if (!p2p_target_parse(s->targets[i], 1, &target)) {
+			snprintf(error, error_size, "peer '%.80s' is not HOST or HOST:PORT",
+				 s->targets[i]);
+			return false;
+		}
+	}
 	if (proxy[0] && strncmp(proxy, scheme, strlen(scheme)) == 0)
 		proxy += strlen(scheme);
 	else if (strstr(proxy, "://")) {

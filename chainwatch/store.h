@@ -114,6 +114,11 @@ int store_is_partial(struct store *store, bool *ret_partial);
 /* The lowest height that is still to be read for one of these; UINT32_MAX: none. */
 int store_find_uncovered(struct store *store, const struct light_follow *follows, size_t count,
 			 uint32_t *ret_height);
+/* Logs those whose blocks were read, the last of them above height `above` and not above `height`,
+ * and that none of these made: with a wrong height nothing is ever found, and nothing else would
+ * say so. */
+int store_tell_unmade(struct store *store, const struct light_follow *follows, size_t count,
+		      uint32_t above, uint32_t height);
 /* Inside a transaction: partial, and these have been read or lie ahead. */
 int store_put_coverage(struct store *store, const struct light_follow *follows, size_t count);
 /* The same in a transaction of its own. */

@@ -3,6 +3,7 @@
 #include "chainwatch/source.h"
 #include "os/base.h"
 #include "os/chaindb_private.h"
+#include "os/log.h"
 #include "wire/bech32.h"
 
 #include <errno.h>
@@ -100,19 +101,49 @@ static void follow_name(const struct light_follow *follow, char name[static 96])
 	snprintf(name, 96, "follow %s@%u", id, follow->height);
 }
 
-static int meta_has(struct store *store, const char *name, bool *ret_has)
+/* Whether a query with a text as its only parameter finds anything. */
+static int finds(struct store *store, const char *sql, const char *text, bool *ret_finds)
 {
 	_cleanup_(chaindb_finalizep) sqlite3_stmt *statement = NULL;
 	int code;
 
-	if (sqlite3_prepare_v2(store->db, "SELECT 1 FROM meta WHERE name = ?", -1, &statement,
-			       NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) != SQLITE_OK)
 		return store_fail(store, "cannot read");
-	sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 1, text, -1, SQLITE_STATIC);
 	code = sqlite3_step(statement);
 	if (code != SQLITE_ROW && code != SQLITE_DONE)
 		return store_fail(store, "cannot read");
-	*ret_has = code == SQLITE_ROW;
+	*ret_finds = code == SQLITE_ROW;
+	return 0;
+}
+
+static int meta_has(struct store *store, const char *name, bool *ret_has)
+{
+	return finds(store, "SELECT 1 FROM meta WHERE name = ?", name, ret_has);
+}
+
+int store_tell_unmade(struct store *store, const struct light_follow *follows, size_t count,
+		      uint32_t above, uint32_t height)
+{
+	char id[OBJECT_ID_TEXT_SIZE];
+
+	for (size_t i = 0; i < count; i++) {
+		const struct light_follow *f = &follows[i];
+		uint32_t last = f->height + LIGHT_FOLLOW_SPAN - 1;
+		bool has;
+		int result;
+
+		if (last <= above || last > height)
+			continue;
+		object_id_format(f->kind, &f->object, id);
+		result = finds(store, "SELECT 1 FROM object WHERE id = ?", id, &has);
+		if (result)
+			return result;
+		if (!has)
+			log_warn("nothing made %s in the blocks %u to %u: look at the height that "
+				 "it is followed from",
+				 id, f->height, last);
+	}
 	return 0;
 }
 

@@ -266,10 +266,28 @@ def test_dnet_chain_and_another_source(nodes, light, folder):
     assert "filled by source = light" in full.process.log()
 
 
+def test_a_wrong_height_is_said(nodes, folder, dnet):
+    nodes[0].mine(10)
+    both_at_tip(nodes)
+    ident, height = dnet.follow.split("@")
+    watch = Light(folder, nodes[0], nodes, ["%s@%d" % (ident, int(height) + 1)])
+    try:
+        watch.start()
+        watch.wait_tip()
+        lib.wait_for(lambda: "nothing made %s in the blocks %d to %d" % (ident, int(height) + 1, int(height) + 6)
+                     in watch.process.log(), "it is said")
+        assert watch.call("follow", {"id": ident, "height": int(height)}) == {"new": True}
+        lib.wait_for(lambda: watch.query("SELECT id FROM object") == [(ident,)], "it is followed")
+    finally:
+        watch.stop()
+
+
 def test_wrong_settings_are_named(folder):
     for line, words in (("source = light\nfollow = dnet1xyz@7\n", "not the id"),
                         ("source = light\nfollow = nonsense\n", "dnet1…@HEIGHT"),
                         ("source = light, rpc://127.0.0.1:1\n", "stands alone"),
+                        ("source = light\npeer = [::1\n", "not HOST or HOST:PORT"),
+                        ("source = light\npeer = 127.0.0.1:99999\n", "not HOST or HOST:PORT"),
                         ("source = light\nproxy = http://127.0.0.1:1\n", "socks5://"),
                         ("source = light\nfilter-peers = 0\n", "filter-peers")):
         conf = os.path.join(folder, "wrong.conf")
