@@ -326,7 +326,7 @@ static int read_text(struct cli *cli, const char *from, char *text)
 	}
 	if (keys_ask("The words, or the hex", false, text, KEYSTORE_COPY_MAX))
 		return 0;
-	return cli_error(cli, CLI_DENIED, "give --from FILE, or --from - for standard input",
+	return cli_error(cli, CLI_ABORTED, "give --from FILE, or --from - for standard input",
 			 "there is no terminal to ask on");
 }
 

@@ -106,7 +106,8 @@ static void print_settings(void)
 static void print_command(const struct cli_command *command)
 {
 	printf("Usage: dnet %s%s%s [OPTION]...\n\n%c%s.\n\n", command->name,
-	       command->params ? " " : "", command->params ? command->params : "",
+	       command->params && *command->params ? " " : "",
+	       command->params ? command->params : "",
 	       command->help[0] - ('a' <= command->help[0] && command->help[0] <= 'z' ? 32 : 0),
 	       command->help + 1);
 	if (command->options || command->writes)

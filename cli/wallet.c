@@ -496,6 +496,9 @@ int wallet_refused(struct cli *cli, const char *why)
 	case WALLET_REFUSES:
 		break;
 	}
+	if (strstr(why, "txn-already-"))
+		return cli_error(cli, CLI_FAILED, "dnet pending and dnet history show it",
+				 "it was sent before: %s", why);
 	return cli_error(cli, CLI_FAILED, NULL, "the chain node would refuse the transaction: %s",
 			 why);
 }

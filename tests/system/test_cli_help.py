@@ -66,6 +66,7 @@ def test_every_command_has_help_that_names_it():
         done = dnet(*command.split(), "--help")
         assert done.returncode == 0 and done.stderr == ""
         assert done.stdout.startswith("Usage: dnet " + command)
+        assert "  " not in done.stdout.splitlines()[0]
     for group in {c.split()[0] for c in commands() if " " in c}:
         done = dnet(group, "--help")
         assert done.returncode == 0 and "  %s " % group in done.stdout

@@ -58,6 +58,7 @@ def test_made_without_the_key_and_signed_with_it(world, tool):
     error = watcher.run("psbt", "send", signed)
     assert error.returncode == ABORTED and node.getrawmempool() == []
     sent = watcher.ok("--yes", "psbt", "send", signed)
+    assert "dnet pending" in watcher.fails(FAILED, "psbt", "send", signed, words="it was sent before")["next"]
     assert sent["seen"] is True and sent["txid"] in node.getrawmempool()
     assert node.listlockunspent() == []
     assert [p["txid"] for p in watcher.ok("pending")["pending"]] == [sent["txid"]]

@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pytest  # noqa: E402
 
 import testlib as lib  # noqa: E402
-from clilib import (DENIED, FAILED, FUNDS, KEYS, NOT_FOUND, OK, UNREACHABLE, USAGE,  # noqa: E402
+from clilib import (ABORTED, DENIED, FAILED, FUNDS, KEYS, NOT_FOUND, OK, UNREACHABLE, USAGE,  # noqa: E402
                     Tool, mine, world)  # noqa: E402,F401
 
 lib.need_litecoind()
@@ -234,6 +234,7 @@ def test_daemons_that_do_not_run(wrong):
 
 
 def test_keystores_and_sidecars(wrong):
+    wrong(ABORTED, "no terminal", "keystore", "restore")
     tool, store = wrong.tool, wrong.tool.options["keystore"]
     wrong(FAILED, "Is a directory", "close", "plain", "--keystore", tool.folder)
     wrong(FAILED, "is not a keystore", "close", "@plain", "--keystore", tool.conf)
