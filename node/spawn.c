@@ -373,14 +373,26 @@ static void reap(struct spawner *s)
 static int do_signal(struct spawner *s, const struct spawn_request *request,
 		     struct spawn_reply *reply)
 {
-	static const int allowed[] = {SIGTERM, SIGKILL, SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGALRM};
+	/* What ends it ends what it started, too; what it is told is not meant for its scripts,
+	 * which would die of it. */
+	static const struct {
+		int number;
+		bool group;
+	} allowed[] = {
+		{SIGTERM, true},  {SIGKILL, true},  {SIGINT, true},   {SIGHUP, false},
+		{SIGUSR1, false}, {SIGUSR2, false}, {SIGALRM, false},
+	};
 	const struct child *child = request->pid > 0 ? find_child(s, request->pid) : NULL;
 	if (!child)
 		return refuse(reply, "refused: %d was not started here", request->pid);
 	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++) {
-		if (allowed[i] == request->signal)
-			/* Not one that ended: its number may be another's by now. */
-			return child->ended || kill(-child->pid, request->signal) == 0 ? 0 : -errno;
+		if (allowed[i].number != request->signal)
+			continue;
+		/* Not one that ended: its number may be another's by now. */
+		if (child->ended)
+			return 0;
+		return kill(allowed[i].group ? -child->pid : child->pid, request->signal) ? -errno
+											  : 0;
 	}
 	return refuse(reply, "refused: signal %d", request->signal);
 }

@@ -62,8 +62,11 @@ class Miner:
         self.thread = threading.Thread(target=self.run)
 
     def run(self):
+        full = 0
         while not self.end.wait(0.05):
-            if len(self.rpc.getrawmempool()) >= 25:  # as many as hang together at most
+            # as many as hang together at most; for a second, in which dnet meets it
+            full = full + 1 if len(self.rpc.getrawmempool()) >= 25 else 0
+            if full == 20:
                 self.rpc.generatetoaddress(1, self.address)
                 self.blocks += 1
 

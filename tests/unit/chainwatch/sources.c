@@ -68,7 +68,8 @@ static void what_is_wrong_is_named(void **state)
 		{"rpc://a:1?cookie=/a&cookie=/a&cookie=/a&cookie=/a&cookie=/a", "more than 4"},
 		{"rpc://u:%zz@a:1", "USER:PASSWORD is malformed"},
 		{"rpc://:p@a:1", "USER:PASSWORD is malformed"},
-		{"rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1",
+		{"rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://a:1,rpc://"
+		 "a:1,rpc://a:1",
 		 "more than 8"},
 	};
 

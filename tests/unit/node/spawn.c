@@ -168,6 +168,26 @@ static void a_signal_is_of_the_list_and_for_a_child(void **state)
 	finish(&r);
 }
 
+/* tincd's host-up died of the SIGHUP that tincd was to read its files at, and nobody heard of the
+ * host. */
+static void what_a_program_is_told_does_not_end_its_scripts(void **state)
+{
+	struct running r;
+	char line[512];
+	(void)state;
+	write_script("program",
+		     "#!/bin/sh\ntrap : HUP\n"
+		     "sh -c 'echo ready; read line; echo script $line'\necho \"end $?\"\n");
+	begin(&r);
+	read_line(r.out, line, sizeof(line));
+	assert_string_equal(line, "ready");
+	assert_int_equal(spawn_signal(spawn, r.pid, SIGHUP), 0);
+	assert_int_equal(write(r.in, "x\n", 2), 2);
+	read_line(r.out, line, sizeof(line));
+	assert_string_equal(line, "script x");
+	finish(&r);
+}
+
 static void what_the_configuration_does_not_name_is_refused(void **state)
 {
 	const int two[] = {STDERR_FILENO, STDERR_FILENO};
@@ -216,6 +236,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(all_end_with_the_one_who_started_them, start, stop),
 		cmocka_unit_test_setup_teardown(a_signal_is_of_the_list_and_for_a_child, start,
 						stop),
+		cmocka_unit_test_setup_teardown(what_a_program_is_told_does_not_end_its_scripts,
+						start, stop),
 		cmocka_unit_test_setup_teardown(what_the_configuration_does_not_name_is_refused,
 						start, stop),
 		cmocka_unit_test_setup_teardown(
