@@ -43,9 +43,9 @@ def run(*argv, **options):
 def test_an_example_is_a_good_configuration(name, uncommented):
     with open(os.path.join(EXAMPLES, name + ".conf")) as f:
         text = f.read()
-    if uncommented:  # what it shows as possible is, too; a password goes without the cookie
+    if uncommented:  # what it shows as possible is, too; a password goes without the cookie, source without rpc-url
         text = re.sub(r"^# ([a-z-]+ = )", r"\1", text, flags=re.M)
-        text = re.sub(r"^rpc-cookie.*\n", "", text, flags=re.M)
+        text = re.sub(r"^rpc-(cookie|url).*\n", "", text, flags=re.M)
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
         f.write(text)
         f.flush()
