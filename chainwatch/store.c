@@ -189,7 +189,7 @@ static int create(struct store *store, const struct store_config *config)
 	return result;
 }
 
-_printf_(3, 4) static int refuse(struct store *store, int result, const char *format, ...)
+int store_refuse(struct store *store, int result, const char *format, ...)
 {
 	va_list args;
 
@@ -220,26 +220,29 @@ static int check(struct store *store, const struct store_config *config)
 	if (result)
 		return result;
 	if (!schema || !chain || !genesis || !birth)
-		return refuse(store, -EBADMSG, "%s is not a chain.db: it says no schema or chain",
-			      config->path);
+		return store_refuse(store, -EBADMSG,
+				    "%s is not a chain.db: it says no schema or chain",
+				    config->path);
 	if (strtol(schema, NULL, 10) < 1)
-		return refuse(store, -EBADMSG, "%s is not a chain.db: it says schema '%.16s'",
-			      config->path, schema);
+		return store_refuse(store, -EBADMSG, "%s is not a chain.db: it says schema '%.16s'",
+				    config->path, schema);
 	if (strtol(schema, NULL, 10) > CHAINDB_SCHEMA)
-		return refuse(store, -EPROTONOSUPPORT,
-			      "%s has schema %s, this program knows up to %d: update dnet",
-			      config->path, schema, CHAINDB_SCHEMA);
+		return store_refuse(store, -EPROTONOSUPPORT,
+				    "%s has schema %s, this program knows up to %d: update dnet",
+				    config->path, schema, CHAINDB_SCHEMA);
 	hash_format(&config->genesis, wanted);
 	if (strcmp(chain, config->chain) != 0 || strcmp(genesis, wanted) != 0)
-		return refuse(store, -EINVAL,
-			      "%s is of the chain %s (genesis %.16s…), not of %s (%.16s…): use "
-			      "another db file, or set chain back",
-			      config->path, chain, genesis, config->chain, wanted);
+		return store_refuse(
+			store, -EINVAL,
+			"%s is of the chain %s (genesis %.16s…), not of %s (%.16s…): use "
+			"another db file, or set chain back",
+			config->path, chain, genesis, config->chain, wanted);
 	if (strtoul(birth, NULL, 10) > config->birth_height)
-		return refuse(store, -EINVAL,
-			      "%s begins at height %s, after birth-height %u: remove the file to "
-			      "read the chain anew",
-			      config->path, birth, config->birth_height);
+		return store_refuse(
+			store, -EINVAL,
+			"%s begins at height %s, after birth-height %u: remove the file to "
+			"read the chain anew",
+			config->path, birth, config->birth_height);
 	return 0;
 }
 
@@ -270,7 +273,7 @@ static int read_tip(struct store *store)
 	if (code != SQLITE_ROW && code != SQLITE_DONE)
 		return store_fail(store, "cannot read the tip");
 	if (!ok)
-		return refuse(store, -EBADMSG, "chain.db: the tip is not a block hash");
+		return store_refuse(store, -EBADMSG, "chain.db: the tip is not a block hash");
 	return 0;
 }
 
@@ -287,10 +290,11 @@ static int check_pages(struct store *store, const struct store_config *config)
 	if (sqlite3_step(statement) != SQLITE_ROW)
 		result = store_fail(store, "cannot read");
 	else if (strcmp((const char *)sqlite3_column_text(statement, 0), "ok") != 0)
-		result = refuse(store, -EBADMSG,
-				"chain.db: %s is damaged (%.100s): remove it to read the chain "
-				"anew",
-				config->path, sqlite3_column_text(statement, 0));
+		result = store_refuse(
+			store, -EBADMSG,
+			"chain.db: %s is damaged (%.100s): remove it to read the chain "
+			"anew",
+			config->path, sqlite3_column_text(statement, 0));
 	sqlite3_finalize(statement);
 	return result;
 }
@@ -302,7 +306,8 @@ static int remember_file(struct store *store)
 	if (strcmp(store->path, STORE_IN_MEMORY) == 0)
 		return 0;
 	if (stat(store->path, &st))
-		return refuse(store, -errno, "chain.db: %s: %s", store->path, strerror(errno));
+		return store_refuse(store, -errno, "chain.db: %s: %s", store->path,
+				    strerror(errno));
 	store->device = st.st_dev;
 	store->inode = st.st_ino;
 	return 0;
@@ -354,15 +359,16 @@ static int set_up(struct store *store, const struct store_config *config)
 	sqlite3_extended_result_codes(store->db, 1);
 	if (sqlite3_db_readonly(store->db, "main") == 1)
 		return access(config->path, W_OK) == 0
-			       ? refuse(store, -EIO,
-					"chain.db: %s could be opened for reading only: start "
-					"chainwatch again, and see to the disk when that does "
-					"not help",
-					config->path)
-			       : refuse(store, -EROFS,
-					"chain.db: %s cannot be written: its file system is "
-					"read-only, or it belongs to somebody else",
-					config->path);
+			       ? store_refuse(
+					 store, -EIO,
+					 "chain.db: %s could be opened for reading only: start "
+					 "chainwatch again, and see to the disk when that does "
+					 "not help",
+					 config->path)
+			       : store_refuse(store, -EROFS,
+					      "chain.db: %s cannot be written: its file system is "
+					      "read-only, or it belongs to somebody else",
+					      config->path);
 	sqlite3_busy_timeout(store->db, BUSY_MS);
 	if (is_empty(store, &result))
 		result = execute(store, "PRAGMA journal_mode = WAL");
@@ -438,10 +444,11 @@ int store_check_file(struct store *store)
 		return 0;
 	if (stat(store->path, &st) == 0 && st.st_dev == store->device && st.st_ino == store->inode)
 		return 0;
-	return refuse(store, -ESTALE,
-		      "%s is not there any more, or another file: put it back, or start chainwatch "
-		      "again to read the chain anew",
-		      store->path);
+	return store_refuse(
+		store, -ESTALE,
+		"%s is not there any more, or another file: put it back, or start chainwatch "
+		"again to read the chain anew",
+		store->path);
 }
 
 const char *store_error(const struct store *store)

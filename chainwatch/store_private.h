@@ -5,6 +5,8 @@
 
 #include "chainwatch/store.h"
 
+#include "os/base.h"
+
 #include <sqlite3.h>
 #include <sys/types.h>
 
@@ -58,6 +60,8 @@ struct store {
 
 /* Notes why, by SQLite's code; returns the negative errno. */
 int store_fail(struct store *store, const char *what);
+/* The same in words of ours; returns result. */
+_printf_(3, 4) int store_refuse(struct store *store, int result, const char *format, ...);
 /* A statement, reset and unbound. */
 sqlite3_stmt *store_statement(struct store *store, enum store_statement which);
 /* Runs one that returns no rows. */

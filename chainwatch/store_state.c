@@ -5,21 +5,10 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 /* The whole state at once: taken back, filled from a file, compared with another. */
-
-_printf_(3, 4) static int refuse(struct store *store, int result, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(store->error, sizeof(store->error), format, args);
-	va_end(args);
-	return result;
-}
 
 static int run(struct store *store, const char *sql)
 {
@@ -79,23 +68,25 @@ int store_rescan(struct store *store, uint32_t from, uint32_t birth_height)
 	int result;
 
 	if (!store->has_tip)
-		return refuse(store, -EINVAL,
-			      "chain.db has no block yet: there is nothing to take back");
+		return store_refuse(store, -EINVAL,
+				    "chain.db has no block yet: there is nothing to take back");
 	if (from <= birth_height)
 		return forget_all(store, birth_height);
 	if (from > store->tip.height)
-		return refuse(store, -EINVAL,
-			      "chain.db has come to height %u: there is nothing to take back from "
-			      "%u on",
-			      store->tip.height, from);
+		return store_refuse(
+			store, -EINVAL,
+			"chain.db has come to height %u: there is nothing to take back from "
+			"%u on",
+			store->tip.height, from);
 	result = store_lowest(store, &lowest);
 	if (result)
 		return result;
 	if (from <= lowest)
-		return refuse(store, -ERANGE,
-			      "only blocks from height %u on can be taken back (keep-headers); to "
-			      "read all anew give the height where records begin: --rescan %u",
-			      lowest + 1, birth_height);
+		return store_refuse(
+			store, -ERANGE,
+			"only blocks from height %u on can be taken back (keep-headers); to "
+			"read all anew give the height where records begin: --rescan %u",
+			lowest + 1, birth_height);
 	result = store_begin(store);
 	if (!result)
 		result = store_undo(store, from - 1);
@@ -209,11 +200,12 @@ int store_other_tip(struct store *store, struct store_tip *ret_tip)
 		tip.time = (uint32_t)sqlite3_column_int64(statement, 2);
 		hash = (const char *)sqlite3_column_text(statement, 1);
 		if (!hash || !hash_parse(hash, &tip.hash))
-			result = refuse(store, -EBADMSG, "chain.db: the tip is not a block hash");
+			result = store_refuse(store, -EBADMSG,
+					      "chain.db: the tip is not a block hash");
 	} else {
-		result = code == SQLITE_DONE
-				 ? refuse(store, -ENOENT, "chain.db: no block has been read yet")
-				 : store_fail(store, "cannot read the tip");
+		result = code == SQLITE_DONE ? store_refuse(store, -ENOENT,
+							    "chain.db: no block has been read yet")
+					     : store_fail(store, "cannot read the tip");
 	}
 	sqlite3_finalize(statement);
 	if (!result)

@@ -11,32 +11,6 @@ enum {
 	OP_CHECKMULTISIG = 0xae,
 };
 
-static void add_compact(struct sha256 *h, uint64_t n)
-{
-	uint8_t mem[9];
-	struct writer w;
-
-	writer_init(&w, mem, sizeof(mem));
-	writer_compact(&w, n);
-	sha256_update(h, mem, writer_len(&w));
-}
-
-static void add_u32(struct sha256 *h, uint32_t v)
-{
-	uint8_t mem[4];
-
-	store_u32(mem, v);
-	sha256_update(h, mem, sizeof(mem));
-}
-
-static void add_u64(struct sha256 *h, uint64_t v)
-{
-	uint8_t mem[8];
-
-	store_u64(mem, v);
-	sha256_update(h, mem, sizeof(mem));
-}
-
 static bool input_at(const struct tx_view *tx, uint32_t index, struct tx_input *ret)
 {
 	struct tx_iter it = tx_inputs(tx);
@@ -60,7 +34,7 @@ void spend_sighash(const struct tx_view *tx, uint32_t index, struct span code, u
 	sha256_init(&b);
 	for (uint32_t i = 0; tx_next_input(&it, &input); i++) {
 		sha256_update(&a, input.outpoint, OUTPOINT_LEN);
-		add_u32(&b, input.sequence);
+		sha256_update_u32(&b, input.sequence);
 		if (i == index)
 			own = input;
 	}
@@ -69,24 +43,24 @@ void spend_sighash(const struct tx_view *tx, uint32_t index, struct span code, u
 	sha256_init(&a);
 	it = tx_outputs(tx);
 	while (tx_next_output(&it, &output)) {
-		add_u64(&a, output.value);
-		add_compact(&a, output.script.len);
+		sha256_update_u64(&a, output.value);
+		sha256_update_compact(&a, output.script.len);
 		sha256_update(&a, output.script.data, output.script.len);
 	}
 	sha256_final_double(&a, &outputs);
 	sha256_init(&h);
-	add_u32(&h, tx->version);
+	sha256_update_u32(&h, tx->version);
 	sha256_update(&h, prevouts.bytes, HASH_LEN);
 	sha256_update(&h, sequences.bytes, HASH_LEN);
 	if (own.outpoint)
 		sha256_update(&h, own.outpoint, OUTPOINT_LEN);
-	add_compact(&h, code.len);
+	sha256_update_compact(&h, code.len);
 	sha256_update(&h, code.data, code.len);
-	add_u64(&h, value);
-	add_u32(&h, own.sequence);
+	sha256_update_u64(&h, value);
+	sha256_update_u32(&h, own.sequence);
 	sha256_update(&h, outputs.bytes, HASH_LEN);
-	add_u32(&h, tx->locktime);
-	add_u32(&h, SIGHASH_ALL);
+	sha256_update_u32(&h, tx->locktime);
+	sha256_update_u32(&h, SIGHASH_ALL);
 	sha256_final_double(&h, ret_hash);
 }
 

@@ -199,42 +199,16 @@ static void sha_bytes(struct sha256 *sha, const void *data, size_t len)
 		sha256_update(sha, data, len);
 }
 
-static void sha_compact(struct sha256 *sha, size_t n)
-{
-	uint8_t mem[9];
-	struct writer w;
-
-	writer_init(&w, mem, sizeof(mem));
-	writer_compact(&w, n);
-	sha_bytes(sha, mem, writer_len(&w));
-}
-
-static void sha_u32(struct sha256 *sha, uint32_t v)
-{
-	uint8_t mem[4];
-
-	store_u32(mem, v);
-	sha_bytes(sha, mem, sizeof(mem));
-}
-
-static void sha_u64(struct sha256 *sha, uint64_t v)
-{
-	uint8_t mem[8];
-
-	store_u64(mem, v);
-	sha_bytes(sha, mem, sizeof(mem));
-}
-
 static void sha_outpoint(struct sha256 *sha, const struct outpoint *prev)
 {
 	sha_bytes(sha, prev->txid.bytes, HASH_LEN);
-	sha_u32(sha, prev->vout);
+	sha256_update_u32(sha, prev->vout);
 }
 
 static void sha_output(struct sha256 *sha, const struct txbuild_output *out)
 {
-	sha_u64(sha, out->value);
-	sha_compact(sha, out->script_len);
+	sha256_update_u64(sha, out->value);
+	sha256_update_compact(sha, out->script_len);
 	sha_bytes(sha, out->script, out->script_len);
 }
 
@@ -243,18 +217,18 @@ void txbuild_txid(const struct txbuild *tx, struct hash256 *ret_txid)
 	struct sha256 sha;
 
 	sha256_init(&sha);
-	sha_u32(&sha, tx->version);
-	sha_compact(&sha, tx->input_count);
+	sha256_update_u32(&sha, tx->version);
+	sha256_update_compact(&sha, tx->input_count);
 	for (size_t i = 0; i < tx->input_count; i++) {
 		sha_outpoint(&sha, &tx->inputs[i].prev);
-		sha_compact(&sha, tx->inputs[i].script_len);
+		sha256_update_compact(&sha, tx->inputs[i].script_len);
 		sha_bytes(&sha, tx->inputs[i].script, tx->inputs[i].script_len);
-		sha_u32(&sha, tx->inputs[i].sequence);
+		sha256_update_u32(&sha, tx->inputs[i].sequence);
 	}
-	sha_compact(&sha, tx->output_count);
+	sha256_update_compact(&sha, tx->output_count);
 	for (size_t i = 0; i < tx->output_count; i++)
 		sha_output(&sha, &tx->outputs[i]);
-	sha_u32(&sha, tx->locktime);
+	sha256_update_u32(&sha, tx->locktime);
 	sha256_final_double(&sha, ret_txid);
 }
 
@@ -397,7 +371,7 @@ void txbuild_sighash(const struct txbuild *tx, size_t index, const uint8_t *scri
 	sha256_final_double(&sha, &prevouts);
 	sha256_init(&sha);
 	for (size_t i = 0; i < tx->input_count; i++)
-		sha_u32(&sha, tx->inputs[i].sequence);
+		sha256_update_u32(&sha, tx->inputs[i].sequence);
 	sha256_final_double(&sha, &sequences);
 	sha256_init(&sha);
 	for (size_t i = 0; i < tx->output_count; i++)
@@ -405,17 +379,17 @@ void txbuild_sighash(const struct txbuild *tx, size_t index, const uint8_t *scri
 	sha256_final_double(&sha, &outputs);
 
 	sha256_init(&sha);
-	sha_u32(&sha, tx->version);
+	sha256_update_u32(&sha, tx->version);
 	sha_bytes(&sha, prevouts.bytes, HASH_LEN);
 	sha_bytes(&sha, sequences.bytes, HASH_LEN);
 	sha_outpoint(&sha, &tx->inputs[index].prev);
-	sha_compact(&sha, script_code_len);
+	sha256_update_compact(&sha, script_code_len);
 	sha_bytes(&sha, script_code, script_code_len);
-	sha_u64(&sha, value);
-	sha_u32(&sha, tx->inputs[index].sequence);
+	sha256_update_u64(&sha, value);
+	sha256_update_u32(&sha, tx->inputs[index].sequence);
 	sha_bytes(&sha, outputs.bytes, HASH_LEN);
-	sha_u32(&sha, tx->locktime);
-	sha_u32(&sha, SIGHASH_ALL);
+	sha256_update_u32(&sha, tx->locktime);
+	sha256_update_u32(&sha, SIGHASH_ALL);
 	sha256_final_double(&sha, ret_hash);
 }
 

@@ -1,5 +1,7 @@
 #include "wire/hash.h"
 
+#include "wire/buf.h"
+
 /* The plain functions and not EVP: they cannot fail, allocate nothing and read no configuration
  * file, so they also work behind the sandbox. OpenSSL 3 calls them deprecated, hence the level. */
 #define OPENSSL_API_COMPAT 10100
@@ -15,6 +17,32 @@ void sha256_init(struct sha256 *h)
 void sha256_update(struct sha256 *h, const void *data, size_t len)
 {
 	crypto_hash_sha256_update(&h->state, data, len);
+}
+
+void sha256_update_u32(struct sha256 *h, uint32_t v)
+{
+	uint8_t mem[4];
+
+	store_u32(mem, v);
+	sha256_update(h, mem, sizeof(mem));
+}
+
+void sha256_update_u64(struct sha256 *h, uint64_t v)
+{
+	uint8_t mem[8];
+
+	store_u64(mem, v);
+	sha256_update(h, mem, sizeof(mem));
+}
+
+void sha256_update_compact(struct sha256 *h, uint64_t n)
+{
+	uint8_t mem[9];
+	struct writer w;
+
+	writer_init(&w, mem, sizeof(mem));
+	writer_compact(&w, n);
+	sha256_update(h, mem, writer_len(&w));
 }
 
 void sha256_final(struct sha256 *h, struct hash256 *ret)

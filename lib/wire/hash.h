@@ -14,6 +14,10 @@ struct sha256 {
 
 void sha256_init(struct sha256 *h);
 void sha256_update(struct sha256 *h, const void *data, size_t len);
+/* Little-endian, and Bitcoin's compact size: as transactions are serialized. */
+void sha256_update_u32(struct sha256 *h, uint32_t v);
+void sha256_update_u64(struct sha256 *h, uint64_t v);
+void sha256_update_compact(struct sha256 *h, uint64_t n);
 void sha256_final(struct sha256 *h, struct hash256 *ret);
 /* SHA256(SHA256(all parts)) */
 void sha256_final_double(struct sha256 *h, struct hash256 *ret);
