@@ -19,6 +19,7 @@ import time
 
 A, C = "alice", "carol"
 TCP_PORT, UDP_PORT = 5201, 5301
+WIRE_FRAME = 1514  # bytes: 1500 and the Ethernet header
 
 
 def die(text):
@@ -309,6 +310,15 @@ def iperf(lab, peer, *options):
     return got["bits_per_second"] / 1e9, used / moved if peer.pids() and moved else None
 
 
+def check_wire(lab):
+    """What --wire promises: no frame of several packets was on the cable."""
+    for side in lab.sides:
+        folder = "/sys/class/net/cable0/statistics/"
+        sent, frames = (int(n) for n in side.run("cat", folder + "tx_bytes", folder + "tx_packets").split())
+        if sent > frames * WIRE_FRAME:
+            die("frames of %d bytes on the cable of %s, in the mean" % (sent / frames, side.name))
+
+
 def percentile(values, share):
     values = sorted(values)
     return values[min(len(values) - 1, int(len(values) * share))] if values else None
@@ -411,6 +421,7 @@ def main():
     p.add_argument("--seconds", type=int, default=4)
     p.add_argument("--quick", action="store_true")
     p.add_argument("--pin", action="store_true")
+    p.add_argument("--wire", action="store_true")
     p.add_argument("--json")
     args = p.parse_args()
     lab = Lab(args)
@@ -455,6 +466,8 @@ def main():
                 last = results[peer.name][-1]
                 print("round %d of %d  %-16s %s" % (n + 1, args.rounds, peer.name, "  ".join(
                     "%s %.4g" % (k, v) for k, v in last.items() if v is not None)), flush=True)
+        if args.wire:
+            check_wire(lab)
     finally:
         lab.stop()
     medians = report(results, args.quick)

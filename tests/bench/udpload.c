@@ -3,10 +3,10 @@
  *	udpload receive PORT
  *	udpload find ADDRESS PORT SIZE [SECONDS]
  *
- * `find` doubles the rate until more than one packet in a thousand is lost, then halves the
- *interval between the two, and prints the highest rate that passed, in packets a second. The
- *receiver counts by trial and tells the count when asked; questions and answers go through the same
- *tunnel. */
+ * `find` doubles the rate until more than one packet in a thousand is lost, then halves
+ * the interval between the two, and prints the highest rate that passed, in packets a
+ * second. The receiver counts by trial and tells the count when asked; questions and
+ * answers go through the same tunnel. */
 
 #include <arpa/inet.h>
 #include <errno.h>
