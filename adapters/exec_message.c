@@ -3,6 +3,7 @@
 #include "adapters/lines.h"
 #include "core/acl.h"
 #include "os/base.h"
+#include "os/ctl_value.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
 
@@ -252,13 +253,6 @@ static json_t *base64(const uint8_t *bytes, size_t len)
 	return json_string(sodium_bin2base64(text, size, bytes, len, BASE64));
 }
 
-static void append_address(json_t *array, const struct address *address)
-{
-	char text[ADDRESS_TEXT_MAX];
-	if (address->family != ADDR_NONE)
-		json_array_append_new(array, json_string(address_format(address, text)));
-}
-
 static void append_prefix(json_t *array, const struct prefix *prefix)
 {
 	char text[PREFIX_TEXT_MAX];
@@ -269,9 +263,9 @@ static void append_prefix(json_t *array, const struct prefix *prefix)
 static json_t *describe_node(const struct netmap_node *node)
 {
 	json_t *addresses = json_array();
-	append_address(addresses, &node->ipv4);
-	append_address(addresses, &node->ipv6);
-	append_address(addresses, &node->extra_ipv6);
+	ctl_append_address(addresses, &node->ipv4);
+	ctl_append_address(addresses, &node->ipv6);
+	ctl_append_address(addresses, &node->extra_ipv6);
 	return json_pack("{s:o, s:s, s:o}", "key", node_text(&node->key), "name", node->name,
 			 "addresses", addresses);
 }

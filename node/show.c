@@ -12,6 +12,7 @@
 #include "node/settings.h"
 #include "os/base.h"
 #include "os/clock.h"
+#include "os/ctl_value.h"
 #include "service/chain.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
@@ -38,21 +39,14 @@ json_t *show_milliseconds(uint64_t ns)
 	return ns ? json_real((double)ns / NS_PER_MS) : json_null();
 }
 
-static void append_address(json_t *array, const struct address *address)
-{
-	char text[ADDRESS_TEXT_MAX];
-	if (address->family != ADDR_NONE)
-		json_array_append_new(array, json_string(address_format(address, text)));
-}
-
 json_t *show_addresses(const struct netmap_node *node)
 {
 	json_t *array = json_array();
 	if (!node)
 		return array;
-	append_address(array, &node->ipv4);
-	append_address(array, &node->ipv6);
-	append_address(array, &node->extra_ipv6);
+	ctl_append_address(array, &node->ipv4);
+	ctl_append_address(array, &node->ipv6);
+	ctl_append_address(array, &node->extra_ipv6);
 	return array;
 }
 

@@ -5,6 +5,7 @@
 #include "core/netmap.h"
 #include "os/base.h"
 #include "os/clock.h"
+#include "os/ctl_value.h"
 #include "os/rand.h"
 #include "ovc/ovc.h"
 #include "service/helper.h"
@@ -75,23 +76,15 @@ static void visit_statement(void *ctx, const struct node_key *key, const uint8_t
 	json_object_set_new(page->nodes[node - page->first], "statement", json_string(hex));
 }
 
-static void add_address(json_t *addresses, const struct address *address)
-{
-	char text[ADDRESS_TEXT_MAX];
-
-	if (address->family != ADDR_NONE)
-		json_array_append_new(addresses, json_string(address_format(address, text)));
-}
-
 static json_t *describe_node(const struct netmap_node *node)
 {
 	char key[2 * PUBKEY_LEN + 1];
 	json_t *addresses = json_array();
 
 	hex_format(node->key.bytes, PUBKEY_LEN, key);
-	add_address(addresses, &node->ipv6);
-	add_address(addresses, &node->ipv4);
-	add_address(addresses, &node->extra_ipv6);
+	ctl_append_address(addresses, &node->ipv6);
+	ctl_append_address(addresses, &node->ipv4);
+	ctl_append_address(addresses, &node->extra_ipv6);
 	return json_pack("{s:s, s:o}", "key", key, "addresses", addresses);
 }
 
