@@ -121,7 +121,7 @@ static enum members_reason read_value(enum column column, const char *value, str
 	switch (column) {
 	case COLUMN_KEY:
 		if (!hex_parse(value, record->node_put.key.bytes, PUBKEY_LEN) ||
-		    (record->node_put.key.bytes[0] | 1) != 3)
+		    !node_key_well_formed(&record->node_put.key))
 			return MEMBERS_KEY;
 		break;
 	case COLUMN_NAME:

@@ -174,7 +174,7 @@ int names_key(struct cli *cli, const char *text, struct node_key *ret_key)
 
 	if (r)
 		return r;
-	well_formed = hex_parse(text, key.bytes, PUBKEY_LEN) && (key.bytes[0] | 1) == 3;
+	well_formed = hex_parse(text, key.bytes, PUBKEY_LEN) && node_key_well_formed(&key);
 	if (well_formed && id_key_valid(cli->id, &key)) {
 		*ret_key = key;
 		return 0;

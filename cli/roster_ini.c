@@ -66,7 +66,7 @@ static void words_done(struct words *words)
 bool ini_parse_key(struct compile *c, unsigned line, const char *text, struct node_key *ret)
 {
 	if (strlen(text) != 2 * PUBKEY_LEN || !hex_parse(text, ret->bytes, PUBKEY_LEN) ||
-	    (ret->bytes[0] | 1) != 3 || !c->env->key_valid(c->env->arg, ret))
+	    !node_key_well_formed(ret) || !c->env->key_valid(c->env->arg, ret))
 		return ini_fail(c, line,
 				"\"%.80s\" is not a key: 66 hex digits, as `dnet id` on the node "
 				"prints it",

@@ -61,7 +61,7 @@ bool multisig_parse(const uint8_t *script, size_t len, struct multisig *ret_mult
 		if (reader_u8(&r) != PUBKEY_LEN)
 			return false;
 		reader_copy(&r, multisig.keys[i].bytes, PUBKEY_LEN);
-		if ((multisig.keys[i].bytes[0] | 1) != 3)
+		if (!node_key_well_formed(&multisig.keys[i]))
 			return false;
 	}
 	if (reader_u8(&r) != OP_1 - 1 + multisig.count || reader_u8(&r) != OP_CHECKMULTISIG ||

@@ -9,11 +9,10 @@ static_assert(FRAME_OFFER_MAX <= 1200 && FRAME_STATEMENT_MAX <= 1200, "they fit 
 
 enum { OFFER_PART_AT = 1 + FRAME_DIGEST_LEN + 2 };
 
-/* RECORDS 1.5: A public key of 33 bytes begins with 02 or 03, and is otherwise malformed. */
 void frame_read_key(struct reader *r, struct node_key *ret)
 {
 	reader_copy(r, ret->bytes, PUBKEY_LEN);
-	if ((ret->bytes[0] | 1) != 3)
+	if (!node_key_well_formed(ret))
 		r->failed = true;
 }
 

@@ -5,6 +5,7 @@
 /* The plain functions and not EVP: they cannot fail, allocate nothing and read no configuration
  * file, so they also work behind the sandbox. OpenSSL 3 calls them deprecated, hence the level. */
 #define OPENSSL_API_COMPAT 10100
+#include <assert.h>
 #include <openssl/ripemd.h>
 #include <openssl/sha.h>
 #include <string.h>
@@ -107,4 +108,10 @@ void hash_tagged(const char *tag, const void *data, size_t len, struct hash256 *
 	tagged_hash_init(&h, tag);
 	sha256_update(&h, data, len);
 	sha256_final(&h, ret);
+}
+
+void hash_tagged_written(const char *tag, const struct writer *w, struct hash256 *ret)
+{
+	assert(!w->failed);
+	hash_tagged(tag, w->start, writer_len(w), ret);
 }

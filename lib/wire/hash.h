@@ -7,6 +7,8 @@
 
 #include <sodium.h>
 
+struct writer;
+
 /* SHA-256 over parts: init, update as often as wanted, then one final. */
 struct sha256 {
 	crypto_hash_sha256_state state;
@@ -32,5 +34,7 @@ void hash_ripemd160(const void *data, size_t len, uint8_t ret[HASH160_LEN]);
 /* BIP340: SHA256(SHA256(tag) || SHA256(tag) || data); the init form takes the data in parts. */
 void tagged_hash_init(struct sha256 *h, const char *tag);
 void hash_tagged(const char *tag, const void *data, size_t len, struct hash256 *ret);
+/* Of what was written, all of which had room. */
+void hash_tagged_written(const char *tag, const struct writer *w, struct hash256 *ret);
 
 #endif

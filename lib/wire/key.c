@@ -14,6 +14,12 @@ int node_key_compare(const struct node_key *a, const struct node_key *b)
 	return memcmp(a->bytes, b->bytes, PUBKEY_LEN);
 }
 
+/* RECORDS 1.5: A public key of 33 bytes begins with 02 or 03, and is otherwise malformed. */
+bool node_key_well_formed(const struct node_key *key)
+{
+	return (key->bytes[0] | 1) == 3;
+}
+
 bool object_id_equal(const struct object_id *a, const struct object_id *b)
 {
 	return !memcmp(a->bytes, b->bytes, OBJECT_ID_LEN);

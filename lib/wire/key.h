@@ -49,6 +49,8 @@ struct outpoint {
 
 bool node_key_equal(const struct node_key *a, const struct node_key *b);
 int node_key_compare(const struct node_key *a, const struct node_key *b);
+/* Begins as a compressed one does; whether it is on the curve is another question (core/id). */
+bool node_key_well_formed(const struct node_key *key);
 bool object_id_equal(const struct object_id *a, const struct object_id *b);
 bool outpoint_equal(const struct outpoint *a, const struct outpoint *b);
 /* Constant time in len. */

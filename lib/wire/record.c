@@ -160,12 +160,6 @@ bool record_host_ok(const char *host)
 	return host_ok(host, strnlen(host, RECORD_HOST_MAX + 1));
 }
 
-/* RECORDS 1.5: A public key of 33 bytes begins with 02 or 03, and is otherwise malformed. */
-static bool pubkey_ok(const struct node_key *key)
-{
-	return (key->bytes[0] | 1) == 3;
-}
-
 /* What is left of the body, into ret of RECORD_NAME_MAX + 1 zeros. */
 static enum record_reason read_name(struct reader *r, bool may_be_empty, char *ret)
 {
@@ -229,7 +223,7 @@ static enum record_reason parse_service_create(struct reader *r, struct record *
 	flags = reader_u8(r);
 	if (r->failed)
 		return RECORD_LENGTH;
-	if (!pubkey_ok(&ret->service_create.service_key))
+	if (!node_key_well_formed(&ret->service_create.service_key))
 		return RECORD_PUBKEY;
 	if (flags)
 		return RECORD_RESERVED;
@@ -244,7 +238,7 @@ static enum record_reason parse_node_put(struct reader *r, struct record *ret)
 	flags = ret->node_put.flags = reader_u8(r);
 	if (r->failed)
 		return RECORD_LENGTH;
-	if (!pubkey_ok(&ret->node_put.key))
+	if (!node_key_well_formed(&ret->node_put.key))
 		return RECORD_PUBKEY;
 	if (flags & ~NODE_FLAGS_KNOWN)
 		return RECORD_RESERVED;
@@ -264,7 +258,7 @@ static enum record_reason parse_node_del(struct reader *r, struct record *ret)
 	reader_copy(r, ret->node_del.key.bytes, PUBKEY_LEN);
 	if (!reader_done(r))
 		return RECORD_LENGTH;
-	return pubkey_ok(&ret->node_del.key) ? RECORD_OK : RECORD_PUBKEY;
+	return node_key_well_formed(&ret->node_del.key) ? RECORD_OK : RECORD_PUBKEY;
 }
 
 static enum record_reason parse_link(struct reader *r, struct record *ret)

@@ -12,7 +12,7 @@ static_assert(sizeof(armour) - 1 == 13, "REQUEST_TEXT_SIZE");
 
 static bool is_right(const struct request *r)
 {
-	return (r->key.bytes[0] | 1) == 3 && (!r->name[0] || record_name_ok(r->name));
+	return node_key_well_formed(&r->key) && (!r->name[0] || record_name_ok(r->name));
 }
 
 bool request_parse(const void *data, size_t len, struct request *ret)
@@ -69,8 +69,7 @@ void request_digest(const struct request *request, struct hash256 *ret)
 
 	writer_init(&w, bytes, sizeof(bytes));
 	write_signed(&w, request);
-	assert(!w.failed);
-	hash_tagged("dnet/request/1", bytes, writer_len(&w), ret);
+	hash_tagged_written("dnet/request/1", &w, ret);
 }
 
 bool request_parse_text(const char *text, struct request *ret)

@@ -37,7 +37,7 @@ static void read_text(struct reader *r, bool may_be_empty, char ret[static RECOR
 static void read_key(struct reader *r, struct node_key *ret)
 {
 	reader_copy(r, ret->bytes, PUBKEY_LEN);
-	if ((ret->bytes[0] | 1) != 3)
+	if (!node_key_well_formed(ret))
 		fail(r);
 }
 

@@ -11,9 +11,7 @@ static bool is_right(const struct statement *s)
 	/* PROTOCOL 9.1: Kind is 1 (signed by a node of that dnet) or 2 (signed by that OVC); … */
 	if (s->kind != OBJECT_DNET && s->kind != OBJECT_OVC)
 		return false;
-	/* RECORDS 1.5: A public key of 33 bytes begins with 02 or 03, and is otherwise malformed.
-	 */
-	if ((s->signer.bytes[0] | 1) != 3)
+	if (!node_key_well_formed(&s->signer))
 		return false;
 	if (s->backend <= BACKEND_NATIVE || !s->key_len || s->key_len > STATEMENT_KEY_MAX)
 		return false;
@@ -73,6 +71,5 @@ void statement_digest(const struct statement *statement, struct hash256 *ret)
 
 	writer_init(&w, bytes, sizeof(bytes));
 	write_signed(&w, statement);
-	assert(!w.failed);
-	hash_tagged("dnet/statement/1", bytes, writer_len(&w), ret);
+	hash_tagged_written("dnet/statement/1", &w, ret);
 }
