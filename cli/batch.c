@@ -1,18 +1,16 @@
 #include "cli/batch.h"
 
+#include "cli/input.h"
 #include "cli/members.h"
 #include "cli/rebuild.h"
 #include "cli/wallet.h"
 #include "core/chainparams.h"
-#include "core/error.h"
-#include "os/file.h"
 #include "wire/hash.h"
 #include "wire/hex.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
 	ERRORS_MAX = 20, /* that are printed */
@@ -21,41 +19,6 @@ enum {
 };
 
 /* ---- reading */
-
-static char *read_input(struct cli *cli, size_t *ret_len)
-{
-	char *text = malloc(MEMBERS_FILE_MAX + 1);
-	size_t len = 0;
-	ssize_t n = 1;
-
-	while (text && n > 0 && len <= MEMBERS_FILE_MAX) {
-		n = read(STDIN_FILENO, text + len, MEMBERS_FILE_MAX + 1 - len);
-		len += n > 0 ? (size_t)n : 0;
-	}
-	if (!text || n < 0 || len > MEMBERS_FILE_MAX) {
-		free(text);
-		cli_error(cli, CLI_USAGE, "give at most 16 MiB of text",
-			  "cannot read the members from standard input");
-		return NULL;
-	}
-	*ret_len = len;
-	return text;
-}
-
-static char *read_text(struct cli *cli, const char *path, size_t *ret_len)
-{
-	char *text;
-	int r;
-
-	if (!strcmp(path, "-"))
-		return read_input(cli, ret_len);
-	r = file_read(path, MEMBERS_FILE_MAX, &text, ret_len);
-	if (!r)
-		return text;
-	cli_error(cli, CLI_USAGE, "name a file of members, or - for standard input",
-		  "cannot read %s: %s", path, error_text(r));
-	return NULL;
-}
 
 /* In JSON there is one error, the first. */
 static void complain(struct cli *cli, const char *path, uint32_t line, const char *text,
@@ -111,14 +74,12 @@ static size_t read_members(struct cli *cli, const char *path, const char *text, 
 
 struct publish *batch_read(struct cli *cli, const char *path)
 {
-	_cleanup_(freep) char *text = NULL;
+	_cleanup_(freep) char *text = xmalloc(MEMBERS_FILE_MAX + 1);
 	struct publish *publish = NULL;
 	size_t len, size;
 
-	if (cli_id(cli))
-		return NULL;
-	text = read_text(cli, path, &len);
-	if (!text)
+	if (cli_id(cli) || input_read(cli, path, "name a file of members, or - for standard input",
+				      text, MEMBERS_FILE_MAX + 1, &len))
 		return NULL;
 	size = count_lines(text, len);
 	if (size > PUBLISH_BATCH_MAX) {

@@ -1,5 +1,6 @@
 #include "cli/bump.h"
 
+#include "cli/input.h"
 #include "cli/out.h"
 #include "cli/psbt_file.h"
 #include "cli/rebuild.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
 	RECORDS_MAX = 1024, /* of one transaction: 256 payloads of at most 4 of any use */
@@ -315,7 +315,7 @@ static int ask(struct bump *bump, bool dry)
 {
 	struct record *records = calloc(RECORDS_MAX, sizeof(*records));
 	struct cli *cli = bump->cli;
-	char line[16], amount[AMOUNT_TEXT_MAX];
+	char amount[AMOUNT_TEXT_MAX];
 	size_t count;
 	int r = 0;
 
@@ -338,14 +338,8 @@ static int ask(struct bump *bump, bool dry)
 	free(records);
 	if (dry || cli->yes)
 		return 0;
-	if (!isatty(STDIN_FILENO))
-		return cli_error(cli, CLI_ABORTED, "give --yes, or --dry-run to look first",
-				 "there is no terminal to ask on; nothing was sent");
-	printf("bump it? [y/N] ");
-	fflush(stdout);
-	if (!fgets(line, sizeof(line), stdin) || (line[0] != 'y' && line[0] != 'Y'))
-		r = cli_error(cli, CLI_ABORTED, NULL, "nothing was sent");
-	return r;
+	r = input_can_ask(cli, "give --yes, or --dry-run to look first", "nothing was sent");
+	return r ? r : input_ask(cli, "bump it", "nothing was sent");
 }
 
 static int send(struct bump *bump, size_t *ret_built)

@@ -1,3 +1,4 @@
+#include "cli/input.h"
 #include "cli/names.h"
 #include "cli/out.h"
 #include "cli/publish.h"
@@ -8,16 +9,13 @@
 #include "os/chaindb.h"
 #include "os/clock.h"
 #include "os/fetch.h"
-#include "os/file.h"
 #include "wire/hex.h"
 #include "wire/link.h"
 #include "wire/request.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* How a node comes into a dnet: the owner gives a join link away, gets a request back, and approves
  * it or not. */
@@ -148,29 +146,6 @@ static int take_text(struct cli *cli, char *text, const char *where, struct requ
 	return r;
 }
 
-static int read_input(struct cli *cli, char **ret_text)
-{
-	size_t len = 0;
-	char *text = xmalloc(REQUESTS_BYTES_MAX + 1);
-
-	while (len < REQUESTS_BYTES_MAX) {
-		ssize_t n = read(STDIN_FILENO, text + len, REQUESTS_BYTES_MAX - len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	if (len == REQUESTS_BYTES_MAX) {
-		free(text);
-		return cli_error(cli, CLI_USAGE, NULL, "standard input is too long");
-	}
-	text[len] = '\0';
-	*ret_text = text;
-	return 0;
-}
-
 /* A request, a file of them, or - for standard input. */
 static int take_word(struct cli *cli, const char *word, struct requests *to)
 {
@@ -181,16 +156,10 @@ static int take_word(struct cli *cli, const char *word, struct requests *to)
 		return r;
 	if (!strncmp(word, "dnet-request:", 13))
 		return take_line(cli, word, "command line", to);
-	if (!strcmp(word, "-")) {
-		r = read_input(cli, &text);
-		return r ? r : take_text(cli, text, "standard input", to);
-	}
-	r = file_read(word, REQUESTS_BYTES_MAX, &text, NULL);
-	if (r)
-		return cli_error(cli, CLI_USAGE,
-				 "give a request (dnet-request:…), a file of them, or -",
-				 "cannot read %s: %s", word, strerror(-r));
-	return take_text(cli, text, word, to);
+	text = xmalloc(REQUESTS_BYTES_MAX);
+	r = input_read(cli, word, "give a request (dnet-request:…), a file of them, or -", text,
+		       REQUESTS_BYTES_MAX, NULL);
+	return r ? r : take_text(cli, text, strcmp(word, "-") ? word : "standard input", to);
 }
 
 static int take_words(struct cli *cli, const struct args *args, struct requests *to)

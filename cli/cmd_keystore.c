@@ -1,3 +1,4 @@
+#include "cli/input.h"
 #include "cli/keys.h"
 #include "cli/names.h"
 #include "cli/out.h"
@@ -299,31 +300,9 @@ static int scan_chain(struct cli *cli, struct keystore *keystore, size_t *ret_fo
 
 static int read_text(struct cli *cli, const char *from, char *text)
 {
-	size_t len = 0;
-	char *file;
-	int r;
-
-	if (from && strcmp(from, "-") != 0) {
-		r = file_read(from, KEYSTORE_COPY_MAX - 1, &file, &len);
-		if (r)
-			return cli_error(cli, CLI_USAGE, "give another file with --from",
-					 "cannot read %s: %s", from, error_text(r));
-		memcpy(text, file, len + 1);
-		secret_wipe(file, len);
-		free(file);
-		return 0;
-	}
-	if (from) {
-		while (len < KEYSTORE_COPY_MAX - 1) {
-			ssize_t n = read(STDIN_FILENO, text + len, KEYSTORE_COPY_MAX - 1 - len);
-
-			if (n <= 0)
-				break;
-			len += (size_t)n;
-		}
-		text[len] = '\0';
-		return 0;
-	}
+	if (from)
+		return input_read(cli, from, "give another file with --from", text,
+				  KEYSTORE_COPY_MAX, NULL);
 	if (keys_ask("The words, or the hex", false, text, KEYSTORE_COPY_MAX))
 		return 0;
 	return cli_error(cli, CLI_ABORTED, "give --from FILE, or --from - for standard input",

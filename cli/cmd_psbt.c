@@ -1,3 +1,4 @@
+#include "cli/input.h"
 #include "cli/journal.h"
 #include "cli/keys.h"
 #include "cli/names.h"
@@ -309,19 +310,15 @@ static int run_show(struct cli *cli, const struct args *args)
 static int ask(struct view *view, const char *question)
 {
 	struct cli *cli = view->cli;
-	char line[16];
+	int r;
 
 	if (cli->yes)
 		return 0;
-	if (!isatty(STDIN_FILENO))
-		return cli_error(cli, CLI_ABORTED, "give --yes, or dnet psbt show to look first",
-				 "there is no terminal to ask on; nothing was done");
+	r = input_can_ask(cli, "give --yes, or dnet psbt show to look first", "nothing was done");
+	if (r)
+		return r;
 	print_view(view);
-	printf("%s? [y/N] ", question);
-	fflush(stdout);
-	if (fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y'))
-		return 0;
-	return cli_error(cli, CLI_ABORTED, NULL, "nothing was done");
+	return input_ask(cli, question, "nothing was done");
 }
 
 /* All inputs that a key of the keystore may sign. */

@@ -3,6 +3,7 @@
 #include "cli/batch.h"
 #include "cli/checks.h"
 #include "cli/draft.h"
+#include "cli/input.h"
 #include "cli/journal.h"
 #include "cli/keys.h"
 #include "cli/out.h"
@@ -22,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* One command may need several transactions: payloads hold 80 bytes, and most nodes relay one
  * payload a transaction. Each spends the seal that the one before made, and may be paid from its
@@ -499,19 +499,15 @@ static int dry_run(struct plan *plan)
 
 static int ask(struct plan *plan)
 {
-	char line[16];
+	int r;
 
 	if (plan->cli->yes)
 		return 0;
-	if (!isatty(STDIN_FILENO))
-		return cli_error(plan->cli, CLI_ABORTED, "give --yes, or --dry-run to look first",
-				 "there is no terminal to ask on; nothing was sent");
+	r = input_can_ask(plan->cli, "give --yes, or --dry-run to look first", "nothing was sent");
+	if (r)
+		return r;
 	print_plan(plan);
-	printf("%s? [y/N] ", plan->publish->what);
-	fflush(stdout);
-	if (fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y'))
-		return 0;
-	return cli_error(plan->cli, CLI_ABORTED, NULL, "nothing was sent");
+	return input_ask(plan->cli, plan->publish->what, "nothing was sent");
 }
 
 /* ---- sending */

@@ -157,6 +157,25 @@ static int read_up_to(int fd, size_t max, char **ret_data, size_t *ret_len)
 	return 0;
 }
 
+int file_read_into(int fd, char *dst, size_t size, size_t *ret_len)
+{
+	size_t len = 0;
+	ssize_t n = 1;
+
+	while (n && len < size) {
+		n = read(fd, dst + len, size - len);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		len += n > 0 ? (size_t)n : 0;
+	}
+	if (len == size)
+		return -EFBIG;
+	dst[len] = 0;
+	if (ret_len)
+		*ret_len = len;
+	return 0;
+}
+
 int file_read(const char *path, size_t max, char **ret_data, size_t *ret_len)
 {
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);

@@ -21,6 +21,10 @@ int file_sweep_one(const char *path);
  * a NUL after ret_len bytes. ret_len may be NULL. */
 int file_read(const char *path, size_t max, char **ret_data, size_t *ret_len);
 
+/* Fills dst with all that comes from fd, and a NUL behind it; -EFBIG when that has more than size -
+ * 1 bytes. ret_len may be NULL. For what must not stand anywhere else, as secrets. */
+int file_read_into(int fd, char *dst, size_t size, size_t *ret_len);
+
 /* Gives a folder and what is in it (not deeper; links themselves) to this user and group, before
  * the process becomes that user. */
 int file_give_folder(const char *path, uid_t uid, gid_t gid);

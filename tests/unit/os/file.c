@@ -133,6 +133,31 @@ static void reading_stops_at_the_limit(void **state)
 	assert_int_equal(file_read("/nowhere", 10, &text, &len), -ENOENT);
 }
 
+static void a_buffer_of_the_caller_is_filled_up_to_its_last_byte_but_one(void **state)
+{
+	int fds[2];
+	size_t len = 99;
+	char dst[5];
+
+	(void)state;
+	for (size_t count = 0; count <= sizeof(dst); count++) {
+		assert_int_equal(pipe(fds), 0);
+		assert_int_equal(write(fds[1], "abcde", count), count);
+		close(fds[1]);
+		if (count < sizeof(dst)) {
+			assert_int_equal(file_read_into(fds[0], dst, sizeof(dst), &len), 0);
+			assert_int_equal(len, count);
+			assert_memory_equal(dst, "abcd", count);
+			assert_int_equal(dst[count], 0);
+		} else {
+			assert_int_equal(file_read_into(fds[0], dst, sizeof(dst), &len), -EFBIG);
+			assert_int_equal(len, count - 1);
+		}
+		close(fds[0]);
+	}
+	assert_int_equal(file_read_into(fds[0], dst, sizeof(dst), NULL), -EBADF);
+}
+
 static void folders_are_made_with_all_above_them(void **state)
 {
 	char path[256], file[256];
@@ -228,6 +253,7 @@ int main(void)
 		test(what_a_killed_replacement_left_is_swept_and_nothing_else),
 		test(what_was_left_of_one_file_is_swept_and_of_no_other),
 		test(reading_stops_at_the_limit),
+		test(a_buffer_of_the_caller_is_filled_up_to_its_last_byte_but_one),
 		test(folders_are_made_with_all_above_them),
 		test(a_folder_is_given_with_its_files_and_not_what_links_mean),
 		test(a_folder_is_removed_with_all_in_it_and_not_what_links_mean),
