@@ -34,22 +34,6 @@ esac
 declare -A pid_of key ip6 ip4=([a]=10.77.0.1 [b]=10.77.0.2 [c]=10.77.0.3) name=([a]=alice [b]=bob [c]=carol)
 pairs="a:b b:a a:c c:a b:c c:b"
 
-# ---- The machines ----
-
-machines()
-{
-	local who
-
-	for who in a b c n s; do
-		netns $who
-	done
-	segment s 198.51.100.10/24
-	plug a 198.51.100.1/24 s
-	plug b 198.51.100.2/24 s
-	plug n 198.51.100.3/24 s
-	nat n c 10.1.0
-}
-
 # ---- The daemons ----
 
 # prefix WHO: of its interfaces: programs of several members find room beside each other in the one file system of this test.

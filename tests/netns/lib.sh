@@ -167,6 +167,21 @@ nat()
 	N
 }
 
+# machines: a, b (198.51.100.1, .2) and the router n (.3) with c (10.1.0.2) behind its NAT, at the switch s (.10).
+machines()
+{
+	local who
+
+	for who in a b c n s; do
+		netns $who
+	done
+	segment s 198.51.100.10/24
+	plug a 198.51.100.1/24 s
+	plug b 198.51.100.2/24 s
+	plug n 198.51.100.3/24 s
+	nat n c 10.1.0
+}
+
 chain()
 {
 	python3 "$here/chaindb.py" "$dir/chain/chain.db" "$@" || die "chain.db: $*"

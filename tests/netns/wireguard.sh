@@ -16,21 +16,6 @@ done
 
 declare -A pid_of key name=([a]=alice [b]=bob [c]=carol) ip4=([a]=10.77.0.1 [b]=10.77.0.2 [c]=10.77.0.3)
 
-machines()
-{
-	local who
-
-	for who in a b c n s; do
-		netns $who
-	done
-	segment s 198.51.100.10/24
-	plug a 198.51.100.1/24 s
-	plug b 198.51.100.2/24 s
-	plug n 198.51.100.3/24 s
-	nat n c 10.1.0
-	in_ns n nft add rule ip filter blocked oifname eth0 ip daddr != 198.51.100.10 drop || die "cannot block"
-}
-
 # The sockets of all programs are in one folder of this machine.
 interface()
 {
@@ -154,6 +139,7 @@ bridges_are_local()
 }
 
 machines
+in_ns n nft add rule ip filter blocked oifname eth0 ip daddr != 198.51.100.10 drop || die "cannot block"
 office 198.51.100.10
 helper ovc "$ovc" 4242
 helper ovr "$ovr" 4243

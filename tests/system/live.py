@@ -69,6 +69,18 @@ class Namespace:
         atexit.unregister(self.remove)
 
 
+def join_by_switch(switch, plugged):
+    """The namespace is a switch; each of {last: namespace} is joined to it by its eth0, as 198.51.100.last."""
+    switch.run("ip", "link", "add", "br0", "type", "bridge")
+    switch.run("ip", "link", "set", "br0", "up")
+    for last, namespace in plugged.items():
+        port = "port%d" % last
+        run("ip", "link", "add", "eth0", "netns", namespace.name, "type", "veth", "peer", "name", port, "netns", switch.name)
+        switch.run("ip", "link", "set", port, "master", "br0", "up")
+        namespace.run("ip", "addr", "add", "198.51.100.%d/24" % last, "dev", "eth0")
+        namespace.run("ip", "link", "set", "eth0", "up")
+
+
 class Chain:
     """chain.db by tests/netns/chaindb.py."""
 
@@ -101,6 +113,14 @@ class Daemon:
         assert "error" not in answer, answer
         return answer["result"]
 
+    def try_status(self):
+        """None while nobody answers yet."""
+        try:
+            return self.call("status")
+        except (OSError, ValueError):
+            assert self.process.alive(), self.process.log()[-3000:]
+            return None
+
     def counters(self):
         return self.call("counters")
 
@@ -114,6 +134,31 @@ class Daemon:
         assert self.process.alive(), self.process.log()[-4000:]
         status = self.process.stop()
         assert status == 0, (status, self.process.log()[-4000:])
+
+
+class Restartable(Daemon):
+    """A daemon in a namespace that is stopped and started again, with the chain of a world: its folder and its chainwatch."""
+
+    END = signal.SIGKILL  # it is to stand that
+
+    def __init__(self, world, name, namespace, program, *options):
+        self.name, self.namespace, self.options = name, namespace, list(options)
+        self.socket = os.path.join(world.folder, name + ".sock")
+        self.log = os.path.join(world.folder, name + ".log")
+        self.argv = ["ip", "netns", "exec", namespace.name, lib.program(program), "-c", "/dev/null", "--state",
+                     os.path.join(world.folder, name), "--control", self.socket, "--chain-db", world.watch.db,
+                     "--chainwatch", world.watch.socket, "--confirm", "1"]
+        self.process = None
+
+    def start(self):
+        self.process = lib.Process(self.argv + self.options, self.log)
+        lib.wait_for(self.try_status, self.name + " answers", 10)
+        return self
+
+    def stop(self, number=None):
+        if self.process:
+            process, self.process = self.process, None
+            process.stop(number or self.END)
 
 
 class Helper(Daemon):

@@ -14,7 +14,6 @@ import pytest  # noqa: E402
 import live  # noqa: E402
 import testlib as lib  # noqa: E402
 from clilib import KEYS, Tool  # noqa: E402
-from test_revoke import Daemon  # noqa: E402
 
 lib.need_litecoind()
 live.need_namespaces()
@@ -41,7 +40,7 @@ class World:
         self.watch.wait_tip()
         self.tool = Tool(self.folder, self.node, self.watch)
         self.namespace = live.Namespace("n")
-        self.dnetd = Daemon(self, self.namespace, "dnetd").start()
+        self.dnetd = live.Restartable(self, "n-dnetd", self.namespace, "dnetd").start()
 
     def stop(self):
         if self.dnetd:
@@ -85,7 +84,7 @@ class World:
         """Everybody has read the tip."""
         self.watch.wait_tip()
         height = self.height()
-        lib.wait_for(lambda: (self.dnetd.status() or {}).get("chain", {}).get("height") == height, "dnetd is there", 10)
+        lib.wait_for(lambda: (self.dnetd.try_status() or {}).get("chain", {}).get("height") == height, "dnetd is there", 10)
 
 
 @pytest.fixture(scope="module")

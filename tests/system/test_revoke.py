@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import sys
 import time
@@ -26,44 +25,6 @@ lib.need_litecoind()
 live.need_namespaces()
 
 AT_ONCE = 2.0  # seconds from broadcast
-
-
-class Daemon:
-    def __init__(self, world, namespace, program, *options):
-        name = "%s-%s" % (namespace.name.split("-")[1], program)
-        self.control = os.path.join(world.folder, name + ".sock")
-        self.log = os.path.join(world.folder, name + ".log")
-        self.argv = ["ip", "netns", "exec", namespace.name, lib.program(program), "--state",
-                     os.path.join(world.folder, name), "--control", self.control, "--chain-db", world.watch.db,
-                     "--chainwatch", world.watch.socket, "--confirm", "1", *options]
-        self.process = None
-
-    def start(self):
-        self.process = lib.Process(self.argv, self.log)
-        lib.wait_for(lambda: self.status(), os.path.basename(self.control) + " answers", 10)
-        return self
-
-    def stop(self, number=signal.SIGKILL):
-        if self.process:
-            process, self.process = self.process, None
-            process.stop(number)
-
-    def call(self, method, **params):
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(10)
-            s.connect(self.control)
-            s.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
-            with s.makefile() as lines:
-                answer = json.loads(lines.readline())
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def status(self):
-        try:
-            return self.call("status")
-        except (OSError, ValueError):
-            assert self.process.alive(), self.process.log()[-3000:]
-            return None
 
 
 class World:
@@ -90,16 +51,9 @@ class World:
 
     def networks(self):
         self.switch, self.na, self.nb, self.nh = self.namespaces = [live.Namespace(n) for n in ("s", "a", "b", "h")]
-        self.switch.run("ip", "link", "add", "br0", "type", "bridge")
-        self.switch.run("ip", "link", "set", "br0", "up")
-        for namespace, last in ((self.na, 1), (self.nb, 2), (self.nh, 10)):
-            port = "port%d" % last
-            live.run("ip", "link", "add", "eth0", "netns", namespace.name, "type", "veth", "peer", "name", port,
-                     "netns", self.switch.name)
-            self.switch.run("ip", "link", "set", port, "master", "br0", "up")
+        live.join_by_switch(self.switch, {1: self.na, 2: self.nb, 10: self.nh})
+        for namespace in (self.na, self.nb, self.nh):
             namespace.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
-            namespace.run("ip", "addr", "add", "198.51.100.%d/24" % last, "dev", "eth0")
-            namespace.run("ip", "link", "set", "eth0", "up")
         self.na.run("ip", "route", "add", "blackhole", "198.51.100.2/32")
         self.nb.run("ip", "route", "add", "blackhole", "198.51.100.1/32")
 
@@ -116,16 +70,17 @@ class World:
             owner.send(lib.grant(lib.bech32m_data(self.id)))
         self.owner.send(lib.link(lib.bech32m_data(ovc_id)), lib.link(lib.bech32m_data(ovr_id), kind=3))
         self.mine()
-        self.ovc = self.add(self.nh, "ovcd", "-c", "/dev/null", "--id", ovc_id, "--port", "4242")
-        self.ovr = self.add(self.nh, "ovrd", "-c", "/dev/null", "--id", ovr_id, "--port", "4343")
+        self.ovc = self.add(self.nh, "ovcd", "--id", ovc_id, "--port", "4242")
+        self.ovr = self.add(self.nh, "ovrd", "--id", ovr_id, "--port", "4343")
 
     def service_key(self, program):
         text = live.run(lib.program(program), "-c", "/dev/null", "--state",
                         os.path.join(self.folder, "h-" + program), "--show-key")
         return bytes.fromhex(text.strip())
 
-    def add(self, *words):
-        daemon = Daemon(self, *words).start()
+    def add(self, namespace, program, *options):
+        name = "%s-%s" % (namespace.name.split("-")[1], program)
+        daemon = live.Restartable(self, name, namespace, program, *options).start()
         self.daemons.append(daemon)
         return daemon
 
@@ -228,7 +183,7 @@ class World:
         assert not self.ping()
 
     def height_of(self, daemon):
-        status = daemon.status() or {}
+        status = daemon.try_status() or {}
         return status.get("chain", {}).get("height")
 
 

@@ -8,7 +8,6 @@
 import errno
 import hashlib
 import http.server
-import json
 import os
 import signal
 import socket
@@ -106,40 +105,11 @@ class Web:
         self.server.socket.close()
 
 
-class Member:
+class Member(live.Restartable):
+    END = signal.SIGTERM
+
     def __init__(self, world, name, namespace, *options):
-        self.name, self.namespace = name, namespace
-        self.socket = os.path.join(world.folder, name + ".sock")
-        self.argv = ["ip", "netns", "exec", namespace.name, lib.program("dnetd"), "-c", "/dev/null", "--state",
-                     os.path.join(world.folder, name), "--control", self.socket, "--chain-db", world.watch.db,
-                     "--chainwatch", world.watch.socket, "--confirm", "1", "--port", "4242", "--roster-poll", "1s"]
-        self.options, self.logfile, self.process = list(options), os.path.join(world.folder, name + ".log"), None
-
-    def start(self):
-        self.process = lib.Process(self.argv + self.options, self.logfile)
-        lib.wait_for(lambda: self.try_status(), self.name + " answers", 10)
-
-    def stop(self, number=signal.SIGTERM):
-        if self.process:
-            process, self.process = self.process, None
-            process.stop(number)
-
-    def call(self, method, **params):
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(10)
-            s.connect(self.socket)
-            s.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
-            with s.makefile() as lines:
-                answer = json.loads(lines.readline())
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def try_status(self):
-        try:
-            return self.call("status")
-        except (OSError, ValueError):
-            assert self.process.alive(), self.process.log()[-3000:]
-            return None
+        super().__init__(world, name, namespace, "dnetd", "--port", "4242", "--roster-poll", "1s", *options)
 
     def roster(self):
         return self.call("status")["dnets"][0]["roster"]
@@ -179,15 +149,7 @@ class World:
 
     def networks(self):
         self.switch, self.na, self.nb, self.nw = self.namespaces = [live.Namespace(n) for n in ("s", "a", "b", "w")]
-        self.switch.run("ip", "link", "add", "br0", "type", "bridge")
-        self.switch.run("ip", "link", "set", "br0", "up")
-        for last, namespace in enumerate((self.na, self.nb, self.nw), 1):
-            port = "port%d" % last
-            live.run("ip", "link", "add", "eth0", "netns", namespace.name, "type", "veth", "peer", "name", port,
-                     "netns", self.switch.name)
-            self.switch.run("ip", "link", "set", port, "master", "br0", "up")
-            namespace.run("ip", "addr", "add", "198.51.100.%d/24" % last, "dev", "eth0")
-            namespace.run("ip", "link", "set", "eth0", "up")
+        live.join_by_switch(self.switch, {1: self.na, 2: self.nb, 3: self.nw})
 
     def start_members(self):
         self.a = Member(self, "alice", self.na, "--roster", self.id + " https://198.51.100.3:8443/old", "--roster-ca", self.web.ca)
@@ -397,7 +359,7 @@ def test_the_last_good_one_outlives_a_kill_without_any_server(world):
     lib.wait_for(lambda: world.a.roster()["counters"]["failed"], "the failure is counted", 10)
     # one that never had a roster lets nobody talk
     world.b.stop()
-    world.b.options[1] = world.id + " /nowhere/roster"
+    world.b.options[world.b.options.index("--roster") + 1] = world.id + " /nowhere/roster"
     state = os.path.join(world.folder, "bob")
     for name in os.listdir(state):
         if name.startswith("roster-"):

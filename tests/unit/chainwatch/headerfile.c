@@ -47,17 +47,33 @@ static int look(void *arg, const uint8_t *data, size_t count)
 	return 0;
 }
 
-static struct headerfile *open_file(const char *path, struct seen *seen, uint64_t *cut)
+/* The file of a test, and what its last opening said. */
+static struct temp folder;
+static char path[256];
+static struct seen seen;
+static uint64_t cut;
+
+static struct headerfile *open_file(void)
 {
 	struct headerfile *f = NULL;
 
-	*seen = (struct seen){0};
-	*cut = 1234;
-	assert_int_equal(headerfile_open(path, &genesis, look, seen, &f, cut), 0);
+	seen = (struct seen){0};
+	cut = 1234;
+	assert_int_equal(headerfile_open(path, &genesis, look, &seen, &f, &cut), 0);
 	return f;
 }
 
-static uint64_t size_of(const char *path)
+/* A new one with so many groups of one header. */
+static void make_file(uint32_t groups)
+{
+	struct headerfile *f = open_file();
+
+	for (uint32_t i = 0; i < groups; i++)
+		assert_int_equal(headerfile_append(f, raw + i * STRIDE, STRIDE, 1), 0);
+	headerfile_close(f);
+}
+
+static uint64_t size_now(void)
 {
 	struct stat st;
 
@@ -67,41 +83,35 @@ static uint64_t size_of(const char *path)
 
 static int begin(void **state)
 {
-	static struct temp folder;
-
 	fill();
 	temp_make(&folder);
-	*state = &folder;
+	temp_file(&folder, "headers", path);
 	return 0;
 }
 
 static int end(void **state)
 {
-	temp_remove(*state);
+	temp_remove(&folder);
 	return 0;
 }
 
 static void what_was_appended_is_there_after_a_restart(void **state)
 {
 	struct headerfile *f;
-	struct seen seen;
-	uint64_t cut;
-	char path[256];
 
-	temp_file(*state, "headers", path);
-	f = open_file(path, &seen, &cut);
+	f = open_file();
 	assert_true(!seen.count && !cut);
 	assert_int_equal(headerfile_append(f, raw, STRIDE, 1), 0);
 	assert_int_equal(headerfile_append(f, raw + STRIDE, STRIDE, 0), 0);
 	assert_int_equal(headerfile_append(f, raw + STRIDE, STRIDE, MANY - 1), 0);
 	assert_int_equal(headerfile_sync(f), 0);
 	headerfile_close(f);
-	f = open_file(path, &seen, &cut);
+	f = open_file();
 	assert_true(seen.count == MANY && seen.groups == 2 && !cut);
 	/* one more than a group has */
 	assert_int_equal(headerfile_append(f, raw, STRIDE, MANY), 0);
 	headerfile_close(f);
-	f = open_file(path, &seen, &cut);
+	f = open_file();
 	assert_true(seen.count == 2 * MANY && seen.groups == 4 && !cut);
 	headerfile_close(f);
 	headerfile_close(NULL);
@@ -110,21 +120,15 @@ static void what_was_appended_is_there_after_a_restart(void **state)
 static void a_cut_tail_is_dropped_and_the_file_goes_on(void **state)
 {
 	struct headerfile *f;
-	struct seen seen;
-	uint64_t cut, size;
-	char path[256];
+	uint64_t size;
 
-	temp_file(*state, "headers", path);
-	f = open_file(path, &seen, &cut);
-	for (uint32_t i = 0; i < 3; i++)
-		assert_int_equal(headerfile_append(f, raw + i * STRIDE, STRIDE, 1), 0);
-	headerfile_close(f);
-	size = size_of(path);
+	make_file(3);
+	size = size_now();
 	for (uint64_t len = size - 1; len > 0; len--) {
 		uint64_t groups = len < HEAD_LEN ? 0 : (len - HEAD_LEN) / 92;
 
 		assert_int_equal(truncate(path, (off_t)len), 0);
-		f = open_file(path, &seen, &cut);
+		f = open_file();
 		assert_int_equal(seen.count, groups);
 		assert_int_equal(cut, len < HEAD_LEN ? 0 : (len - HEAD_LEN) % 92);
 		/* …and the file is whole again */
@@ -134,7 +138,7 @@ static void a_cut_tail_is_dropped_and_the_file_goes_on(void **state)
 			seen.count++;
 		}
 		headerfile_close(f);
-		assert_int_equal(size_of(path), size);
+		assert_int_equal(size_now(), size);
 	}
 }
 
@@ -142,16 +146,9 @@ static void a_flipped_bit_drops_what_follows_and_nothing_else(void **state)
 {
 	struct headerfile *f;
 	uint8_t copy[HEAD_LEN + 3 * 92];
-	struct seen seen;
-	uint64_t cut;
-	char path[256];
 	int fd;
 
-	temp_file(*state, "headers", path);
-	f = open_file(path, &seen, &cut);
-	for (uint32_t i = 0; i < 3; i++)
-		assert_int_equal(headerfile_append(f, raw + i * STRIDE, STRIDE, 1), 0);
-	headerfile_close(f);
+	make_file(3);
 	fd = open(path, O_RDWR);
 	assert_int_equal(pread(fd, copy, sizeof(copy), 0), sizeof(copy));
 	for (size_t bit = 0; bit < 8 * sizeof(copy); bit++) {
@@ -165,7 +162,7 @@ static void a_flipped_bit_drops_what_follows_and_nothing_else(void **state)
 		r = headerfile_open(path, &genesis, look, &seen, &f, &cut);
 		if (bit / 8 < HEAD_LEN) {
 			assert_int_equal(r, -EBADMSG);
-			assert_int_equal(size_of(path), sizeof(copy));
+			assert_int_equal(size_now(), sizeof(copy));
 			continue;
 		}
 		assert_int_equal(r, 0);
@@ -180,13 +177,9 @@ static void another_file_another_chain_and_another_process_are_refused(void **st
 {
 	const struct hash256 other = {{9}};
 	struct headerfile *f, *second = NULL;
-	struct seen seen;
-	uint64_t cut;
-	char path[256];
 	int fd;
 
-	temp_file(*state, "headers", path);
-	f = open_file(path, &seen, &cut);
+	f = open_file();
 	assert_int_equal(headerfile_open(path, &genesis, look, &seen, &second, &cut), -EBUSY);
 	headerfile_close(f);
 	assert_int_equal(headerfile_open(path, &other, look, &seen, &second, &cut), -EBADMSG);
@@ -194,7 +187,7 @@ static void another_file_another_chain_and_another_process_are_refused(void **st
 	assert_int_equal(write(fd, "my diary", 8), 8);
 	close(fd);
 	assert_int_equal(headerfile_open(path, &genesis, look, &seen, &second, &cut), -EBADMSG);
-	assert_int_equal(size_of(path), 8);
+	assert_int_equal(size_now(), 8);
 	assert_null(second);
 }
 
@@ -205,16 +198,9 @@ static int refuse(void *arg, const uint8_t *data, size_t count)
 
 static void who_cannot_take_the_headers_gets_no_file(void **state)
 {
-	struct headerfile *f;
-	struct seen seen;
-	uint64_t cut;
-	char path[256];
+	struct headerfile *f = NULL;
 
-	temp_file(*state, "headers", path);
-	f = open_file(path, &seen, &cut);
-	assert_int_equal(headerfile_append(f, raw, STRIDE, 1), 0);
-	headerfile_close(f);
-	f = NULL;
+	make_file(1);
 	assert_int_equal(headerfile_open(path, &genesis, refuse, NULL, &f, &cut), -ENOMEM);
 	assert_null(f);
 }
@@ -224,12 +210,8 @@ static void a_full_disk_leaves_the_file_as_it_was(void **state)
 {
 	struct rlimit before, small;
 	struct headerfile *f;
-	struct seen seen;
-	uint64_t cut;
-	char path[256];
 
-	temp_file(*state, "headers", path);
-	f = open_file(path, &seen, &cut);
+	f = open_file();
 	assert_int_equal(headerfile_append(f, raw, STRIDE, 1), 0);
 	signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -241,18 +223,16 @@ static void a_full_disk_leaves_the_file_as_it_was(void **state)
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	assert_int_equal(headerfile_append(f, raw + 2 * STRIDE, STRIDE, MANY - 2), 0);
 	headerfile_close(f);
-	f = open_file(path, &seen, &cut);
+	f = open_file();
 	assert_true(seen.count == MANY && !cut);
 	headerfile_close(f);
 }
 
-static void append_for_ever(const char *path)
+static void append_for_ever(void)
 {
 	struct headerfile *f;
-	struct seen seen;
-	uint64_t cut;
 
-	f = open_file(path, &seen, &cut);
+	f = open_file();
 	for (size_t i = seen.count;; i++)
 		if (headerfile_append(f, raw + i % MANY * STRIDE, STRIDE, 1) < 0)
 			_exit(1);
@@ -262,28 +242,24 @@ static void a_kill_at_any_instant_loses_no_header_before_it(void **state)
 {
 	struct rng rng = rng_new("headerfile");
 	struct headerfile *f;
-	struct seen seen;
 	size_t before = 0;
-	uint64_t cut;
-	char path[256];
 
-	temp_file(*state, "headers", path);
-	headerfile_close(open_file(path, &seen, &cut));
+	headerfile_close(open_file());
 	for (int i = 0; i < 40; i++) {
-		uint64_t goal = size_of(path) + 92 * (1 + rng_below(&rng, 400));
+		uint64_t goal = size_now() + 92 * (1 + rng_below(&rng, 400));
 		pid_t pid = fork();
 		int status;
 
 		assert_true(pid >= 0);
 		if (!pid)
-			append_for_ever(path);
+			append_for_ever();
 		/* it is killed when it has written so much, in whatever it does then */
-		while (size_of(path) < goal)
+		while (size_now() < goal)
 			;
 		kill(pid, SIGKILL);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(WIFSIGNALED(status));
-		f = open_file(path, &seen, &cut);
+		f = open_file();
 		assert_true(cut < 92 && seen.count > before);
 		before = seen.count;
 		headerfile_close(f);

@@ -3,6 +3,7 @@
 #include "core/book.h"
 #include "core/id.h"
 #include "fixture/faults.h"
+#include "fixture/reading.h"
 #include "fixture/temp.h"
 #include "node/state.h"
 #include "os/base.h"
@@ -84,39 +85,9 @@ static enum look look_usage(void)
 
 /* ---- Copy of the last known state ---- */
 
-static struct netmap_input reading(uint32_t height, unsigned count)
-{
-	struct record_row *rows = xcalloc(1, sizeof(*rows));
-	struct netmap_revocation *revocations = xcalloc(count, sizeof(*revocations));
-
-	rows->record.type = RECORD_NODE_PUT;
-	rows->record.node_put.key.bytes[0] = 2;
-	rows->record.node_put.key.bytes[1] = 0x77;
-	rows->object = dnet;
-	rows->kind = OBJECT_DNET;
-	rows->from_height = 5;
-	rows->to_height = UINT32_MAX;
-	rows->sequence = 1;
-	for (unsigned i = 0; i < count; i++) {
-		revocations[i].object = dnet;
-		revocations[i].type = RECORD_NODE_DEL;
-		revocations[i].subject_len = PUBKEY_LEN;
-		revocations[i].subject[0] = 2;
-		revocations[i].sequence = i;
-		revocations[i].position = UINT32_MAX;
-	}
-	return (struct netmap_input){.id = dnet,
-				     .rows = rows,
-				     .row_count = 1,
-				     .revocations = revocations,
-				     .revocation_count = count,
-				     .tip_height = height,
-				     .confirm = 3};
-}
-
 static bool save_reading(uint32_t height, unsigned revocations)
 {
-	struct netmap_input input = reading(height, revocations);
+	struct netmap_input input = reading_of(&dnet, height, 0, revocations);
 	struct lastgood l;
 
 	lastgood_init(&l, &dnet, folder.path);

@@ -1,5 +1,6 @@
 #include "fixture/test.h"
 
+#include "fixture/reading.h"
 #include "fixture/temp.h"
 #include "os/base.h"
 #include "os/file.h"
@@ -15,36 +16,9 @@
 
 static struct object_id dnet = {{1, 2, 3}};
 
-/* A reading of chain.db at this height: one NODE_PUT, and count revocations numbered from first. */
 static struct netmap_input reading(uint32_t height, unsigned first, unsigned count)
 {
-	struct record_row *rows = xcalloc(1, sizeof(*rows));
-	struct netmap_revocation *revocations = xcalloc(count, sizeof(*revocations));
-	rows->record.type = RECORD_NODE_PUT;
-	rows->record.node_put.key.bytes[0] = 2;
-	rows->record.node_put.key.bytes[1] = 0x77;
-	strcpy(rows->record.node_put.name, "alice");
-	rows->object = dnet;
-	rows->kind = OBJECT_DNET;
-	rows->from_height = 5;
-	rows->to_height = UINT32_MAX;
-	rows->sequence = 1;
-	for (unsigned i = 0; i < count; i++) {
-		revocations[i].object = dnet;
-		revocations[i].type = RECORD_NODE_DEL;
-		revocations[i].subject_len = PUBKEY_LEN;
-		revocations[i].subject[0] = 2;
-		revocations[i].sequence = first + i;
-		revocations[i].position = UINT32_MAX;
-		revocations[i].txid.bytes[0] = (uint8_t)(first + i);
-	}
-	return (struct netmap_input){.id = dnet,
-				     .rows = rows,
-				     .row_count = 1,
-				     .revocations = revocations,
-				     .revocation_count = count,
-				     .tip_height = height,
-				     .confirm = 3};
+	return reading_of(&dnet, height, first, count);
 }
 
 static void what_was_revoked_stays_when_a_newer_reading_does_not_know_it(void **state)
