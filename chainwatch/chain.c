@@ -767,6 +767,7 @@ void chain_step(struct chain *c, uint64_t budget_ms, struct chain_report *ret_re
 	}
 	snprintf(report->doing, sizeof(report->doing), "%s",
 		 ops->doing ? ops->doing(c->source) : "");
+	snprintf(report->how, sizeof(report->how), "%s", ops->how ? ops->how(c->source) : "");
 	report->parts_count = ops->parts ? ops->parts(c->source, report->parts) : 0;
 	report->failures += result != 0 || another;
 	report->more &= result == 0;

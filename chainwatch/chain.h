@@ -64,7 +64,8 @@ struct chain_report {
 	struct registry_counts live;
 	struct mempool_result pool;
 	struct source_part parts[SOURCE_PARTS_MAX];
-	size_t parts_count; /* 0: there is one source */
+	size_t parts_count; /* 0: there is one source… */
+	char how[160];	    /* …and this is its source_ops.how() */
 };
 
 /* Loads what the store has. 0, -ENOMEM, or the store's error with text in ret_error. */

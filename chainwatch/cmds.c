@@ -42,6 +42,11 @@ static json_t *error_json(const struct watch *w)
 	return json_pack("{s:s, s:I}", "text", w->last_error, "time", (json_int_t)w->last_error_s);
 }
 
+static json_t *how_json(const char *how)
+{
+	return how[0] ? json_string(how) : json_null();
+}
+
 /* The sources in the order of the list. */
 static json_t *sources_json(const struct watch *w)
 {
@@ -49,14 +54,15 @@ static json_t *sources_json(const struct watch *w)
 	json_t *list = json_array();
 
 	if (r->parts_count == 0)
-		json_array_append_new(list, json_pack("{s:s, s:s}", "url",
+		json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "url",
 						      w->config->sources.urls[0].shown, "state",
-						      "in use"));
+						      "in use", "fetch", how_json(r->how)));
 	for (size_t i = 0; i < r->parts_count; i++) {
 		const struct source_part *part = &r->parts[i];
-		json_t *item = json_pack("{s:s, s:s, s:s, s:b, s:b}", "url", part->shown, "state",
-					 part->state, "why", part->why, "syncing", part->syncing,
-					 "pruned", part->pruned);
+		json_t *item =
+			json_pack("{s:s, s:s, s:s, s:b, s:b, s:o}", "url", part->shown, "state",
+				  part->state, "why", part->why, "syncing", part->syncing, "pruned",
+				  part->pruned, "fetch", how_json(part->how));
 
 		if (part->height)
 			json_object_set_new(item, "height", json_integer(part->height));

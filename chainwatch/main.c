@@ -6,9 +6,10 @@
  *	core/registry which transaction may change what (not here: doc/records.md 3 and 4)
  *	store.c       what the registry says as rows; store_rows.c, store_load.c, schema.c
  *	source.h      where blocks come from; sources.c: `source = …`, a row for each kind;
- *	              source_rpc.c: a node of the Bitcoin family; source_blocks.c: its block
- *	              files; source_switch.c: several as one; source_light.c: peers of the
- *	              chain's network, p2p_net.c connects to them, light.h lists the parts
+ *	              source_rpc.c: a node of the Bitcoin family, rest.c: what is faster by its
+ *	              REST; source_blocks.c: its block files; source_switch.c: several as one;
+ *	              source_light.c: peers of the chain's network, p2p_net.c connects to them,
+ *	              light.h lists the parts
  *	feed.c        ZMQ, which only says "look"
  *	task.c        --verify, --rescan, --export, --import; task_*.c, store_state.c
  *	watch.c       the loop around it: when to look, the worker, what is published; cmds.c

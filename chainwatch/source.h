@@ -37,9 +37,10 @@ struct source_seal {
 
 /* A quick look at a source that is not in use. */
 struct source_probe {
-	uint32_t height; /* of its best block */
-	bool syncing;	 /* it says that it is still reading its own chain */
-	bool pruned;	 /* it does not keep old blocks */
+	uint32_t height;	/* of its best block */
+	uint8_t work[HASH_LEN]; /* of its best chain, big-endian; zeros: the source does not say */
+	bool syncing;		/* it says that it is still reading its own chain */
+	bool pruned;		/* it does not keep old blocks */
 };
 
 /* One of several sources, for status. */
@@ -52,6 +53,7 @@ struct source_part {
 	bool syncing, pruned;
 	uint32_t height; /* 0: not known */
 	char why[400];	 /* it is in use, or has failed */
+	char how[160];	 /* as source_ops.how() */
 };
 
 /* What is wrong when a call fails, for status. */
@@ -95,6 +97,9 @@ struct source_ops {
 	const char *(*error)(const struct source *source);
 	/* What it prepares, for status; borrowed; "": nothing. NULL: never */
 	const char *(*doing)(const struct source *source);
+	/* How blocks are fetched, where there is more than one way, and why not the other;
+	 * borrowed. NULL: there is one */
+	const char *(*how)(const struct source *source);
 	uint64_t (*requests)(const struct source *source);
 	/* Nobody wants anything for a while: memory and files are given back. NULL: there are none
 	 */

@@ -1,5 +1,6 @@
 #include "chainwatch/source.h"
 
+#include "chainwatch/rest.h"
 #include "os/base.h"
 #include "os/rpc.h"
 #include "wire/hex.h"
@@ -14,13 +15,18 @@ enum {
 	BATCH_BYTES = 4 << 20,	/* of blocks wished in one answer, by the size of those before */
 	BLOCKS_MAX = 64,
 	PROBE_TIMEOUT_MS = 2000,
+	/* By REST a request for each block costs more than its share of a batch, and its bytes
+	 * less.
+	 */
+	REST_BLOCK_MIN = 1000,
 };
 
 struct source_rpc {
 	struct source source; /* first: the vtable */
 	struct rpc *rpc;      /* owned */
-	char error[512];      /* "": rpc_error() has it */
-	uint8_t *bytes;	      /* owned; of the block or transaction that is handed out */
+	struct rest rest;
+	char error[512]; /* "": rpc_error() has it */
+	uint8_t *bytes;	 /* owned; of the block or transaction that is handed out */
 	size_t bytes_size;
 	size_t block_len;    /* of the largest block lately */
 	uint32_t timeout_ms; /* 0: rpc's own */
@@ -64,6 +70,14 @@ static int parse_hash(struct source_rpc *s, const char *method, const json_t *va
 	return 0;
 }
 
+static void parse_work(const json_t *object, uint8_t ret_work[HASH_LEN])
+{
+	const char *work = json_string_value(json_object_get(object, "chainwork"));
+
+	if (!work || !hex_parse(work, ret_work, HASH_LEN))
+		memset(ret_work, 0, HASH_LEN);
+}
+
 /* The node has no such block or transaction. */
 static int or_missing(const struct source_rpc *s, int result)
 {
@@ -89,8 +103,14 @@ static int rpc_genesis(struct source *source, struct hash256 *ret_hash)
 {
 	struct source_rpc *s = (struct source_rpc *)source;
 
+	int result;
+
 	s->error[0] = '\0';
-	return hash_at(s, 0, ret_hash);
+	result = hash_at(s, 0, ret_hash);
+	/* asked after each failure: the node that answers now may be another one */
+	if (!result)
+		rest_probe(&s->rest, ret_hash, s->timeout_ms);
+	return result;
 }
 
 static int rpc_tip(struct source *source, struct hash256 *ret_hash)
@@ -110,7 +130,6 @@ static int rpc_header(struct source *source, const struct hash256 *hash,
 	struct source_rpc *s = (struct source_rpc *)source;
 	_cleanup_(json_decrefp) json_t *value = NULL;
 	json_t *height, *confirmations;
-	const char *work;
 	char text[HASH_TEXT_SIZE];
 	int result;
 
@@ -127,9 +146,7 @@ static int rpc_header(struct source *source, const struct hash256 *hash,
 	ret_header->height = (uint32_t)json_integer_value(height);
 	/* -1: a block that is known and not on the best chain */
 	ret_header->active = json_integer_value(confirmations) >= 0;
-	work = json_string_value(json_object_get(value, "chainwork"));
-	if (!work || !hex_parse(work, ret_header->work, sizeof(ret_header->work)))
-		memset(ret_header->work, 0, sizeof(ret_header->work));
+	parse_work(value, ret_header->work);
 	return 0;
 }
 
@@ -151,6 +168,7 @@ static int rpc_probe(struct source *source, struct source_probe *ret_probe)
 	    json_integer_value(height) > INT32_MAX)
 		return garbage(s, "getblockchaininfo", "no height");
 	ret_probe->height = (uint32_t)json_integer_value(height);
+	parse_work(value, ret_probe->work);
 	ret_probe->syncing = json_is_true(json_object_get(value, "initialblockdownload"));
 	ret_probe->pruned = json_is_true(json_object_get(value, "pruned"));
 	return 0;
@@ -165,6 +183,9 @@ static int rpc_hashes(struct source *source, uint32_t height, size_t count,
 	int result;
 
 	s->error[0] = '\0';
+	result = rest_hashes(&s->rest, height, count, ret_hashes, ret_count);
+	if (result)
+		return MIN(result, 0);
 	if (count > HASHES_MAX)
 		count = HASHES_MAX;
 	for (size_t i = 0; i < count; i++)
@@ -178,6 +199,8 @@ static int rpc_hashes(struct source *source, uint32_t height, size_t count,
 	}
 	for (size_t i = 0; i < count; i++)
 		json_decref(values[i]);
+	if (!result && found > 0)
+		rest_note(&s->rest, height + (uint32_t)found - 1, &ret_hashes[found - 1]);
 	*ret_count = found;
 	return result;
 }
@@ -233,28 +256,54 @@ static int hand_out(struct source_rpc *s, const char *method, json_t **values, s
 	return result;
 }
 
+/* So many of count as one answer holds. */
+static size_t batch_size(const struct source_rpc *s, size_t count)
+{
+	size_t batch = BATCH_BYTES / (2 * s->block_len + 1);
+
+	return MIN(MAX(batch, 1), MIN(count, BLOCKS_MAX));
+}
+
+static int get_blocks(struct source_rpc *s, const struct hash256 *hashes, size_t first,
+		      size_t count, source_bytes_cb cb, void *arg)
+{
+	json_t *params[BLOCKS_MAX], *values[BLOCKS_MAX];
+	char text[HASH_TEXT_SIZE];
+	int result;
+
+	s->block_len -= s->block_len / 4; /* forgets old large blocks slowly */
+	for (size_t i = 0; i < count; i++) {
+		hash_format(&hashes[first + i], text);
+		params[i] = json_pack("[si]", text, 0);
+	}
+	result = rpc_batch(s->rpc, "getblock", params, count, values);
+	if (!result)
+		result = hand_out(s, "getblock", values, count, first, true, cb, arg);
+	return result;
+}
+
 static int rpc_blocks(struct source *source, const struct hash256 *hashes, size_t count,
 		      source_bytes_cb cb, void *arg)
 {
 	struct source_rpc *s = (struct source_rpc *)source;
-	json_t *params[BLOCKS_MAX], *values[BLOCKS_MAX];
-	char text[HASH_TEXT_SIZE];
-	size_t batch, done;
+	size_t batch, done, len;
+	const uint8_t *raw;
 	int result = 0;
 
 	s->error[0] = '\0';
 	for (done = 0; !result && done < count; done += batch) {
-		batch = BATCH_BYTES / (2 * s->block_len + 1);
-		batch = batch < 1 ? 1 : batch > BLOCKS_MAX ? BLOCKS_MAX : batch;
-		batch = batch > count - done ? count - done : batch;
-		s->block_len -= s->block_len / 4; /* forgets old large blocks slowly */
-		for (size_t i = 0; i < batch; i++) {
-			hash_format(&hashes[done + i], text);
-			params[i] = json_pack("[si]", text, 0);
+		batch = 1;
+		if (s->block_len >= REST_BLOCK_MIN)
+			result = rest_block(&s->rest, &hashes[done], &raw, &len);
+		if (result < 0)
+			return result;
+		if (result) {
+			s->block_len = MAX(len, s->block_len - s->block_len / 4);
+			result = cb(arg, done, raw, len);
+			continue;
 		}
-		result = rpc_batch(s->rpc, "getblock", params, batch, values);
-		if (!result)
-			result = hand_out(s, "getblock", values, batch, done, true, cb, arg);
+		batch = batch_size(s, count - done);
+		result = get_blocks(s, hashes, done, batch, cb, arg);
 	}
 	return result;
 }
@@ -363,6 +412,11 @@ static const char *rpc_error_text(const struct source *source)
 	return s->error[0] ? s->error : rpc_error(s->rpc)->text;
 }
 
+static const char *rpc_how(const struct source *source)
+{
+	return rest_how(&((const struct source_rpc *)source)->rest);
+}
+
 static uint64_t rpc_requests(const struct source *source)
 {
 	return rpc_calls(((const struct source_rpc *)source)->rpc);
@@ -389,6 +443,7 @@ static const struct source_ops rpc_ops = {
 	.submit = rpc_submit,
 	.trouble = rpc_trouble,
 	.error = rpc_error_text,
+	.how = rpc_how,
 	.requests = rpc_requests,
 	.free = rpc_source_free,
 	.probe = rpc_probe,
@@ -408,6 +463,7 @@ int source_rpc_new(const struct rpc_config *config, struct source **ret_source)
 		free(s);
 		return result;
 	}
+	s->rest.rpc = s->rpc;
 	*ret_source = &s->source;
 	return 0;
 }

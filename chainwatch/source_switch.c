@@ -555,6 +555,8 @@ static size_t switch_parts(const struct source *source,
 			 failed			     ? m->error
 			 : m->state == MEMBER_IN_USE ? s->why
 						     : "");
+		snprintf(ret_parts[i].how, sizeof(ret_parts[i].how), "%s",
+			 m->source->ops->how ? m->source->ops->how(m->source) : "");
 	}
 	return s->count;
 }

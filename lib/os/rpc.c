@@ -160,7 +160,7 @@ static bool setup_curl(struct rpc *rpc)
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, rpc);
-	return curl_easy_setopt(curl, CURLOPT_URL, rpc->url) == CURLE_OK;
+	return true;
 }
 
 int rpc_new(const struct rpc_config *config, struct rpc **ret_rpc)
@@ -291,18 +291,41 @@ static int fail_transport(struct rpc *rpc, CURLcode code)
 		    rpc->shown, cause);
 }
 
-static int post_once(struct rpc *rpc, const char *body, size_t len)
+/* What is sent: a body by POST, or a GET. All of it borrowed. */
+struct request {
+	const char *url;
+	const char *body; /* NULL: a GET */
+	size_t len;
+};
+
+static int set_request(struct rpc *rpc, const struct request *request)
+{
+	CURL *curl = rpc->curl;
+
+	if (curl_easy_setopt(curl, CURLOPT_URL, request->url) != CURLE_OK) {
+		fail(rpc, RPC_CONFIG, "out of memory");
+		return -ENOMEM;
+	}
+	curl_easy_setopt(curl, request->body ? CURLOPT_POST : CURLOPT_HTTPGET, 1L);
+	if (request->body) {
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->len);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body);
+	}
+	return 0;
+}
+
+static int send_once(struct rpc *rpc, const struct request *request)
 {
 	CURLcode code;
 	int result = set_credentials(rpc);
 
+	if (!result)
+		result = set_request(rpc, request);
 	if (result)
 		return result;
 	rpc->answer_len = 0;
 	rpc->too_long = false;
 	rpc->curl_text[0] = '\0';
-	curl_easy_setopt(rpc->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
-	curl_easy_setopt(rpc->curl, CURLOPT_POSTFIELDS, body);
 	rpc->calls++;
 	code = curl_easy_perform(rpc->curl);
 	if (code != CURLE_OK)
@@ -312,16 +335,16 @@ static int post_once(struct rpc *rpc, const char *body, size_t len)
 }
 
 /* The node makes a new cookie at each start: after a 401 the file is read again, once. */
-static int post(struct rpc *rpc, const char *body, size_t len)
+static int send_request(struct rpc *rpc, const struct request *request)
 {
 	bool changed = false;
-	int result = post_once(rpc, body, len);
+	int result = send_once(rpc, request);
 
 	if (result == 0 && rpc->error.http_status == HTTP_UNAUTHORIZED && !rpc->user &&
 	    rpc->cookie_file) {
 		result = read_cookie(rpc, &changed);
 		if (!result && changed)
-			result = post_once(rpc, body, len);
+			result = send_once(rpc, request);
 	}
 	if (result)
 		return result;
@@ -410,7 +433,7 @@ static int exchange(struct rpc *rpc, json_t *request, json_t **ret_answer)
 		fail(rpc, RPC_CONFIG, "out of memory");
 		return -ENOMEM;
 	}
-	result = post(rpc, body, strlen(body));
+	result = send_request(rpc, &(struct request){rpc->url, body, strlen(body)});
 	explicit_bzero(body, strlen(body));
 	if (result)
 		return result;
@@ -505,6 +528,36 @@ int rpc_batch(struct rpc *rpc, const char *method, json_t **params, size_t count
 		ret_results[i] = NULL;
 	}
 	return result;
+}
+
+int rpc_get(struct rpc *rpc, const char *path, const uint8_t **ret_data, size_t *ret_len)
+{
+	const char *host = strstr(rpc->url, "://");
+	_cleanup_(freep) char *url = NULL;
+	int result;
+
+	memset(&rpc->error, 0, sizeof(rpc->error));
+	host = host ? host + 3 : rpc->url;
+	if (asprintf(&url, "%.*s%s", (int)(host - rpc->url + strcspn(host, "/?#")), rpc->url,
+		     path) < 0) {
+		url = NULL;
+		fail(rpc, RPC_CONFIG, "out of memory");
+		return -ENOMEM;
+	}
+	result = send_request(rpc, &(struct request){.url = url});
+	explicit_bzero(url, strlen(url));
+	if (result)
+		return result;
+	if (rpc->error.http_status != HTTP_OK)
+		return fail_garbage(rpc, "it does not have what was asked for");
+	*ret_data = (const uint8_t *)rpc->answer;
+	*ret_len = rpc->answer_len;
+	return 0;
+}
+
+void rpc_forget_error(struct rpc *rpc)
+{
+	memset(&rpc->error, 0, sizeof(rpc->error));
 }
 
 const struct rpc_error *rpc_error(const struct rpc *rpc)

@@ -81,8 +81,16 @@ int rpc_callf(struct rpc *rpc, json_t **ret_result, const char *method, const ch
 int rpc_batch(struct rpc *rpc, const char *method, json_t **params, size_t count,
 	      json_t **ret_results);
 
+/* What the node's host and port answer to an HTTP GET of this path ("/rest/…"), asked with the same
+ * credentials on the same connection; *ret_data is borrowed until the next call. Errors as
+ * rpc_call(); -EPROTO is any HTTP status but 200, which rpc_error() has. */
+int rpc_get(struct rpc *rpc, const char *path, const uint8_t **ret_data, size_t *ret_len);
+
 /* Of the last call; borrowed until the next one. */
 const struct rpc_error *rpc_error(const struct rpc *rpc);
+
+/* The last call failed, and there is another way: rpc_error() is as after a success. */
+void rpc_forget_error(struct rpc *rpc);
 
 /* Requests since rpc_new(), for status. */
 uint64_t rpc_calls(const struct rpc *rpc);

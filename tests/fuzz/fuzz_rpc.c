@@ -1,12 +1,14 @@
+#include "core/chainparams.h"
 #include "fuzz/fuzz.h"
 
 #include <curl/curl.h>
 #include <string.h>
 
-/* A chain node that answers anything: the JSON-RPC client above a connection that is played here,
- * and what chainwatch makes of the answers. The input is a walk of questions: a byte that chooses
- * one, a byte of count; then for each request a byte of HTTP status, a byte of length (times 4) and
- * the body. Each '#' in a body becomes the next number of a request, so that answers may fit. */
+/* A chain node that answers anything: the JSON-RPC and REST clients above a connection that is
+ * played here, and what chainwatch makes of the answers. The input is a walk of questions: a byte
+ * that chooses one, a byte of count; then for each request a byte of HTTP status, a byte of length
+ * (times 4) and the body. Each '#' in a body becomes the next number of a request, so that answers
+ * may fit. */
 
 enum { PIECE = 37, ANSWER_LIMIT = 1000 }; /* bytes that come at once; that are taken */
 
@@ -16,6 +18,7 @@ static CURLcode fake_getinfo(CURL *curl, CURLINFO info, void *ret);
 #undef curl_easy_getinfo
 #define curl_easy_perform		     fake_perform
 #define curl_easy_getinfo(curl, info, value) fake_getinfo(curl, info, (void *)(value))
+#include "chainwatch/rest.c"
 #include "chainwatch/source_rpc.c"
 #include "os/rpc.c"
 
@@ -92,6 +95,12 @@ static int on_bytes(void *arg, size_t index, const uint8_t *raw, size_t len)
 	return sum == 0xa5 && len == 1 ? -ECANCELED : 0;
 }
 
+/* From where the hashes end that were told last, which is how REST can give more. */
+static uint32_t next_height(void)
+{
+	return asking->rest.has_last ? asking->rest.last_height + 1 : 1000;
+}
+
 static int ask(struct source *source, uint8_t question, size_t count)
 {
 	struct hash256 hashes[256] = {0}, *txids = NULL;
@@ -99,6 +108,10 @@ static int ask(struct source *source, uint8_t question, size_t count)
 	size_t found = 0;
 	int result;
 
+	if (question & 8) { /* blocks were large enough for REST, and one is of the genesis */
+		asking->block_len = REST_BLOCK_MIN;
+		hashes[0] = chainparams_find("bitcoin")->genesis;
+	}
 	switch (question % 8) {
 	case 0:
 		return source->ops->genesis(source, hashes);
@@ -109,7 +122,7 @@ static int ask(struct source *source, uint8_t question, size_t count)
 		FUZZ_CHECK(result || header.height <= INT32_MAX);
 		return result;
 	case 3:
-		result = source->ops->hashes(source, 1000, count, hashes, &found);
+		result = source->ops->hashes(source, next_height(), count, hashes, &found);
 		FUZZ_CHECK(found <= count);
 		return result;
 	case 4:
@@ -150,6 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		/* unless the node says it itself */
 		FUZZ_CHECK(!strstr(source->ops->error(source), "secret") ||
 			   memmem(data, len, "secret", 6));
+		FUZZ_CHECK(source->ops->how(source)[0]);
 		FUZZ_CHECK(asking->rpc->answer_len <= ANSWER_LIMIT);
 	}
 	source->ops->free(source);

@@ -23,7 +23,7 @@ struct server {
 	int hold; /* read from it before answering; -1: answer at once */
 };
 
-/* Headers and a body of Content-Length. */
+/* Headers and a body of Content-Length, if any. */
 static bool read_request(int fd, char *text)
 {
 	size_t len = 0, want = REQUEST_MAX;
@@ -38,8 +38,9 @@ static bool read_request(int fd, char *text)
 		len += (size_t)n;
 		body = strstr(text, "\r\n\r\n");
 		length = strstr(text, "Content-Length: ");
-		if (body && length)
-			want = (size_t)(body + 4 - text) + strtoul(length + 16, NULL, 10);
+		if (body)
+			want = (size_t)(body + 4 - text) +
+			       (length ? strtoul(length + 16, NULL, 10) : 0);
 	}
 	return true;
 }
@@ -341,6 +342,69 @@ static void a_url_is_needed_and_its_credentials_are_not_shown(void **state)
 	rpc_free(rpc);
 }
 
+static void a_get_goes_to_the_same_place_and_its_bytes_come_back(void **state)
+{
+	struct server s = {.hold = -1,
+			   .answers = {HTTP("200 OK", "{\"result\":7,\"id\":0}"),
+				       HTTP("200 OK", "\xff\x01z"), HTTP("200 OK", ""),
+				       HTTP("404 Not Found", "no"), HTTP("503 Busy", ""),
+				       HTTP("200 OK", "{\"result\":8,\"id\":1}")}};
+	char url[sizeof(s.url) + 8];
+	struct rpc_config config = {.user = "u", .password = "p", .url = url};
+	const uint8_t *data = NULL;
+	json_t *result = NULL;
+	struct rpc *rpc;
+	size_t len = 0;
+
+	start(&s);
+	/* of a URL with a path, the host and port */
+	snprintf(url, sizeof(url), "%swallet/x", s.url);
+	assert_int_equal(rpc_new(&config, &rpc), 0);
+	assert_int_equal(rpc_call(rpc, "m", NULL, &result), 0);
+	json_decref(result);
+	assert_int_equal(rpc_get(rpc, "/rest/x.bin", &data, &len), 0);
+	assert_int_equal(len, 3);
+	assert_memory_equal(data, "\xff\x01z", 3);
+	assert_int_equal(rpc_get(rpc, "/rest/y", &data, &len), 0);
+	assert_int_equal(len, 0);
+	assert_int_equal(rpc_get(rpc, "/rest/z", &data, &len), -EPROTO);
+	assert_int_equal(rpc_error(rpc)->http_status, 404);
+	assert_int_equal(rpc_get(rpc, "/rest/z", &data, &len), -ECONNREFUSED);
+	assert_int_equal(rpc_error(rpc)->http_status, 503);
+	rpc_forget_error(rpc);
+	assert_int_equal(rpc_error(rpc)->kind, RPC_OK);
+	/* and back */
+	assert_int_equal(rpc_call(rpc, "m", NULL, &result), 0);
+	assert_int_equal(json_integer_value(result), 8);
+	json_decref(result);
+	assert_int_equal(rpc_calls(rpc), 6);
+	rpc_free(rpc);
+	stop(&s);
+	assert_non_null(strstr(s.requests[0], "POST /wallet/x HTTP"));
+	assert_non_null(strstr(s.requests[1], "GET /rest/x.bin HTTP"));
+	assert_non_null(strstr(s.requests[1], "Authorization: Basic dTpw\r\n"));
+	assert_null(strstr(s.requests[1], "method"));
+	assert_non_null(strstr(s.requests[5], "POST /wallet/x HTTP"));
+}
+
+static void a_get_has_the_same_limit(void **state)
+{
+	struct server s = {.hold = -1,
+			   .answers = {HTTP("200 OK", "12345"), HTTP("200 OK", "123456")}};
+	const uint8_t *data = NULL;
+	struct rpc *rpc;
+	size_t len = 0;
+
+	start(&s);
+	rpc = client(&s, (struct rpc_config){.user = "u", .password = "p", .max_answer = 5});
+	assert_int_equal(rpc_get(rpc, "/x", &data, &len), 0);
+	assert_int_equal(len, 5);
+	assert_int_equal(rpc_get(rpc, "/x", &data, &len), -EPROTO);
+	assert_int_equal(rpc_error(rpc)->kind, RPC_GARBAGE);
+	rpc_free(rpc);
+	stop(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +416,8 @@ int main(void)
 		cmocka_unit_test(nobody_there_is_said),
 		cmocka_unit_test(a_silent_node_is_given_up_or_cancelled),
 		cmocka_unit_test(a_url_is_needed_and_its_credentials_are_not_shown),
+		cmocka_unit_test(a_get_goes_to_the_same_place_and_its_bytes_come_back),
+		cmocka_unit_test(a_get_has_the_same_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
