@@ -15,11 +15,12 @@
 /*	A member that follows (not bulk):
  *
  *	UNKNOWN ──► IN USE ──► FAILED ──► IN USE       when none before it in the list works
+ *	                        (also: still reading its own chain, or left behind by another)
  *	               ▲          │ answers, and is not behind the one in use
  *	               └─ READY ◄─┘                    READY for return_ms: it is asked again
  *
  *	A bulk member is asked from far behind until the reader stands at its tip: DONE, for good.
- *Or it fails: the others go on from where it was.
+ *	Or it fails: the others go on from where it was.
  *
  * Which one is asked changes at tip() only, which begins each step of the reader, or after a
  * failure, which ends the step: within a step all answers are of one source. */
@@ -28,8 +29,10 @@ enum {
 	RETRY_MS = 250, /* after the first failure, doubling… */
 	RETRY_MAX_MS = 5000,
 	INFO_MS = 30000,
-	PROBE_MS = 2000, /* between looks at those that are better and not in use */
-	BULK_MIN = 500,	 /* blocks behind that make block files worth their index */
+	PROBE_MS = 2000,  /* between looks at those that are better and not in use */
+	LOST_MS = 300000, /* after one at those behind it, if nobody answers there */
+	BULK_MIN = 500,	  /* blocks behind that make block files worth their index */
+	BEHIND_MAX = 10,  /* blocks that one may be behind another and still be preferred */
 	RETURN_FACTOR_MAX = 64,
 };
 
@@ -51,12 +54,14 @@ struct member {
 	uint64_t retry_ns;  /* not before */
 	uint64_t ready_ns;  /* READY since */
 	uint64_t in_use_ns; /* IN_USE since */
+	uint64_t ahead_ns;  /* it is looked at whether it is far ahead of the one in use */
 	uint64_t factor;    /* of return_ms: doubles when it fails soon after it was taken back */
 	uint32_t height;
 	bool has_height;
 	bool syncing; /* it says that it is still reading its own chain */
 	bool pruned;
-	uint64_t probe_ns; /* syncing and pruned are asked anew */
+	uint8_t work[HASH_LEN]; /* of its chain when it was last looked at; zeros: not known */
+	uint64_t probe_ns;	/* syncing and pruned are asked anew */
 	enum source_trouble trouble;
 	char error[400];
 };
@@ -190,11 +195,26 @@ static size_t first_usable(const struct source_switch *s, bool bulk)
 	return i;
 }
 
+/* 0, or what its probe() returned. */
+static int look_at(struct member *m)
+{
+	struct source_probe probe;
+	int result = m->source->ops->probe(m->source, &probe);
+
+	if (result)
+		return result;
+	m->has_height = true;
+	m->height = probe.height;
+	m->syncing = probe.syncing;
+	m->pruned = probe.pruned;
+	memcpy(m->work, probe.work, sizeof(m->work));
+	return 0;
+}
+
 /* Looks at those before the one in use; one that has answered well for long takes its place. */
 static void look_back(struct source_switch *s)
 {
 	const struct member *now_used = &s->members[s->current];
-	struct source_probe probe;
 	uint64_t now = s->now();
 
 	if (now_used->state != MEMBER_IN_USE || now_used->source->ops->bulk || now < s->probe_ns)
@@ -208,21 +228,21 @@ static void look_back(struct source_switch *s)
 
 		if (!m->source->ops->probe || m->source->ops->bulk)
 			continue;
-		result = m->source->ops->probe(m->source, &probe);
+		result = look_at(m);
 		if (result) {
 			note_source_failure(s, m, result);
 			continue;
 		}
-		m->has_height = true;
-		m->height = probe.height;
-		m->syncing = probe.syncing;
 		/* one that is behind would only make the reader wait; its chain is judged by its
 		 * work when it is asked */
-		if (!check_network(s, m) || probe.height < s->height) {
+		if (!check_network(s, m) || m->height < s->height ||
+		    (m->syncing && !now_used->syncing)) {
 			m->ready_ns = 0;
 			if (m->network_ok)
 				note_failure(s, m, -EAGAIN, SOURCE_WARMUP,
-					     "it is behind the one in use");
+					     m->height < s->height
+						     ? "it is behind the one in use"
+						     : "it is still reading its own chain");
 			continue;
 		}
 		if (m->state != MEMBER_READY) {
@@ -235,6 +255,51 @@ static void look_back(struct source_switch *s)
 			return;
 		}
 	}
+}
+
+/* It has come so much further than the one in use that waiting for that one would be wrong. */
+static bool is_far_ahead(const struct member *m, const struct member *used)
+{
+	bool far = m->height > used->height && m->height - used->height > BEHIND_MAX;
+
+	return memcmp(m->work, used->work, sizeof(m->work)) > 0 &&
+	       (far || (used->syncing && !m->syncing));
+}
+
+/* Looks at the others, less often than at those that are better: one that is in sync takes the
+ * place of one that is still reading its own chain, or was left behind. True: another is in use. */
+static bool look_ahead(struct source_switch *s)
+{
+	struct member *used = &s->members[s->current];
+	uint64_t now = s->now();
+	char why[sizeof(s->why)];
+
+	if (used->source->ops->bulk || !used->source->ops->probe)
+		return false;
+	for (size_t i = 0; i < s->count; i++) {
+		struct member *m = &s->members[i];
+
+		if (m == used || m->source->ops->bulk || !m->source->ops->probe ||
+		    now < m->ahead_ns || (m->state == MEMBER_FAILED && now < m->retry_ns))
+			continue;
+		m->ahead_ns = now + (used->syncing ? PROBE_MS : INFO_MS) * NS_PER_MS;
+		if (look_at(m)) {
+			m->ahead_ns = now + LOST_MS * NS_PER_MS;
+			continue;
+		}
+		/* what is known of the one in use may be older */
+		if (!is_far_ahead(m, used) || look_at(used) || !is_far_ahead(m, used) ||
+		    !check_network(s, m))
+			continue;
+		snprintf(why, sizeof(why), "%.60s is %s, at height %u", used->shown,
+			 used->syncing ? "still reading its own chain" : "behind", used->height);
+		note_failure(s, used, -EAGAIN, SOURCE_WARMUP,
+			     used->syncing ? "it is still reading its own chain"
+					   : "it is behind another one");
+		use(s, i, why);
+		return true;
+	}
+	return false;
 }
 
 /* All have failed: what the first of them says, and that the others are no better. */
@@ -276,19 +341,15 @@ static bool is_far(const struct source_switch *s, const struct member *m)
 static int ask_tip(struct source_switch *s, struct member *m, struct hash256 *ret_hash)
 {
 	struct source_header header = {.height = 0};
-	struct source_probe probe;
 	struct hash256 hash;
 	int result;
 
 	if (!check_network(s, m))
 		return m->result;
-	if (m->source->ops->probe && s->now() >= m->probe_ns &&
-	    m->source->ops->probe(m->source, &probe) == 0) {
-		m->syncing = probe.syncing;
-		m->pruned = probe.pruned;
+	if (m->source->ops->probe && s->now() >= m->probe_ns) {
+		look_at(m);
+		m->probe_ns = s->now() + (m->syncing ? PROBE_MS : INFO_MS) * NS_PER_MS;
 	}
-	if (s->now() >= m->probe_ns)
-		m->probe_ns = s->now() + INFO_MS * NS_PER_MS;
 	result = m->source->ops->tip(m->source, &hash);
 	if (!result && !(s->has_tip && memcmp(&hash, &s->tip, sizeof(hash)) == 0)) {
 		result = m->source->ops->header(m->source, &hash, &header);
@@ -364,6 +425,8 @@ static int switch_tip(struct source *source, struct hash256 *ret_hash)
 			end_bulk(s, m);
 			continue;
 		}
+		if (look_ahead(s))
+			continue;
 		next = first_usable(s, true);
 		if (!m->source->ops->bulk && next < s->count && is_far(s, m)) {
 			snprintf(why, sizeof(why), "%u blocks are to be read",

@@ -1,9 +1,13 @@
 """source = rpc://A, rpc://B and blocks:/FOLDER, rpc://A: who is asked when, against real nodes."""
 
+import http.server
+import json
 import os
 import signal
 import socket
 import sys
+import threading
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -49,6 +53,43 @@ def connect(a, b):
     for one, other in ((a, b), (b, a)):
         one.addnode("127.0.0.1:%d" % other.p2p, "onetry")
     lib.wait_for(lambda: a.getbestblockhash() == b.getbestblockhash(), "both nodes agree")
+
+
+class Between:
+    """A server before a node, whose JSON-RPC goes through change(method, answer)."""
+
+    def __init__(self, node, change):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                many = body if isinstance(body, list) else [body]
+                answers = [change(r["method"], dict(node.post(r), id=r["id"])) for r in many]
+                out = json.dumps(answers if isinstance(body, list) else answers[0]).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(out)))
+                self.end_headers()
+                self.wfile.write(out)
+
+            def do_GET(self):
+                self.send_error(404)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+
+    def url(self):
+        return "rpc://127.0.0.1:%d" % self.server.server_port
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 @pytest.fixture
@@ -182,6 +223,101 @@ def test_a_node_that_begins_anew_is_left_for_the_other(pair, folder):
         fresh.stop()
 
 
+DAYS = 2 * 24 * 3600
+
+
+@pytest.fixture
+def behind(folder):
+    """a knows 20 blocks of two days ago and says that it is still syncing, b has 5 new ones; they are not connected."""
+    a, b = [lib.Litecoind(os.path.join(folder, n), MANY + ["-connect=0", "-mocktime=%d" % (time.time() - DAYS)]) for n in "ab"]
+    try:
+        a.start()
+        b.start()
+        mine(b, 20)
+        hand_over(b, a)
+        for node in (a, b):
+            node.stop()
+            node.extra.pop()
+            node.start()
+        assert a.getblockchaininfo()["initialblockdownload"] and b.getblockchaininfo()["initialblockdownload"]
+        yield a, b
+    finally:
+        a.stop()
+        b.stop()
+
+
+def hand_over(source, sink):
+    for height in range(sink.getblockcount() + 1, source.getblockcount() + 1):
+        sink.submitblock(source.getblock(source.getblockhash(height), 0))
+    assert sink.getbestblockhash() == source.getbestblockhash()
+
+
+def test_one_that_is_still_syncing_gives_way_to_one_that_is_not(behind, folder):
+    a, b = behind
+    mine(b, 5)
+    assert not b.getblockchaininfo()["initialblockdownload"]
+    watch = follow(folder, url(a), url(b))
+    try:
+        watch.start()
+        status = wait_at(watch, b)
+        assert status["sources"][0]["syncing"] and "still reading its own chain" in part(watch, 0)["why"], status
+        assert "still reading its own chain, at height 20" in status["sources"][1]["why"], status
+        hand_over(b, a)  # it has come to the tip
+        assert "answers again" in wait_at(watch, a)["sources"][0]["why"]
+        assert not part(watch, 0)["syncing"] and watch.status()["counters"]["reorgs"] == 0
+    finally:
+        watch.stop()
+
+
+def test_the_first_is_asked_when_all_are_still_syncing(behind, folder):
+    a, b = behind
+    watch = follow(folder, url(a), url(b))
+    try:
+        watch.start()
+        lib.wait_for(lambda: wait_at(watch, a) and part(watch, 1).get("height"), "the other was looked at")
+        assert part(watch, 0)["syncing"] and part(watch, 1)["syncing"] and part(watch, 0)["state"] == "in use"
+        mine(b, 1)  # the chain goes on, and not for the first one
+        wait_at(watch, b)
+    finally:
+        watch.stop()
+
+
+def test_one_that_was_left_behind_by_more_than_ten_blocks_gives_way(pair, folder):
+    a, b = pair
+    apart(a, b)
+    mine(b, 10)
+    watch = follow(folder, url(a), url(b))
+    try:
+        watch.start()
+        lib.wait_for(lambda: wait_at(watch, a) and part(watch, 1).get("height") == 20, "the other was looked at")
+        assert part(watch, 0)["state"] == "in use"
+        watch.stop()
+        mine(b, 1)
+        watch.start()
+        status = wait_at(watch, b)
+        assert not status["sources"][0]["syncing"] and "is behind, at height 10" in status["sources"][1]["why"], status
+    finally:
+        watch.stop()
+
+
+def test_a_longer_chain_with_less_work_is_not_preferred(pair, folder):
+    """Regtest has one difficulty, so the other node says more of its height than there is, through a server before it."""
+    a, b = pair
+
+    def boast(method, answer):
+        if method == "getblockchaininfo":
+            answer["result"].update(blocks=10**6)
+        return answer
+    with Between(b, boast) as server:
+        watch = follow(folder, url(a), server.url())
+        try:
+            watch.start()
+            lib.wait_for(lambda: wait_at(watch, a) and part(watch, 1).get("height") == 10**6, "it was looked at")
+            assert part(watch, 0)["state"] == "in use" and part(watch, 1)["state"] == "not asked"
+        finally:
+            watch.stop()
+
+
 def test_another_network_is_left_for_the_other(pair, folder):
     a, b = pair
     other = lib.Litecoind(os.path.join(folder, "other"), network="test")
@@ -222,42 +358,19 @@ def test_a_new_cookie_and_a_warming_up_node(folder):
 def test_a_pruned_block_comes_from_the_other(pair, folder):
     """-prune needs hundreds of MB before it does anything: the node answers as one that has pruned
     to the first getblock, through a server that stands before it."""
-    import http.server
-    import json
-    import threading
     a, b = pair
 
-    class Pruned(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            many = body if isinstance(body, list) else [body]
-            answers = [{"id": r["id"], "result": None, "error": {
-                "code": -1, "message": "Block not available (pruned data)"}}
-                if r["method"] == "getblock" else dict(a.post(r), id=r["id"]) for r in many]
-            out = json.dumps(answers if isinstance(body, list) else answers[0]).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(out)))
-            self.end_headers()
-            self.wfile.write(out)
-
-        def do_GET(self):
-            self.send_error(404)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Pruned)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    watch = follow(folder, "rpc://127.0.0.1:%d" % server.server_port, url(b), source_return="1h")
-    try:
-        watch.start()
-        assert "is it pruned?" in wait_at(watch, b)["sources"][1]["why"]
-    finally:
-        watch.stop()
-        server.shutdown()
-        server.server_close()
+    def prune(method, answer):
+        if method == "getblock":
+            answer.update(result=None, error={"code": -1, "message": "Block not available (pruned data)"})
+        return answer
+    with Between(a, prune) as server:
+        watch = follow(folder, server.url(), url(b), source_return="1h")
+        try:
+            watch.start()
+            assert "is it pruned?" in wait_at(watch, b)["sources"][1]["why"]
+        finally:
+            watch.stop()
 
 
 def test_block_files_first_and_then_the_node(folder):
