@@ -32,6 +32,7 @@ struct engine *engine_new(const struct engine_io *io, const struct id *id, uint8
 	engine->now = now;
 	LIST_INIT(&engine->realms);
 	SLIST_INIT(&engine->graves);
+	LIST_INIT(&engine->idle);
 	io->random(io->ctx, engine->hash_key, sizeof(engine->hash_key));
 	io->random(io->ctx, secret, sizeof(secret));
 	cookie_baker_init(&engine->baker, secret, now);
@@ -205,7 +206,7 @@ static void answer_ping(struct peer *peer, const struct via *via, uint64_t id)
 static void accept_bye(struct peer *peer, uint64_t created)
 {
 	for (unsigned i = 0; i < PEER_SLOTS; i++) {
-		struct slot *slot = &peer->slots[i];
+		struct slot *slot = &peer->active->slots[i];
 
 		if (slot->session && session_created(slot->session) <= created)
 			peer_drop_slot(peer, slot);
@@ -256,7 +257,7 @@ static void accept_data(struct slot *slot, const struct via *via, const struct c
 	peer_set_via(peer, via);
 	peer->stats.rx_packets++;
 	peer->stats.rx_bytes += len;
-	timers_received(&peer->timers, c->kind, realm->engine->now);
+	timers_received(&peer->active->timers, c->kind, realm->engine->now);
 	if (realm->ops->heard)
 		realm->ops->heard(realm->ctx, peer, via);
 	if (!peer->dead && promoted)
@@ -330,9 +331,10 @@ void engine_input(struct engine *engine, const struct via *via, uint8_t *bytes, 
 	engine_leave(engine);
 }
 
-static struct peer *peer_of(struct timer *timer)
+static struct peer *peer_of(const struct timer *timer)
 {
-	return (struct peer *)((char *)timer - offsetof(struct peer, timer));
+	return ((const struct active *)((const char *)timer - offsetof(struct active, timer)))
+		->peer;
 }
 
 uint64_t engine_tick(struct engine *engine, uint64_t now)

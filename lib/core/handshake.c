@@ -93,7 +93,8 @@ static bool is_fresh(struct peer *peer, const struct initiation_payload *asked)
 		engine_count(engine, ENGINE_handshake_replayed);
 		return false;
 	}
-	if (engine->now - peer->last_initiation < INITIATION_SPACING) {
+	if (peer->active && peer->active->last_initiation &&
+	    engine->now - peer->active->last_initiation < INITIATION_SPACING) {
 		engine_count(engine, ENGINE_handshake_too_often);
 		return false;
 	}
@@ -120,6 +121,8 @@ static bool make_answer(struct peer *peer, struct noise *noise, uint32_t remote,
 	struct writer w;
 	bool ok = false;
 
+	if (!peer_activate(peer))
+		return false;
 	writer_init(&w, payload, sizeof(payload));
 	response_payload_write(&w, &fields);
 	engine->io.random(engine->io.ctx, ephemeral, sizeof(ephemeral));
@@ -146,11 +149,12 @@ out:
 static void commit_answer(struct answer *answer, const struct via *via, size_t len)
 {
 	struct peer *peer = answer->peer;
+	struct active *active = peer->active;
 	struct realm *realm = peer->realm;
 	struct engine *engine = realm->engine;
 
 	memcpy(peer->last_timestamp, answer->asked.timestamp, TIMESTAMP_LEN);
-	peer->last_initiation = engine->now;
+	active->last_initiation = engine->now;
 	peer->has_initiation = true;
 	peer_take_slot(peer, SLOT_NEXT, answer->index, answer->session);
 	peer->stats.rx_bytes += len;
@@ -158,19 +162,18 @@ static void commit_answer(struct answer *answer, const struct via *via, size_t l
 	peer->stats.last_handshake = engine->now;
 	peer->stats.mtu = answer->asked.mtu;
 	peer->stats.aead = (uint8_t)choose_aead(engine, answer->asked.aead);
-	timers_heard(&peer->timers, engine->now);
+	timers_heard(&active->timers, engine->now);
 	/* An initiation may have been held back and be sent from elsewhere: it moves nobody who has
 	 * a session. */
 	if (!peer_slot(peer, SLOT_CURRENT))
 		peer_set_via(peer, via);
-	cookie_add_macs(&peer->jar, &peer->keys, answer->msg, RESPONSE_LEN, engine->now);
+	cookie_add_macs(&active->jar, &active->keys, answer->msg, RESPONSE_LEN, engine->now);
 	engine_count(engine, ENGINE_handshake_response_out);
 	engine_send_via(engine, via, answer->msg, RESPONSE_LEN);
 	if (realm->ops->heard)
 		realm->ops->heard(realm->ctx, peer, via);
 	if (!peer->dead)
 		peer_sessions_changed(peer);
-	peer_schedule(peer);
 }
 
 /* PROTOCOL 3.2: The prologue is "dnet/1" || kind 1 || id 20 || epoch 4 || header of the initiation
@@ -222,6 +225,8 @@ static bool consume_initiation(struct realm *realm, const struct via *via, const
 		commit_answer(&answer, via, len);
 	else if (!answer.peer->has_initiation)
 		peer_sessions_changed(answer.peer); /* made for nothing: the owner may remove it */
+	if (answer.peer)
+		peer_schedule(answer.peer);
 	noise_wipe(&noise);
 	secret_wipe(&answer, sizeof(answer));
 	return true;
@@ -268,7 +273,7 @@ static struct session *open_response(struct slot *slot, const uint8_t *msg, uint
 {
 	struct peer *peer = slot->peer;
 	struct engine *engine = peer->realm->engine;
-	struct noise noise = peer->noise;
+	struct noise noise = peer->active->noise;
 	uint8_t payload[RESPONSE_PAYLOAD_LEN], send[NOISE_KEY_LEN], receive[NOISE_KEY_LEN];
 	struct session *session = NULL;
 
@@ -300,14 +305,14 @@ static void commit_response(struct slot *slot, struct session *session, const st
 	struct engine *engine = realm->engine;
 
 	slot->session = session;
-	noise_wipe(&peer->noise);
+	noise_wipe(&peer->active->noise);
 	peer_promote(peer, slot);
 	peer->stats.rx_bytes += RESPONSE_LEN;
 	peer->stats.last_handshake = engine->now;
 	peer->stats.mtu = payload->mtu;
 	peer->stats.aead = payload->aead;
 	peer_set_via(peer, via);
-	timers_heard(&peer->timers, engine->now);
+	timers_heard(&peer->active->timers, engine->now);
 	if (realm->ops->heard)
 		realm->ops->heard(realm->ctx, peer, via);
 	if (!peer->dead)
@@ -355,6 +360,7 @@ void handshake_input_cookie(struct engine *engine, const struct via *via, const 
 			    size_t len)
 {
 	struct message_cookie fields;
+	struct active *active;
 	struct slot *slot;
 
 	(void)via; /* the seal proves it, not the address */
@@ -363,8 +369,9 @@ void handshake_input_cookie(struct engine *engine, const struct via *via, const 
 		return;
 	}
 	slot = index_find(&engine->index, fields.receiver);
-	if (!slot || !cookie_consume_reply(&slot->peer->jar, &slot->peer->keys, fields.nonce,
-					   fields.sealed, engine->now)) {
+	active = slot ? slot->peer->active : NULL;
+	if (!active || !cookie_consume_reply(&active->jar, &active->keys, fields.nonce,
+					     fields.sealed, engine->now)) {
 		engine_count(engine, ENGINE_cookie_invalid);
 		return;
 	}
@@ -420,12 +427,14 @@ static bool make_initiation(struct peer *peer, struct noise *noise, uint32_t ind
 	secret_wipe(ephemeral, sizeof(ephemeral));
 	if (r)
 		return false;
-	cookie_add_macs(&peer->jar, &peer->keys, ret_msg, INITIATION_LEN, engine->now);
+	cookie_add_macs(&peer->active->jar, &peer->active->keys, ret_msg, INITIATION_LEN,
+			engine->now);
 	return true;
 }
 
 void handshake_begin(struct peer *peer)
 {
+	struct active *active = peer->active;
 	struct realm *realm = peer->realm;
 	struct engine *engine = realm->engine;
 	uint8_t msg[INITIATION_LEN];
@@ -433,18 +442,18 @@ void handshake_begin(struct peer *peer)
 	uint32_t index = index_draw(engine), jitter;
 
 	engine->io.random(engine->io.ctx, &jitter, sizeof(jitter));
-	timers_tried(&peer->timers, jitter, engine->now);
+	timers_tried(&active->timers, jitter, engine->now);
 	if (!make_initiation(peer, &noise, index, msg)) {
 		noise_wipe(&noise);
 		return;
 	}
 	peer_take_slot(peer, SLOT_HANDSHAKE, index, NULL);
-	peer->noise = noise;
+	active->noise = noise;
 	noise_wipe(&noise);
 	peer->stats.tx_bytes += INITIATION_LEN;
 	engine_count(engine, ENGINE_handshake_initiation_out);
 	if (realm->ops->transmit_handshake)
 		realm->ops->transmit_handshake(realm->ctx, peer, msg, INITIATION_LEN);
-	else if (peer->has_via)
-		engine_send_via(engine, &peer->via, msg, INITIATION_LEN);
+	else if (active->has_via)
+		engine_send_via(engine, &active->via, msg, INITIATION_LEN);
 }

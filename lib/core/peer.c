@@ -12,71 +12,6 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-static int index_reserve(struct index_table *table, size_t count)
-{
-	struct index_table more = {.size = table->size ? table->size : 32};
-
-	while (more.size < 2 * count)
-		more.size *= 2;
-	if (more.size == table->size)
-		return 0;
-	more.cells = calloc(more.size, sizeof(struct slot *));
-	if (!more.cells)
-		return -ENOMEM;
-	for (size_t i = 0; i < table->size; i++) {
-		size_t at;
-
-		if (!table->cells[i])
-			continue;
-		at = table->cells[i]->index & (more.size - 1);
-		while (more.cells[at])
-			at = (at + 1) & (more.size - 1);
-		more.cells[at] = table->cells[i];
-	}
-	free(table->cells);
-	*table = more;
-	return 0;
-}
-
-static void index_add(struct index_table *table, struct slot *slot)
-{
-	size_t at = slot->index & (table->size - 1);
-
-	while (table->cells[at])
-		at = (at + 1) & (table->size - 1);
-	table->cells[at] = slot;
-}
-
-static void index_remove(struct index_table *table, const struct slot *slot)
-{
-	size_t mask = table->size - 1, hole = slot->index & mask;
-
-	while (table->cells[hole] != slot)
-		hole = (hole + 1) & mask;
-	/* Moves back what would not be found over the hole. */
-	for (size_t at = (hole + 1) & mask; table->cells[at]; at = (at + 1) & mask) {
-		size_t home = table->cells[at]->index & mask;
-
-		if (((at - home) & mask) < ((at - hole) & mask))
-			continue;
-		table->cells[hole] = table->cells[at];
-		hole = at;
-	}
-	table->cells[hole] = NULL;
-}
-
-struct slot *index_find(const struct index_table *table, uint32_t index)
-{
-	size_t at;
-
-	if (!table->size)
-		return NULL;
-	at = index & (table->size - 1);
-	while (table->cells[at] && table->cells[at]->index != index)
-		at = (at + 1) & (table->size - 1);
-	return table->cells[at];
-}
-
 uint32_t index_draw(struct engine *engine)
 {
 	uint32_t index;
@@ -89,9 +24,11 @@ uint32_t index_draw(struct engine *engine)
 
 struct slot *peer_slot(struct peer *peer, enum slot_role role)
 {
-	for (unsigned i = 0; i < PEER_SLOTS; i++)
-		if (peer->slots[i].role == role)
-			return &peer->slots[i];
+	struct active *active = peer->active;
+
+	for (unsigned i = 0; active && i < PEER_SLOTS; i++)
+		if (active->slots[i].role == role)
+			return &active->slots[i];
 	return NULL;
 }
 
@@ -102,7 +39,7 @@ void peer_drop_slot(struct peer *peer, struct slot *slot)
 	assert(slot->role != SLOT_FREE && slot->peer == peer);
 	index_remove(&peer->realm->engine->index, slot);
 	if (slot->role == SLOT_HANDSHAKE)
-		noise_wipe(&peer->noise);
+		noise_wipe(&peer->active->noise);
 	session_free(slot->session);
 	slot->session = NULL;
 	slot->role = SLOT_FREE;
@@ -130,14 +67,33 @@ void peer_promote(struct peer *peer, struct slot *slot)
 	if (current)
 		current->role = SLOT_PREVIOUS;
 	peer_drop_slot(peer, peer_slot(peer, SLOT_HANDSHAKE));
-	timers_stop_trying(&peer->timers);
+	timers_stop_trying(&peer->active->timers);
+}
+
+/* Peers of helpers are few, and in use as long as they are there. */
+static bool is_idle(const struct peer *peer)
+{
+	const struct active *active = peer->active;
+
+	for (unsigned i = 0; i < PEER_SLOTS; i++)
+		if (active->slots[i].role != SLOT_FREE)
+			return false;
+	return timers_idle(&active->timers) && peer->realm->kind == REALM_DNET &&
+	       (!active->has_via || peer->realm->ops->transmit_handshake);
 }
 
 void peer_schedule(struct peer *peer)
 {
-	if (!peer->dead)
-		timer_heap_set(&peer->realm->engine->heap, &peer->timer,
-			       timers_deadline(&peer->timers));
+	struct active *active = peer->active;
+	struct engine *engine = peer->realm->engine;
+
+	if (peer->dead || !active)
+		return;
+	timer_heap_set(&engine->heap, &active->timer, timers_deadline(&active->timers));
+	if (active->idle || !is_idle(peer))
+		return;
+	active->idle = true;
+	LIST_INSERT_HEAD(&engine->idle, active, entry);
 }
 
 static void tell_session(struct peer *peer)
@@ -168,8 +124,10 @@ static bool update_timers(struct peer *peer)
 	bool crossed = is_crossed(current, peer_slot(peer, SLOT_PREVIOUS)), any = false;
 	uint64_t oldest = UINT64_MAX, since = current ? session_created(current->session) : 0;
 
+	if (!peer->active)
+		return false;
 	for (unsigned i = 0; i < PEER_SLOTS; i++) {
-		const struct session *session = peer->slots[i].session;
+		const struct session *session = peer->active->slots[i].session;
 
 		if (!session)
 			continue;
@@ -179,7 +137,7 @@ static bool update_timers(struct peer *peer)
 	}
 	if (crossed && node_key_compare(&peer->realm->pair->key, &peer->id.key) > 0)
 		since += TIMERS_RETRY_MAX;
-	timers_set_sessions(&peer->timers, any, any ? oldest : 0, current != NULL,
+	timers_set_sessions(&peer->active->timers, any, any ? oldest : 0, current != NULL,
 			    crossed || (current && session_is_initiator(current->session)), since);
 	return any;
 }
@@ -200,7 +158,7 @@ static void drop_sessions(struct peer *peer, uint64_t age)
 	uint64_t now = peer->realm->engine->now;
 
 	for (unsigned i = 0; i < PEER_SLOTS; i++) {
-		struct slot *slot = &peer->slots[i];
+		struct slot *slot = &peer->active->slots[i];
 
 		if (slot->session && now - session_created(slot->session) >= age)
 			peer_drop_slot(peer, slot);
@@ -209,10 +167,11 @@ static void drop_sessions(struct peer *peer, uint64_t age)
 
 static void give_up(struct peer *peer)
 {
-	bool silent = timers_silent(&peer->timers);
+	struct timers *timers = &peer->active->timers;
+	bool silent = timers_silent(timers);
 
-	timers_gave_up(&peer->timers, peer->realm->engine->now);
-	if (!peer->timers.trying)
+	timers_gave_up(timers, peer->realm->engine->now);
+	if (!timers->trying)
 		peer_drop_slot(peer, peer_slot(peer, SLOT_HANDSHAKE));
 	if (!silent)
 		return;
@@ -222,8 +181,9 @@ static void give_up(struct peer *peer)
 
 void peer_run(struct peer *peer)
 {
+	struct timers *timers = &peer->active->timers;
 	uint64_t now = peer->realm->engine->now;
-	unsigned due = timers_due(&peer->timers, now);
+	unsigned due = timers_due(timers, now);
 
 	if (due & TIMERS_ACTION_EXPIRE) {
 		drop_sessions(peer, TIMERS_REJECT_AFTER);
@@ -232,12 +192,13 @@ void peer_run(struct peer *peer)
 	if (!peer->dead && (due & TIMERS_ACTION_GIVE_UP))
 		give_up(peer);
 	if (!peer->dead && (due & TIMERS_ACTION_CONNECT))
-		timers_connect(&peer->timers, now);
+		timers_connect(timers, now);
 	if (!peer->dead && (due & TIMERS_ACTION_KEEPALIVE) &&
-	    peer_send_content(peer, &peer->via, NULL, 0, TIMERS_EMPTY))
-		timers_sent(&peer->timers, TIMERS_EMPTY,
-			    now); /* out of counters: no more of them */
-	if (!peer->dead && (timers_due(&peer->timers, now) & TIMERS_ACTION_TRY))
+	    peer_send_content(peer, peer_via(peer), NULL, 0, TIMERS_EMPTY))
+		timers_sent(timers, TIMERS_EMPTY, now); /* out of counters: no more of them */
+	if (!peer->dead && (due & TIMERS_ACTION_FORGET))
+		timers_forget(timers);
+	if (!peer->dead && (timers_due(timers, now) & TIMERS_ACTION_TRY))
 		handshake_begin(peer);
 	peer_schedule(peer);
 }
@@ -255,7 +216,7 @@ int peer_send_content(struct peer *peer, const struct via *via, const uint8_t *c
 	n = session_seal(session, 0, content, len, msg, sizeof(msg));
 	if (!n)
 		return -DNET_ENOSESSION;
-	timers_sent(&peer->timers, kind, engine->now);
+	timers_sent(&peer->active->timers, kind, engine->now);
 	peer->stats.tx_packets++;
 	peer->stats.tx_bytes += n;
 	engine_send_via(engine, via, msg, n);
@@ -287,40 +248,61 @@ struct peer *realm_find_peer(struct realm *realm, const struct node_key *key,
 	return find_peer(realm, &id);
 }
 
-struct peer *realm_add_peer(struct realm *realm, const struct node_key *key,
-			    const struct object_id *dnet)
+bool peer_activate(struct peer *peer)
 {
-	struct engine *engine = realm->engine;
-	struct peer_id id = {.key = *key, .dnet = dnet ? *dnet : realm->id};
-	struct peer *peer = find_peer(realm, &id);
-	size_t count = engine->peer_count + 1;
+	struct engine *engine = peer->realm->engine;
+	size_t count = engine->active_count + 1;
+	struct active *active;
 
-	static_assert(sizeof(struct peer_id) == PUBKEY_LEN + OBJECT_ID_LEN, "hashed as bytes");
-	if (peer)
-		return peer;
+	if (peer->active)
+		return true;
 	if (timer_heap_reserve(&engine->heap, count) ||
 	    index_reserve(&engine->index, count * PEER_SLOTS))
-		return NULL;
-	peer = calloc(1, sizeof(*peer));
-	if (!peer)
-		return NULL;
-	secret_lock(peer, sizeof(*peer));
-	peer->realm = realm;
-	peer->id = id;
-	HASH_ADD_BYHASHVALUE(hh, realm->peers, id, sizeof(id), hash_peer(engine, &id), peer);
-	if (!peer->hh.tbl) {
-		free(peer);
-		return NULL;
-	}
-	engine->peer_count = count;
-	cookie_keys_init(&peer->keys, key);
-	timers_init(&peer->timers);
-	return peer;
+		return false;
+	active = calloc(1, sizeof(*active));
+	if (!active)
+		return false;
+	secret_lock(active, sizeof(*active));
+	active->peer = peer;
+	cookie_keys_init(&active->keys, &peer->id.key);
+	timers_init(&active->timers);
+	peer->active = active;
+	engine->active_count = count;
+	return true;
+}
+
+/* Neither index nor timer leads to it any more. */
+static void detach(struct peer *peer)
+{
+	struct active *active = peer->active;
+
+	for (unsigned i = 0; active && i < PEER_SLOTS; i++)
+		if (active->slots[i].role != SLOT_FREE)
+			peer_drop_slot(peer, &active->slots[i]);
+	if (active)
+		timer_heap_set(&peer->realm->engine->heap, &active->timer, TIMERS_NEVER);
+}
+
+static void deactivate(struct peer *peer)
+{
+	struct active *active = peer->active;
+
+	if (!active)
+		return;
+	detach(peer);
+	if (active->idle)
+		LIST_REMOVE(active, entry);
+	if (active->timers.any_heard)
+		peer->stats.last_heard = active->timers.heard;
+	peer->active = NULL;
+	peer->realm->engine->active_count--;
+	secret_wipe(active, sizeof(*active));
+	free(active);
 }
 
 static void peer_free(struct peer *peer)
 {
-	secret_wipe(peer, sizeof(*peer));
+	deactivate(peer);
 	free(peer);
 }
 
@@ -331,12 +313,8 @@ void peer_bury(struct peer *peer)
 
 	if (peer->dead)
 		return;
-	for (unsigned i = 0; i < PEER_SLOTS; i++)
-		if (peer->slots[i].role != SLOT_FREE)
-			peer_drop_slot(peer, &peer->slots[i]);
-	timer_heap_set(&engine->heap, &peer->timer, TIMERS_NEVER);
+	detach(peer);
 	HASH_DELETE(hh, realm->peers, peer);
-	engine->peer_count--;
 	peer->dead = true;
 	peer->up = false;
 	/* A caller further up the stack may still look at it. */
@@ -346,10 +324,46 @@ void peer_bury(struct peer *peer)
 		peer_free(peer);
 }
 
+struct peer *realm_add_peer(struct realm *realm, const struct node_key *key,
+			    const struct object_id *dnet)
+{
+	struct engine *engine = realm->engine;
+	struct peer_id id = {.key = *key, .dnet = dnet ? *dnet : realm->id};
+	struct peer *peer = find_peer(realm, &id);
+
+	static_assert(sizeof(struct peer_id) == PUBKEY_LEN + OBJECT_ID_LEN, "hashed as bytes");
+	if (peer)
+		return peer;
+	peer = calloc(1, sizeof(*peer));
+	if (!peer)
+		return NULL;
+	peer->realm = realm;
+	peer->id = id;
+	HASH_ADD_BYHASHVALUE(hh, realm->peers, id, sizeof(id), hash_peer(engine, &id), peer);
+	if (!peer->hh.tbl) {
+		free(peer);
+		return NULL;
+	}
+	if (realm->kind != REALM_DNET && !peer_activate(peer)) {
+		peer_bury(peer);
+		return NULL;
+	}
+	return peer;
+}
+
 void engine_enter(struct engine *engine, uint64_t now)
 {
 	engine->now = now;
 	engine->depth++;
+}
+
+/* It may be in use again. */
+static void end_idleness(struct active *active)
+{
+	LIST_REMOVE(active, entry);
+	active->idle = false;
+	if (is_idle(active->peer))
+		deactivate(active->peer);
 }
 
 void engine_leave(struct engine *engine)
@@ -357,6 +371,8 @@ void engine_leave(struct engine *engine)
 	assert(engine->depth);
 	if (--engine->depth)
 		return;
+	while (!LIST_EMPTY(&engine->idle))
+		end_idleness(LIST_FIRST(&engine->idle));
 	while (!SLIST_EMPTY(&engine->graves)) {
 		struct peer *peer = SLIST_FIRST(&engine->graves);
 
@@ -372,7 +388,7 @@ void peer_remove(struct peer *peer, uint8_t bye)
 	if (peer->dead)
 		return;
 	if (bye)
-		peer_send_content(peer, &peer->via, frame, sizeof(frame), TIMERS_FRAME);
+		peer_send_content(peer, peer_via(peer), frame, sizeof(frame), TIMERS_FRAME);
 	peer_bury(peer);
 }
 
@@ -398,19 +414,26 @@ const struct object_id *peer_dnet(const struct peer *peer)
 
 void peer_set_persistent(struct peer *peer, bool on)
 {
-	timers_set_persistent(&peer->timers, on);
+	if (on && !peer_activate(peer))
+		return;
+	if (peer->active)
+		timers_set_persistent(&peer->active->timers, on);
 	peer_schedule(peer);
 }
 
 void peer_set_via(struct peer *peer, const struct via *via)
 {
-	peer->via = *via;
-	peer->has_via = true;
+	if (!peer_activate(peer))
+		return;
+	peer->active->via = *via;
+	peer->active->has_via = true;
 }
 
 const struct via *peer_via(const struct peer *peer)
 {
-	return &peer->via;
+	static const struct via nowhere;
+
+	return peer->active ? &peer->active->via : &nowhere;
 }
 
 void peer_connect(struct peer *peer, uint64_t now)
@@ -418,8 +441,8 @@ void peer_connect(struct peer *peer, uint64_t now)
 	struct engine *engine = peer->realm->engine;
 
 	engine_enter(engine, now);
-	if (!peer->dead && !peer_session(peer, now)) {
-		timers_connect(&peer->timers, now);
+	if (!peer->dead && !peer_session(peer, now) && peer_activate(peer)) {
+		timers_connect(&peer->active->timers, now);
 		peer_run(peer);
 	}
 	engine_leave(engine);
@@ -430,8 +453,8 @@ void peer_reconnect(struct peer *peer, uint64_t now)
 	struct engine *engine = peer->realm->engine;
 
 	engine_enter(engine, now);
-	if (!peer->dead) {
-		timers_retry(&peer->timers, now);
+	if (!peer->dead && peer_activate(peer)) {
+		timers_retry(&peer->active->timers, now);
 		peer_run(peer);
 	}
 	engine_leave(engine);
@@ -450,11 +473,11 @@ struct session *peer_session(struct peer *peer, uint64_t now)
 
 void peer_data_sent(struct peer *peer, size_t packets, size_t bytes, uint64_t now)
 {
-	if (peer->dead)
+	if (peer->dead || !peer->active)
 		return;
 	peer->stats.tx_packets += packets;
 	peer->stats.tx_bytes += bytes;
-	timers_sent(&peer->timers, TIMERS_PACKET, now);
+	timers_sent(&peer->active->timers, TIMERS_PACKET, now);
 	peer_schedule(peer);
 }
 
@@ -491,5 +514,6 @@ void peer_get_stats(const struct peer *peer, struct peer_stats *ret_stats)
 {
 	*ret_stats = peer->stats;
 	ret_stats->up = peer->up;
-	ret_stats->last_heard = peer->timers.any_heard ? peer->timers.heard : 0;
+	if (peer->active && peer->active->timers.any_heard)
+		ret_stats->last_heard = peer->active->timers.heard;
 }

@@ -39,23 +39,32 @@ struct peer_id {
 	struct object_id dnet;
 };
 
-struct peer {
-	struct realm *realm;
-	struct peer_id id;
-	void *ctx; /* the owner's */
+/* What a peer needs while it has a session or wants one: most members of a large dnet never talk to
+ * each other. */
+struct active {
+	struct peer *peer;
 	struct slot slots[PEER_SLOTS];
 	struct noise noise; /* of SLOT_HANDSHAKE */
 	struct cookie_keys keys;
 	struct cookie_jar jar;
-	uint8_t last_timestamp[TIMESTAMP_LEN]; /* PROTOCOL 3.4, accepted from it */
-	uint64_t last_initiation;	       /* ns, with has_initiation */
-	bool has_initiation;
+	uint64_t last_initiation; /* ns, 0: none since it is active */
 	bool has_via;
-	bool up; /* as the owner was told */
-	bool dead;
+	bool idle;	/* in engine->idle */
 	struct via via; /* last authenticated one, or as set */
 	struct timers timers;
 	struct timer timer;
+	LIST_ENTRY(active) entry; /* in engine->idle */
+};
+
+struct peer {
+	struct realm *realm;
+	struct peer_id id;
+	uint8_t last_timestamp[TIMESTAMP_LEN]; /* PROTOCOL 3.4, accepted from it */
+	bool has_initiation;
+	bool up; /* as the owner was told */
+	bool dead;
+	void *ctx;	       /* the owner's */
+	struct active *active; /* owned; NULL: not in use */
 	struct peer_stats stats;
 	UT_hash_handle hh; /* realm->peers, by id */
 	SLIST_ENTRY(peer) grave;
@@ -92,9 +101,10 @@ struct engine {
 	uint8_t aead_mask;
 	uint64_t now;
 	unsigned depth; /* calls of ours on the stack: the dead are buried when it is 0 */
-	size_t peer_count;
+	size_t active_count;
 	LIST_HEAD(, realm) realms; /* owned */
 	SLIST_HEAD(, peer) graves;
+	LIST_HEAD(, active) idle; /* to be taken from their peers when depth is 0 */
 	struct index_table index;
 	struct timer_heap heap;
 	struct cookie_baker baker;
@@ -115,11 +125,18 @@ static inline void engine_count(struct engine *engine, enum engine_counter count
 void engine_enter(struct engine *engine, uint64_t now);
 void engine_leave(struct engine *engine);
 
+/* peer_index.c. Room for count slots in all, so that index_add() never fails. 0 or -ENOMEM. */
+int index_reserve(struct index_table *table, size_t count);
+void index_add(struct index_table *table, struct slot *slot);
+void index_remove(struct index_table *table, const struct slot *slot);
 /* NULL: not ours. */
 struct slot *index_find(const struct index_table *table, uint32_t index);
 /* A random index that is free. */
 uint32_t index_draw(struct engine *engine);
 
+/* Gives it what it needs to be used; taken back when it falls idle, not before engine_leave().
+ * False: out of memory. */
+bool peer_activate(struct peer *peer);
 /* NULL: the peer has none in that role. */
 struct slot *peer_slot(struct peer *peer, enum slot_role role);
 /* Puts a new session (owned from now on; NULL for HANDSHAKE) in place of the one in that role,
@@ -133,9 +150,9 @@ void peer_drop_slot(struct peer *peer, struct slot *slot);
 void peer_promote(struct peer *peer, struct slot *slot);
 /* After sessions changed: timers, and session_changed() when up has. May leave the peer dead. */
 void peer_sessions_changed(struct peer *peer);
-/* After facts changed. */
+/* After facts changed; also when it may have fallen idle. */
 void peer_schedule(struct peer *peer);
-/* Does what is due. */
+/* Does what is due of an active one. */
 void peer_run(struct peer *peer);
 /* Seals and sends by via; 0, -DNET_ENOSESSION. */
 int peer_send_content(struct peer *peer, const struct via *via, const uint8_t *content, size_t len,

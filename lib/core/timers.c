@@ -58,6 +58,13 @@ static uint64_t rule_expire(const struct timers *t)
 	return t->has_session ? t->expire_at : TIMERS_NEVER;
 }
 
+/* PROTOCOL 6, GIVE_UP: nobody has to wait any more. */
+static uint64_t rule_forget(const struct timers *t)
+{
+	return t->gave_up && !t->trying && !t->persistent ? t->gave_up_at + TIMERS_TRY_AGAIN
+							  : TIMERS_NEVER;
+}
+
 static const struct {
 	enum timers_action action;
 	uint64_t (*deadline)(const struct timers *t);
@@ -69,6 +76,7 @@ static const struct {
 	{TIMERS_ACTION_CONNECT, rule_unanswered},
 	{TIMERS_ACTION_CONNECT, rule_persistent},
 	{TIMERS_ACTION_EXPIRE, rule_expire},
+	{TIMERS_ACTION_FORGET, rule_forget},
 };
 
 enum { RULES = sizeof(rules) / sizeof(rules[0]) };
@@ -154,6 +162,16 @@ void timers_gave_up(struct timers *t, uint64_t now)
 	t->gave_up_at = now;
 	if (!t->persistent)
 		t->trying = false;
+}
+
+void timers_forget(struct timers *t)
+{
+	t->gave_up = false;
+}
+
+bool timers_idle(const struct timers *t)
+{
+	return !t->trying && !t->gave_up && !t->persistent && !t->has_session;
 }
 
 void timers_set_sessions(struct timers *t, bool any, uint64_t oldest, bool current, bool ours,

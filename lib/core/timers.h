@@ -30,6 +30,7 @@ enum timers_action {
 	TIMERS_ACTION_CONNECT = 8,   /* timers_connect(): rekey, no answer, or persistent */
 	/* wipe sessions that are REJECT_AFTER old, then timers_set_sessions() */
 	TIMERS_ACTION_EXPIRE = 16,
+	TIMERS_ACTION_FORGET = 32, /* timers_forget(): nobody has to wait any more to try again */
 };
 
 /* Zeroed memory is a fresh one, apart from the deadlines: timers_init(). */
@@ -75,6 +76,9 @@ void timers_tried(struct timers *t, uint32_t jitter, uint64_t now);
 /* The handshake is over: a session came of it, or of one that the other side began. */
 void timers_stop_trying(struct timers *t);
 void timers_gave_up(struct timers *t, uint64_t now);
+void timers_forget(struct timers *t);
+/* Nothing is under way and nothing is kept: a fresh one would do as well. */
+bool timers_idle(const struct timers *t);
 /* Whether GIVE_UP means that the other side is gone: nothing came since the handshake began. */
 bool timers_silent(const struct timers *t);
 /* Sessions came or went. oldest: when the oldest of them began; any: there is one; current: there

@@ -69,13 +69,38 @@ static void giving_up_comes_20_s_after_the_first_try(void **state)
 	assert_true(timers_due(&t, T0 + 5 + TIMERS_GIVE_UP) & TIMERS_ACTION_GIVE_UP);
 	assert_true(timers_silent(&t));
 	timers_gave_up(&t, T0 + 5 + TIMERS_GIVE_UP);
-	assert_true(timers_deadline(&t) == TIMERS_NEVER);
+	assert_true(timers_deadline(&t) == T0 + 5 + TIMERS_GIVE_UP + TIMERS_TRY_AGAIN);
 	/* A packet comes: it waits until 30 s have passed. */
 	timers_connect(&t, T0 + 6 + TIMERS_GIVE_UP);
 	assert_true(timers_deadline(&t) == T0 + 5 + TIMERS_GIVE_UP + TIMERS_TRY_AGAIN);
 	/* News of it do not. */
 	timers_retry(&t, T0 + 7 + TIMERS_GIVE_UP);
 	assert_true(timers_deadline(&t) == T0 + 7 + TIMERS_GIVE_UP);
+}
+
+static void one_that_was_given_up_is_idle_after_30_s(void **state)
+{
+	const uint64_t at = T0 + TIMERS_GIVE_UP;
+	struct timers t;
+
+	(void)state;
+	timers_init(&t);
+	assert_true(timers_idle(&t));
+	timers_connect(&t, T0);
+	timers_tried(&t, 0, T0);
+	assert_false(timers_idle(&t));
+	timers_gave_up(&t, at);
+	assert_false(timers_idle(&t));
+	assert_int_equal(timers_due(&t, at + TIMERS_TRY_AGAIN - 1), 0);
+	assert_int_equal(timers_due(&t, at + TIMERS_TRY_AGAIN), TIMERS_ACTION_FORGET);
+	timers_forget(&t);
+	assert_true(timers_idle(&t));
+	assert_true(timers_deadline(&t) == TIMERS_NEVER);
+	timers_set_sessions(&t, true, at, false, false, 0);
+	assert_false(timers_idle(&t));
+	timers_set_sessions(&t, false, 0, false, false, 0);
+	timers_set_persistent(&t, true);
+	assert_false(timers_idle(&t));
 }
 
 static void a_persistent_peer_is_given_up_once_and_tried_on(void **state)
@@ -244,6 +269,7 @@ int main(void)
 		cmocka_unit_test(retries_double_from_300_ms_to_5_s),
 		cmocka_unit_test(jitter_is_20_percent_at_most),
 		cmocka_unit_test(giving_up_comes_20_s_after_the_first_try),
+		cmocka_unit_test(one_that_was_given_up_is_idle_after_30_s),
 		cmocka_unit_test(a_persistent_peer_is_given_up_once_and_tried_on),
 		cmocka_unit_test(a_retry_keeps_50_ms_from_the_last_try),
 		cmocka_unit_test(news_of_one_that_was_given_up_long_ago_try_it_at_once),
