@@ -18,7 +18,8 @@ void handshake_input_response(struct engine *engine, const struct via *via, cons
 			      size_t len);
 void handshake_input_cookie(struct engine *engine, const struct via *via, const uint8_t *msg,
 			    size_t len);
-/* Makes and sends an initiation to an active one. The owner is asked to transmit it, and may remove the peer. */
+/* Makes and sends an initiation to an active one. The owner is asked to transmit it, and may remove
+ * the peer. */
 void handshake_begin(struct peer *peer);
 
 #endif

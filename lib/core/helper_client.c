@@ -150,15 +150,36 @@ bool helpers_ask(struct mesh *mesh, const struct node_key *key, uint64_t now)
 /* Those who wait ask at once. */
 static void wake_peers(struct mesh *mesh, uint64_t now)
 {
-	for (size_t i = 0; i < mesh->peer_count; i++)
-		if (mesh->peers[i])
-			mesh_peer_on_helper(mesh->peers[i], now);
+	for (size_t i = 0; i < mesh->member_count; i++)
+		if (mesh->members[i])
+			mesh_peer_on_helper(mesh->members[i], now);
+}
+
+static void take_introduction(const struct helper *h, struct mesh_member *m,
+			      const struct ovc_frame *f, uint64_t now)
+{
+	struct mesh_peer *p = mesh_member_activate(m, now);
+
+	m->introducer = h;
+	if (!p)
+		return;
+	p->not_here = 0;
+	/* Each makes us send to where the OVC says: not as often as it likes. */
+	if (!mesh_peer_take_introduction(p, now)) {
+		mesh_count(h->mesh, MESH_frame_too_often);
+		return;
+	}
+	mesh_peer_add_candidates(p, &f->introduction.endpoints, now);
+	if (f->introduction.role == INTRODUCTION_ANSWER)
+		mesh_peer_punch(p, &f->introduction.endpoints, now);
+	else if (!p->up && mesh_peer_is_awaited(p))
+		peer_reconnect(p->peer, now);
 }
 
 static void take_ovc_frame(struct helper *h, const struct ovc_frame *f, uint64_t now)
 {
 	struct mesh *mesh = h->mesh;
-	struct mesh_peer *p;
+	struct mesh_member *m;
 
 	switch (f->type) {
 	case FRAME_REGISTERED:
@@ -180,21 +201,10 @@ static void take_ovc_frame(struct helper *h, const struct ovc_frame *f, uint64_t
 	case FRAME_INTRODUCTION:
 		if (f->introduction.role == INTRODUCTION_INITIATE)
 			answered(h);
-		p = mesh_peer_find(mesh, &f->introduction.key);
-		if (!p)
+		m = mesh_member_find(mesh, &f->introduction.key);
+		if (!m)
 			break;
-		p->not_here = 0;
-		p->introducer = h;
-		/* Each makes us send to where the OVC says: not as often as it likes. */
-		if (!mesh_peer_take_introduction(p, now)) {
-			mesh_count(mesh, MESH_frame_too_often);
-			return;
-		}
-		mesh_peer_add_candidates(p, &f->introduction.endpoints, now);
-		if (f->introduction.role == INTRODUCTION_ANSWER)
-			mesh_peer_punch(p, &f->introduction.endpoints, now);
-		else if (!p->up && mesh_peer_is_awaited(p))
-			peer_reconnect(p->peer, now);
+		take_introduction(h, m, f, now);
 		return;
 	case FRAME_STATEMENT:
 		offer_on_statement(h, &f->statement.key, f->statement.port, &f->statement.statement,
@@ -202,10 +212,11 @@ static void take_ovc_frame(struct helper *h, const struct ovc_frame *f, uint64_t
 		return;
 	case FRAME_NOT_HERE:
 		answered(h);
-		p = mesh_peer_find(mesh, &f->not_here.key);
-		if (!p)
+		m = mesh_member_find(mesh, &f->not_here.key);
+		if (!m)
 			break;
-		p->not_here = f->not_here.reason;
+		if (m->active)
+			m->active->not_here = f->not_here.reason;
 		return;
 	}
 	mesh_count(mesh, MESH_frame_unexpected);
@@ -216,19 +227,14 @@ static void close_lane(struct helper *h, uint64_t id, uint64_t now)
 	struct mesh_lane *lane;
 
 	HASH_FIND(hh, h->mesh->lanes, &id, sizeof(id), lane);
-	if (!lane || lane->helper != h)
-		return;
-	for (size_t i = 0; i < h->mesh->peer_count; i++) {
-		struct mesh_peer *p = h->mesh->peers[i];
-
-		if (p && lane >= p->lanes && lane < p->lanes + PATH_LANES)
-			mesh_peer_drop_lane(p, lane, now);
-	}
+	if (lane && lane->helper == h)
+		mesh_peer_drop_lane(lane->peer, lane, now);
 }
 
 static void take_ovr_frame(struct helper *h, const struct ovr_frame *f, uint64_t now)
 {
-	struct mesh_peer *p = NULL;
+	struct mesh_member *m = NULL;
+	struct mesh_peer *p;
 
 	if (f->type == FRAME_LANE_CLOSED) {
 		close_lane(h, f->lane, now);
@@ -237,14 +243,15 @@ static void take_ovr_frame(struct helper *h, const struct ovr_frame *f, uint64_t
 	if (f->type == FRAME_LANE_REFUSED)
 		answered(h);
 	if (f->type == FRAME_LANE || f->type == FRAME_LANE_REFUSED)
-		p = mesh_peer_find(h->mesh, &f->key);
-	if (!p) {
+		m = mesh_member_find(h->mesh, &f->key);
+	if (!m) {
 		mesh_count(h->mesh, MESH_frame_unexpected);
 		return;
 	}
-	if (f->type == FRAME_LANE)
+	p = f->type == FRAME_LANE ? mesh_member_activate(m, now) : m->active;
+	if (p && f->type == FRAME_LANE)
 		mesh_peer_add_lane(p, h, f->lane, now);
-	else
+	else if (p)
 		p->lane_refused = f->reason;
 	h->lane_refused = f->type == FRAME_LANE ? 0 : f->reason;
 }
@@ -301,8 +308,8 @@ static void on_transmit(void *ctx, struct peer *peer, const uint8_t *msg, size_t
 
 static void drop_lanes(struct helper *h, uint64_t now)
 {
-	for (size_t i = 0; i < h->mesh->peer_count; i++) {
-		struct mesh_peer *p = h->mesh->peers[i];
+	for (size_t i = 0; i < h->mesh->member_count; i++) {
+		struct mesh_peer *p = h->mesh->members[i] ? h->mesh->members[i]->active : NULL;
 
 		for (unsigned k = 0; p && k < PATH_LANES; k++)
 			if (p->lanes[k].id && p->lanes[k].helper == h)

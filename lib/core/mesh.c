@@ -97,21 +97,11 @@ static void end_pings_of(struct mesh *mesh, const struct mesh_peer *p, const cha
 	}
 }
 
-/* Cuts it: nothing is sealed for it or opened from it any more. */
-static void peer_cut(struct mesh_peer *p, uint8_t bye, uint64_t now)
+static void cut(struct mesh_member *m, uint8_t bye, uint64_t now)
 {
-	struct mesh *mesh = p->mesh;
-
-	data_drop_boxes(mesh, p);
-	stage_clear(mesh->pool, &p->stage);
-	for (unsigned i = 0; i < PATH_LANES; i++)
-		if (p->lanes[i].id)
-			mesh_peer_drop_lane(p, &p->lanes[i], now);
-	peer_remove(p->peer, bye);
-	timer_heap_set(&mesh->timers, &p->timer, TIMERS_NEVER);
-	offer_forget(p);
-	end_pings_of(mesh, p, "the node was removed from the dnet");
-	free(p);
+	if (m->active)
+		end_pings_of(m->mesh, m->active, "the node was removed from the dnet");
+	mesh_member_free(m, bye, now);
 }
 
 void mesh_set_gso_usable(struct mesh *mesh, unsigned gso_usable)
@@ -130,12 +120,12 @@ void mesh_free(struct mesh *mesh)
 		LIST_REMOVE(h, entry);
 		helper_free(h, engine_now(mesh->engine));
 	}
-	for (size_t i = 0; i < mesh->peer_count; i++)
-		if (mesh->peers[i])
-			peer_cut(mesh->peers[i], BYE_SHUTDOWN, engine_now(mesh->engine));
+	for (size_t i = 0; i < mesh->member_count; i++)
+		if (mesh->members[i])
+			cut(mesh->members[i], BYE_SHUTDOWN, engine_now(mesh->engine));
 	if (mesh->realm)
 		realm_remove(mesh->realm);
-	free(mesh->peers);
+	free(mesh->members);
 	timer_heap_done(&mesh->timers);
 	netmap_free(mesh->netmap);
 	route_table_free(mesh->routes);
@@ -153,8 +143,8 @@ void mesh_free(struct mesh *mesh)
 struct change {
 	struct netmap *netmap;
 	const struct netmap_node *self; /* NULL: we are no member */
-	struct mesh_peer **peers;	/* by index; those that stay and new ones */
-	size_t peer_count;
+	struct mesh_member **members;	/* by index; those that stay and new ones */
+	size_t member_count;
 	struct helper **helpers; /* new ones, by index in the netmap; NULL: is there */
 	size_t helper_count;
 	struct route_table *routes;
@@ -162,44 +152,23 @@ struct change {
 	struct acl_rule *rules; /* those of the netmap; NULL: it says nothing of the policy */
 };
 
-static struct mesh_peer *peer_new(struct mesh *mesh, const struct node_key *key)
-{
-	struct mesh_peer *p = calloc(1, sizeof(*p));
-
-	if (!p)
-		return NULL;
-	p->mesh = mesh;
-	p->peer = realm_add_peer(mesh->realm, key, NULL);
-	if (!p->peer) {
-		free(p);
-		return NULL;
-	}
-	peer_set_ctx(p->peer, p);
-	path_set_init(&p->paths);
-	p->punch_round = PUNCH_ROUNDS;
-	p->offer_at = p->unsaid_at = UINT64_MAX;
-	path_keep(&p->paths, mesh->persistent);
-	return p;
-}
-
-static int prepare_peers(struct mesh *mesh, struct change *c)
+static int prepare_members(struct mesh *mesh, struct change *c)
 {
 	size_t count = c->self ? c->netmap->node_count : 0;
 
-	c->peers = calloc(count + 1, sizeof(struct mesh_peer *));
-	/* Those that go are cut before the new ones have anything to do. */
-	if (!c->peers || timer_heap_reserve(&mesh->timers, count))
+	c->members = calloc(count + 1, sizeof(struct mesh_member *));
+	if (!c->members)
 		return -ENOMEM;
-	c->peer_count = count;
+	c->member_count = count;
 	for (size_t i = 0; i < count; i++) {
 		const struct netmap_node *node = &c->netmap->nodes[i];
 
 		if (node == c->self)
 			continue;
-		c->peers[i] = mesh_peer_find(mesh, &node->key);
-		if (!c->peers[i])
-			c->peers[i] = peer_new(mesh, &node->key);
-		if (!c->peers[i])
+		c->members[i] = mesh_member_find(mesh, &node->key);
+		if (!c->members[i])
+			c->members[i] = mesh_member_new(mesh, &node->key);
+		if (!c->members[i])
 			return -ENOMEM;
 	}
 	return 0;
@@ -226,7 +195,7 @@ static int prepare_helpers(struct mesh *mesh, struct change *c)
 	return 0;
 }
 
-static size_t routes_of(const struct netmap_node *node, struct mesh_peer *p, struct route *routes)
+static size_t routes_of(const struct netmap_node *node, struct mesh_member *m, struct route *routes)
 {
 	const struct address *const addresses[] = {&node->ipv6, &node->ipv4, &node->extra_ipv6};
 	size_t n = 0;
@@ -235,20 +204,20 @@ static size_t routes_of(const struct netmap_node *node, struct mesh_peer *p, str
 		unsigned bits = address_bits(addresses[i]);
 
 		if (bits)
-			routes[n++] = (struct route){{*addresses[i], (uint8_t)bits}, p};
+			routes[n++] = (struct route){{*addresses[i], (uint8_t)bits}, m};
 	}
 	return n;
 }
 
 static int prepare_routes(struct mesh *mesh, struct change *c)
 {
-	struct route *routes = calloc(3 * c->peer_count + 1, sizeof(*routes));
+	struct route *routes = calloc(3 * c->member_count + 1, sizeof(*routes));
 	size_t n = 0;
 
 	if (!routes)
 		return -ENOMEM;
-	for (size_t i = 0; i < c->peer_count; i++)
-		n += routes_of(&c->netmap->nodes[i], c->peers[i] ? c->peers[i] : &mesh->self,
+	for (size_t i = 0; i < c->member_count; i++)
+		n += routes_of(&c->netmap->nodes[i], c->members[i] ? c->members[i] : &mesh->self,
 			       routes + n);
 	c->routes = route_table_new(routes, n);
 	free(routes);
@@ -269,7 +238,7 @@ static int copy_rules(const struct acl_rule *rules, size_t count, struct acl_rul
 
 static int prepare(struct mesh *mesh, struct change *c)
 {
-	int err = prepare_peers(mesh, c);
+	int err = prepare_members(mesh, c);
 
 	if (!err)
 		err = prepare_helpers(mesh, c);
@@ -284,22 +253,15 @@ static int prepare(struct mesh *mesh, struct change *c)
 	return err;
 }
 
-static bool is_old(const struct mesh *mesh, const struct mesh_peer *p)
-{
-	return p->node != NULL;
-}
-
 static void abandon(struct mesh *mesh, struct change *c, uint64_t now)
 {
-	for (size_t i = 0; c->peers && i < c->peer_count; i++) {
-		if (!c->peers[i] || is_old(mesh, c->peers[i]))
-			continue;
-		peer_remove(c->peers[i]->peer, 0);
-		free(c->peers[i]);
-	}
+	/* Those that were there before have a node. */
+	for (size_t i = 0; c->members && i < c->member_count; i++)
+		if (c->members[i] && !c->members[i]->node)
+			mesh_member_free(c->members[i], 0, now);
 	for (size_t i = 0; c->helpers && i < c->helper_count; i++)
 		helper_free(c->helpers[i], now);
-	free(c->peers);
+	free(c->members);
 	free(c->helpers);
 	free(c->rules);
 	route_table_free(c->routes);
@@ -307,15 +269,15 @@ static void abandon(struct mesh *mesh, struct change *c, uint64_t now)
 
 static void cut_removed(struct mesh *mesh, const struct change *c, uint64_t now)
 {
-	for (size_t i = 0; i < mesh->peer_count; i++) {
-		struct mesh_peer *p = mesh->peers[i];
+	for (size_t i = 0; i < mesh->member_count; i++) {
+		struct mesh_member *m = mesh->members[i];
 
-		if (!p || (c->self && netmap_find_node(c->netmap, &p->node->key) &&
-			   !node_key_equal(&p->node->key, &c->self->key)))
+		if (!m || (c->self && netmap_find_node(c->netmap, &m->node->key) &&
+			   !node_key_equal(&m->node->key, &c->self->key)))
 			continue;
-		mesh->peers[i] = NULL;
-		mesh_tell(mesh, &p->node->key, "removed from the dnet");
-		peer_cut(p, BYE_REMOVED, now);
+		mesh->members[i] = NULL;
+		mesh_tell(mesh, &m->node->key, "removed from the dnet");
+		cut(m, BYE_REMOVED, now);
 	}
 }
 
@@ -354,15 +316,16 @@ static void swap_helpers(struct mesh *mesh, struct change *c, uint64_t now)
 static void put_in_force(struct mesh *mesh, struct change *c, uint64_t now)
 {
 	cut_removed(mesh, c, now);
-	free(mesh->peers);
-	mesh->peers = c->peers;
-	mesh->peer_count = c->peer_count;
-	for (size_t i = 0; i < c->peer_count; i++) {
-		struct mesh_peer *p = c->peers[i] ? c->peers[i] : &mesh->self;
+	free(mesh->members);
+	mesh->members = c->members;
+	mesh->member_count = c->member_count;
+	for (size_t i = 0; i < c->member_count; i++) {
+		struct mesh_member *m = c->members[i] ? c->members[i] : &mesh->self;
 
-		p->node = &c->netmap->nodes[i];
-		p->index = (uint32_t)i;
-		p->in_version = 0;
+		m->node = &c->netmap->nodes[i];
+		m->index = (uint32_t)i;
+		if (m->active)
+			m->active->in_version = 0;
 	}
 	netmap_free(mesh->netmap);
 	mesh->netmap = c->netmap;
@@ -430,9 +393,9 @@ void mesh_set_local_endpoints(struct mesh *mesh, const struct endpoint *endpoint
 	memcpy(mesh->local, list, n * sizeof(*list));
 	mesh->local_count = n;
 	helpers_refresh(mesh, now);
-	for (size_t i = 0; i < mesh->peer_count; i++)
-		if (mesh->peers[i])
-			mesh_peer_tell_candidates(mesh->peers[i], now);
+	for (size_t i = 0; i < mesh->member_count; i++)
+		if (mesh->members[i] && mesh->members[i]->active)
+			mesh_peer_tell_candidates(mesh->members[i]->active, now);
 }
 
 bool mesh_set_helper_endpoints(struct mesh *mesh, const struct object_id *id,
@@ -453,12 +416,12 @@ bool mesh_add_endpoint(struct mesh *mesh, const struct node_key *key,
 		       const struct endpoint *endpoint, uint64_t now)
 {
 	const struct frame_endpoints one = {.count = 1, .list = {*endpoint}};
-	struct mesh_peer *p = mesh_peer_find(mesh, key);
+	struct mesh_member *m = mesh_member_find(mesh, key);
+	struct mesh_peer *p = m ? mesh_member_activate(m, now) : NULL;
 
-	if (!p)
-		return false;
-	mesh_peer_add_candidates(p, &one, now);
-	return true;
+	if (p)
+		mesh_peer_add_candidates(p, &one, now);
+	return m;
 }
 
 int mesh_set_policy(struct mesh *mesh, const struct acl_rule *rules, size_t count, uint64_t now)
@@ -494,8 +457,8 @@ const struct acl_rule *mesh_policy(const struct mesh *mesh, size_t *ret_count)
 int mesh_explain(const struct mesh *mesh, const struct ip_flow *flow,
 		 struct acl_verdict *ret_verdict)
 {
-	const struct mesh_peer *src = route_lookup(mesh->routes, flow->version, flow->src);
-	const struct mesh_peer *dst = route_lookup(mesh->routes, flow->version, flow->dst);
+	const struct mesh_member *src = route_lookup(mesh->routes, flow->version, flow->src);
+	const struct mesh_member *dst = route_lookup(mesh->routes, flow->version, flow->dst);
 
 	if (!src || !dst)
 		return -DNET_ENOROUTE;
@@ -518,8 +481,9 @@ static void tick_pings(struct mesh *mesh, uint64_t now)
 	for (; ping; ping = next) {
 		next = LIST_NEXT(ping, entry);
 		if (ping->deadline <= now)
-			end_ping(ping, ping->peer->up ? path_reason(&ping->peer->paths)
-						      : mesh_peer_waiting_reason(ping->peer));
+			end_ping(ping, ping->peer->up
+					       ? path_reason(&ping->peer->paths)
+					       : mesh_peer_waiting_reason(ping->peer->member));
 		else
 			mesh_wake(mesh, ping->deadline);
 	}
@@ -570,8 +534,8 @@ void mesh_network_changed(struct mesh *mesh, uint64_t now)
 	LIST_FOREACH(h, &mesh->helpers, entry)
 	peer_reconnect(h->peer, now);
 	helpers_refresh(mesh, now);
-	for (size_t i = 0; i < mesh->peer_count; i++) {
-		struct mesh_peer *p = mesh->peers[i];
+	for (size_t i = 0; i < mesh->member_count; i++) {
+		struct mesh_peer *p = mesh->members[i] ? mesh->members[i]->active : NULL;
 
 		if (!p)
 			continue;
@@ -584,17 +548,19 @@ void mesh_network_changed(struct mesh *mesh, uint64_t now)
 int mesh_ping(struct mesh *mesh, const struct node_key *key, uint64_t now, uint64_t deadline_ns,
 	      mesh_ping_done *done, void *ctx)
 {
-	struct mesh_peer *p = mesh_peer_find(mesh, key);
+	struct mesh_member *m = mesh_member_find(mesh, key);
 	struct mesh_pong pong = {.reason = "the key is not a member of the dnet"};
+	struct mesh_peer *p;
 	struct ping *ping;
 
-	if (!p) {
+	if (!m) {
 		if (node_key_equal(key, &mesh->pair->key))
 			pong.reason = "that is this node itself";
 		done(ctx, &pong);
 		return 0;
 	}
-	ping = calloc(1, sizeof(*ping));
+	p = mesh_member_activate(m, now);
+	ping = p ? calloc(1, sizeof(*ping)) : NULL;
 	if (!ping)
 		return -ENOMEM;
 	*ping = (struct ping){.peer = p, .deadline = deadline_ns, .done = done, .ctx = ctx};

@@ -109,8 +109,8 @@ static void say_icmp(struct mesh *mesh, enum icmp_problem problem, uint16_t mtu,
 
 enum verdict { VERDICT_ALLOWED, VERDICT_DENIED, VERDICT_FRAGMENT };
 
-static enum verdict judge(struct mesh *mesh, const struct mesh_peer *src,
-			  const struct mesh_peer *dst, const uint8_t *bytes,
+static enum verdict judge(struct mesh *mesh, const struct mesh_member *src,
+			  const struct mesh_member *dst, const uint8_t *bytes,
 			  const struct ip_view *ip, uint64_t now)
 {
 	struct ip_flow flow;
@@ -132,8 +132,8 @@ static enum verdict judge(struct mesh *mesh, const struct mesh_peer *src,
 static bool keep_flow(void *ctx, const struct ip_flow *flow)
 {
 	const struct mesh *mesh = ctx;
-	const struct mesh_peer *src = route_lookup(mesh->routes, flow->version, flow->src);
-	const struct mesh_peer *dst = route_lookup(mesh->routes, flow->version, flow->dst);
+	const struct mesh_member *src = route_lookup(mesh->routes, flow->version, flow->src);
+	const struct mesh_member *dst = route_lookup(mesh->routes, flow->version, flow->dst);
 
 	return src && dst && acl_allows(mesh->acl, src->index, dst->index, flow, NULL);
 }
@@ -171,8 +171,8 @@ static bool is_plain(const uint8_t *bytes)
 
 /* What the kernel believes of an ICMP error (a smaller path MTU, nobody there) is about the packet
  * that it quotes: only who got that packet may say so. */
-static bool icmp_is_right(struct mesh *mesh, const struct mesh_peer *from,
-			  const struct mesh_peer *to, const uint8_t *bytes,
+static bool icmp_is_right(struct mesh *mesh, const struct mesh_member *from,
+			  const struct mesh_member *to, const uint8_t *bytes,
 			  const struct ip_view *ip)
 {
 	struct ip_flow about;
@@ -225,8 +225,8 @@ static bool seal(struct mesh_peer *p, const struct packet *packet, uint64_t now)
 	}
 	mesh_count(p->mesh, MESH_out_packets);
 	p->mesh->counters[MESH_out_bytes] += packet->len;
-	p->tx_packets++;
-	p->tx_bytes += packet->len;
+	p->member->tx_packets++;
+	p->member->tx_bytes += packet->len;
 	return true;
 }
 
@@ -240,10 +240,15 @@ void data_note_flow(struct mesh_peer *p, uint64_t now)
 }
 
 /* To its peer, or into its queue. */
-static void send_or_stage(struct mesh_peer *p, const struct packet *packet, uint64_t now)
+static void send_or_stage(struct mesh_member *m, const struct packet *packet, uint64_t now)
 {
-	struct mesh *mesh = p->mesh;
+	struct mesh_peer *p = mesh_member_activate(m, now);
+	struct mesh *mesh = m->mesh;
 
+	if (!p) {
+		mesh_count(mesh, MESH_out_stage_full);
+		return;
+	}
 	data_note_flow(p, now);
 	if (p->up && p->mtu && segment_len(packet) > p->mtu) {
 		mesh_count(mesh, MESH_out_too_big);
@@ -258,11 +263,11 @@ static void send_or_stage(struct mesh_peer *p, const struct packet *packet, uint
 	mesh_peer_want(p, now);
 }
 
-/* The peer that it goes to; NULL: refused, counted, and its sender told. */
-static struct mesh_peer *check_out(struct mesh *mesh, const struct packet *packet, uint64_t now)
+/* The member that it goes to; NULL: refused, counted, and its sender told. */
+static struct mesh_member *check_out(struct mesh *mesh, const struct packet *packet, uint64_t now)
 {
 	const uint8_t *src, *dst;
-	struct mesh_peer *p;
+	struct mesh_member *m;
 	struct ip_view ip;
 	uint8_t version;
 	bool parse;
@@ -272,8 +277,8 @@ static struct mesh_peer *check_out(struct mesh *mesh, const struct packet *packe
 		mesh_count(mesh, MESH_out_malformed);
 		return NULL;
 	}
-	p = route_lookup(mesh->routes, version, dst);
-	if (!p || p == &mesh->self) {
+	m = route_lookup(mesh->routes, version, dst);
+	if (!m || m == &mesh->self) {
 		mesh_count(mesh, MESH_out_no_route);
 		if (route_lookup(mesh->routes, version, src) == &mesh->self)
 			say_icmp(mesh, ICMP_NO_ROUTE, 0, packet, now);
@@ -285,25 +290,25 @@ static struct mesh_peer *check_out(struct mesh *mesh, const struct packet *packe
 	}
 	/* PROTOCOL 9.5: IP packets in the session of a pair that takes another backend than native
 	 * are refused. */
-	if (p->foreign) {
+	if (m->foreign) {
 		mesh_count(mesh, MESH_out_other_backend);
 		say_icmp(mesh, ICMP_UNREACHABLE, 0, packet, now);
 		return NULL;
 	}
 	parse = !acl_allows_all(mesh->acl);
 	if (!parse && is_plain(packet->data))
-		return p;
+		return m;
 	if (ip_parse(packet->data, packet->len, &ip) != IP_OK) {
 		mesh_count(mesh, MESH_out_malformed);
 		return NULL;
 	}
-	if (!icmp_is_right(mesh, &mesh->self, p, packet->data, &ip)) {
+	if (!icmp_is_right(mesh, &mesh->self, m, packet->data, &ip)) {
 		mesh_count(mesh, MESH_out_icmp_foreign);
 		return NULL;
 	}
-	switch (parse ? judge(mesh, &mesh->self, p, packet->data, &ip, now) : VERDICT_ALLOWED) {
+	switch (parse ? judge(mesh, &mesh->self, m, packet->data, &ip, now) : VERDICT_ALLOWED) {
 	case VERDICT_ALLOWED:
-		return p;
+		return m;
 	case VERDICT_FRAGMENT:
 		mesh_count(mesh, MESH_out_fragment_policy);
 		return NULL;
@@ -317,10 +322,10 @@ static struct mesh_peer *check_out(struct mesh *mesh, const struct packet *packe
 
 void mesh_input_packet(struct mesh *mesh, struct packet *packet, uint64_t now)
 {
-	struct mesh_peer *p = check_out(mesh, packet, now);
+	struct mesh_member *m = check_out(mesh, packet, now);
 
-	if (p)
-		send_or_stage(p, packet, now);
+	if (m)
+		send_or_stage(m, packet, now);
 }
 
 void data_unstage(struct mesh_peer *p, uint64_t now)
@@ -330,7 +335,7 @@ void data_unstage(struct mesh_peer *p, uint64_t now)
 	/* The policy may be another one by now, so they are looked at again. */
 	for (unsigned left = p->stage.packets; left; left--) {
 		struct packet packet;
-		struct mesh_peer *to;
+		struct mesh_member *to;
 
 		if (!peer_session(p->peer, now) || !path_current(&p->paths) ||
 		    !stage_pop(mesh->pool, &p->stage, mesh->unstaged, &packet))
@@ -376,7 +381,7 @@ static bool addresses_are_right(struct mesh_peer *p, uint8_t version, const uint
 	/* Source and destination stand side by side in both families. */
 	if (p->in_version == version && !memcmp(p->in_addresses, src, len))
 		return true;
-	if (route_lookup(mesh->routes, version, src) != p) {
+	if (route_lookup(mesh->routes, version, src) != p->member) {
 		mesh_count(mesh, MESH_in_source_foreign);
 		return false;
 	}
@@ -403,7 +408,7 @@ static bool check_in(struct mesh_peer *p, const uint8_t *bytes, size_t len, uint
 	}
 	if (!addresses_are_right(p, version, src, dst))
 		return false;
-	if (p->foreign) {
+	if (p->member->foreign) {
 		mesh_count(mesh, MESH_in_other_backend);
 		return false;
 	}
@@ -413,11 +418,11 @@ static bool check_in(struct mesh_peer *p, const uint8_t *bytes, size_t len, uint
 		mesh_count(mesh, MESH_in_malformed);
 		return false;
 	}
-	if (!icmp_is_right(mesh, p, &mesh->self, bytes, &ip)) {
+	if (!icmp_is_right(mesh, p->member, &mesh->self, bytes, &ip)) {
 		mesh_count(mesh, MESH_in_icmp_foreign);
 		return false;
 	}
-	switch (parse ? judge(mesh, p, &mesh->self, bytes, &ip, now) : VERDICT_ALLOWED) {
+	switch (parse ? judge(mesh, p->member, &mesh->self, bytes, &ip, now) : VERDICT_ALLOWED) {
 	case VERDICT_ALLOWED:
 		return true;
 	case VERDICT_FRAGMENT:
@@ -433,11 +438,13 @@ static bool check_in(struct mesh_peer *p, const uint8_t *bytes, size_t len, uint
 void data_on_packet(void *ctx, struct peer *peer, const struct via *via, uint8_t flags,
 		    uint8_t *bytes, size_t len)
 {
-	struct mesh_peer *p = peer_ctx(peer);
-	struct mesh *mesh = p->mesh;
+	struct mesh_member *m = peer_ctx(peer);
+	struct mesh_peer *p = m->active;
+	struct mesh *mesh = m->mesh;
 	uint64_t now = engine_now(mesh->engine);
 
-	if (!check_in(p, bytes, len, now))
+	/* Without memory for one it was heard of in vain. */
+	if (!p || !check_in(p, bytes, len, now))
 		return;
 	if (!coalesce_add(&mesh->coalescer, bytes, len, flags & DATA_FLAG_PARTIAL, mesh->gso_usable,
 			  deliver, mesh)) {
@@ -447,6 +454,6 @@ void data_on_packet(void *ctx, struct peer *peer, const struct via *via, uint8_t
 	data_note_flow(p, now);
 	mesh_count(mesh, MESH_in_packets);
 	mesh->counters[MESH_in_bytes] += len;
-	p->rx_packets++;
-	p->rx_bytes += len;
+	m->rx_packets++;
+	m->rx_bytes += len;
 }

@@ -86,16 +86,17 @@ static struct book_owner owner_of(const struct mesh *mesh, const struct node_key
 /* False: it is the same as before. */
 static bool take_own(struct mesh_peer *p, const struct span *bytes)
 {
+	struct mesh_member *m = p->member;
 	struct book_owner owner = owner_of(p->mesh, key_of(p));
 	enum book_verdict verdict = take_statement(p->mesh, &owner, bytes);
 	char text[HELPER_REFUSED_MAX];
 
 	if (verdict <= BOOK_SAME)
 		return verdict == BOOK_NEW;
-	if (p->refused == book_verdict_text(verdict))
+	if (m->refused == book_verdict_text(verdict))
 		return false;
-	p->refused = book_verdict_text(verdict);
-	snprintf(text, sizeof(text), "gave a wrong key of its own: %s", p->refused);
+	m->refused = book_verdict_text(verdict);
+	snprintf(text, sizeof(text), "gave a wrong key of its own: %s", m->refused);
 	mesh_tell(p->mesh, key_of(p), text);
 	return false;
 }
@@ -148,7 +149,7 @@ void offer_on_statement(struct helper *h, const struct node_key *key, uint16_t p
 
 	if (own)
 		owner = (struct book_owner){OBJECT_OVC, h->row.id, *key};
-	else if (!mesh_peer_find(mesh, key)) {
+	else if (!mesh_member_find(mesh, key)) {
 		mesh_count(mesh, MESH_frame_unexpected);
 		return;
 	}
@@ -171,7 +172,7 @@ bool mesh_load_statement(struct mesh *mesh, const struct statement *statement)
 	uint8_t bytes[STATEMENT_MAX];
 	const struct helper *h;
 	struct writer w;
-	bool known = mesh_peer_find(mesh, &statement->signer) != NULL;
+	bool known = mesh_member_find(mesh, &statement->signer) != NULL;
 
 	LIST_FOREACH(h, &mesh->helpers, entry)
 	{
@@ -266,8 +267,8 @@ void mesh_set_offer(struct mesh *mesh, const struct mesh_offer *offer, uint64_t 
 	if (count_before == own->count && !memcmp(before, own->digest, sizeof(before)))
 		return;
 	helpers_publish(mesh, now);
-	for (size_t i = 0; i < mesh->peer_count; i++) {
-		struct mesh_peer *p = mesh->peers[i];
+	for (size_t i = 0; i < mesh->member_count; i++) {
+		struct mesh_peer *p = mesh->members[i] ? mesh->members[i]->active : NULL;
 
 		if (!p || !p->up)
 			continue;
@@ -319,7 +320,7 @@ static void answer_offer(struct mesh_peer *p, uint64_t now)
 	struct peer_stats stats;
 
 	p->unsaid_at = UINT64_MAX;
-	send_ack(p, p->theirs->digest, now);
+	send_ack(p, p->member->theirs->digest, now);
 	peer_get_stats(p->peer, &stats);
 	if (stats.last_handshake == p->offered_handshake)
 		return;
@@ -371,8 +372,8 @@ static void adopt(struct mesh_peer *p, uint64_t now)
 		free(in);
 		return;
 	}
-	free(p->theirs);
-	p->theirs = in;
+	free(p->member->theirs);
+	p->member->theirs = in;
 	answer_offer(p, now);
 	tell_offer(p->mesh, key_of(p));
 }
@@ -380,9 +381,10 @@ static void adopt(struct mesh_peer *p, uint64_t now)
 static void take_offer(struct mesh_peer *p, const struct frame_offer *o, const uint8_t *bytes,
 		       size_t len, uint64_t now)
 {
+	const struct peer_offer *theirs = p->member->theirs;
 	struct peer_offer *in;
 
-	if (p->theirs && !memcmp(p->theirs->digest, o->digest, FRAME_DIGEST_LEN)) {
+	if (theirs && !memcmp(theirs->digest, o->digest, FRAME_DIGEST_LEN)) {
 		if (o->index + 1 == o->count)
 			answer_offer(p, now);
 		return;
@@ -435,30 +437,30 @@ void offer_on_frame(struct mesh_peer *p, const struct frame *frame, const uint8_
 	}
 }
 
-static void fill_backend(const struct mesh_peer *p, unsigned i, struct mesh_backend *ret)
+static void fill_backend(const struct mesh_member *m, unsigned i, struct mesh_backend *ret)
 {
-	const struct frame_endpoints *list = &p->theirs->parts[i].endpoints;
+	const struct frame_endpoints *list = &m->theirs->parts[i].endpoints;
 
-	ret->backend = p->theirs->parts[i].backend;
-	ret->port = p->theirs->parts[i].port;
+	ret->backend = m->theirs->parts[i].backend;
+	ret->port = m->theirs->parts[i].port;
 	ret->endpoint_count = list->count;
 	for (unsigned k = 0; k < list->count; k++)
 		ret->endpoints[k] = list->list[k];
-	ret->statement = book_find(p->mesh->book, key_of(p), ret->backend);
+	ret->statement = book_find(m->mesh->book, peer_key(m->peer), ret->backend);
 }
 
 bool mesh_peer_offer(const struct mesh *mesh, const struct node_key *key,
 		     struct mesh_offer *ret_offer)
 {
-	const struct mesh_peer *p = mesh_peer_find(mesh, key);
+	const struct mesh_member *m = mesh_member_find(mesh, key);
 
-	if (!p)
+	if (!m)
 		return false;
 	memset(ret_offer, 0, sizeof(*ret_offer));
-	ret_offer->count = p->theirs ? p->theirs->count : 1;
-	for (unsigned i = 0; p->theirs && i < ret_offer->count; i++)
-		fill_backend(p, i, &ret_offer->list[i]);
-	if (!p->theirs)
+	ret_offer->count = m->theirs ? m->theirs->count : 1;
+	for (unsigned i = 0; m->theirs && i < ret_offer->count; i++)
+		fill_backend(m, i, &ret_offer->list[i]);
+	if (!m->theirs)
 		ret_offer->list[0].backend = BACKEND_NATIVE;
 	return true;
 }
@@ -483,13 +485,15 @@ bool mesh_carry(struct mesh *mesh, const struct node_key *key, uint8_t backend, 
 {
 	struct frame frame = {.type = FRAME_CARRY, .carry = {backend, {bytes, len}}};
 	uint8_t mem[FRAME_CARRY_HEADER_LEN + FRAME_CARRY_MAX];
-	struct mesh_peer *p = mesh_peer_find(mesh, key);
+	struct mesh_member *m = mesh_member_find(mesh, key);
 	const struct path *path;
+	struct mesh_peer *p;
 	struct writer w;
 
 	writer_init(&w, mem, sizeof(mem));
 	frame_write(&w, &frame);
-	if (!p || w.failed)
+	p = m && !w.failed ? mesh_member_activate(m, now) : NULL;
+	if (!p)
 		return false;
 	data_note_flow(p, now);
 	path = path_current(&p->paths);
@@ -504,32 +508,32 @@ bool mesh_carry(struct mesh *mesh, const struct node_key *key, uint8_t backend, 
 
 void mesh_set_carrier(struct mesh *mesh, const struct node_key *key, bool native)
 {
-	struct mesh_peer *p = mesh_peer_find(mesh, key);
+	struct mesh_member *m = mesh_member_find(mesh, key);
 
-	if (!p || p->foreign == !native)
+	if (!m || m->foreign == !native)
 		return;
-	p->foreign = !native;
-	if (p->foreign) {
-		data_drop_boxes(mesh, p);
-		stage_clear(mesh->pool, &p->stage);
+	m->foreign = !native;
+	if (m->foreign && m->active) {
+		data_drop_boxes(mesh, m->active);
+		stage_clear(mesh->pool, &m->active->stage);
 	}
 }
 
 /* ---- Sessions without traffic ---- */
 
-static void seek_at(struct mesh_peer *p, uint64_t at)
+static void seek_at(struct mesh_member *m, uint64_t at)
 {
-	p->seek_at = at;
-	if (at < p->mesh->seek_at)
-		p->mesh->seek_at = at;
-	if (p->mesh->persistent)
-		mesh_wake(p->mesh, at);
+	m->seek_at = at;
+	if (at < m->mesh->seek_at)
+		m->mesh->seek_at = at;
+	if (m->mesh->persistent)
+		mesh_wake(m->mesh, at);
 }
 
-void offer_seek_soon(struct mesh_peer *p)
+void offer_seek_soon(struct mesh_member *m)
 {
-	p->seek_wait = 0;
-	seek_at(p, 0);
+	m->seek_wait = 0;
+	seek_at(m, 0);
 }
 
 static void keep(struct mesh_peer *p, bool on)
@@ -543,28 +547,33 @@ void mesh_set_control_persistent(struct mesh *mesh, bool on, uint64_t now)
 	if (mesh->persistent == on)
 		return;
 	mesh->persistent = on;
-	for (size_t i = 0; i < mesh->peer_count; i++) {
-		struct mesh_peer *p = mesh->peers[i];
+	for (size_t i = 0; i < mesh->member_count; i++) {
+		struct mesh_member *m = mesh->members[i];
 
-		if (!p)
+		if (!m)
 			continue;
-		keep(p, on);
-		offer_seek_soon(p);
-		mesh_peer_schedule(p, now);
+		offer_seek_soon(m);
+		if (!m->active)
+			continue;
+		keep(m->active, on);
+		mesh_peer_schedule(m->active, now);
 	}
 }
 
-static void seek(struct mesh_peer *p, uint64_t now)
+static void seek(struct mesh_member *m, uint64_t now)
 {
+	struct mesh_peer *p = mesh_member_activate(m, now);
 	bool known = false;
 
+	m->seek_wait = !m->seek_wait		     ? SEEK_FIRST
+		       : m->seek_wait < SEEK_MAX / 2 ? 2 * m->seek_wait
+						     : SEEK_MAX;
+	m->seek_at = now + m->seek_wait;
+	if (!p)
+		return;
 	for (int i = 0; i < PATH_ENTRIES; i++)
 		known |= p->paths.list[i].used;
 	p->seek_until = now + SEEK_FOR;
-	p->seek_wait = !p->seek_wait		     ? SEEK_FIRST
-		       : p->seek_wait < SEEK_MAX / 2 ? 2 * p->seek_wait
-						     : SEEK_MAX;
-	p->seek_at = now + p->seek_wait;
 	helpers_ask(p->mesh, key_of(p), now);
 	if (known)
 		peer_connect(p->peer, now);
@@ -579,20 +588,20 @@ void offer_seek(struct mesh *mesh, uint64_t now)
 		return;
 	if (mesh->seek_at < mesh->sought_at + SEEK_PACE)
 		mesh->seek_at = mesh->sought_at + SEEK_PACE;
-	for (size_t i = 0; now >= mesh->seek_at && i < mesh->peer_count; i++) {
-		struct mesh_peer *p = mesh->peers[(mesh->seek_next + i) % mesh->peer_count];
+	for (size_t i = 0; now >= mesh->seek_at && i < mesh->member_count; i++) {
+		struct mesh_member *m = mesh->members[(mesh->seek_next + i) % mesh->member_count];
 
-		if (!p || p->up)
+		if (!m || (m->active && m->active->up))
 			continue;
-		if (p->seek_at <= now) {
-			mesh->seek_next = (mesh->seek_next + i + 1) % mesh->peer_count;
+		if (m->seek_at <= now) {
+			mesh->seek_next = (mesh->seek_next + i + 1) % mesh->member_count;
 			mesh->sought_at = now;
-			seek(p, now);
+			seek(m, now);
 			next = now + SEEK_PACE;
 			break;
 		}
-		if (p->seek_at < next)
-			next = p->seek_at;
+		if (m->seek_at < next)
+			next = m->seek_at;
 	}
 	if (now >= mesh->seek_at)
 		mesh->seek_at = next;
@@ -603,16 +612,18 @@ void offer_seek(struct mesh *mesh, uint64_t now)
 
 void offer_on_session(struct mesh_peer *p, bool up, uint64_t now)
 {
+	struct mesh_member *m = p->member;
+
 	p->wanted_until = p->seek_until = 0;
 	keep(p, p->mesh->persistent);
 	if (!up) {
 		p->offer_at = p->unsaid_at = UINT64_MAX;
-		if (!p->seek_at || p->seek_at < now)
-			seek_at(p, now + SEEK_FIRST);
+		if (!m->seek_at || m->seek_at < now)
+			seek_at(m, now + SEEK_FIRST);
 		return;
 	}
-	p->seek_wait = p->seek_at = 0;
-	p->unsaid_at = p->theirs ? now + OFFER_SAID : UINT64_MAX;
+	m->seek_wait = m->seek_at = 0;
+	p->unsaid_at = m->theirs ? now + OFFER_SAID : UINT64_MAX;
 	begin_offer(p, now);
 	send_offer(p, now);
 }
@@ -646,15 +657,14 @@ void offer_tick(struct mesh_peer *p, uint64_t now)
 	/* PROTOCOL 9.4: A member that has said no offer 10 s after a session came up (an older
 	 * version) offers native alone. */
 	p->unsaid_at = UINT64_MAX;
-	free(p->theirs);
-	p->theirs = NULL;
+	free(p->member->theirs);
+	p->member->theirs = NULL;
 	tell_offer(p->mesh, key_of(p));
 }
 
-void offer_forget(struct mesh_peer *p)
+void offer_forget(struct mesh_member *m)
 {
-	book_remove(p->mesh->book, &p->node->key);
-	free(p->theirs);
-	free(p->pending);
-	p->theirs = p->pending = NULL;
+	book_remove(m->mesh->book, peer_key(m->peer));
+	free(m->theirs);
+	m->theirs = NULL;
 }

@@ -1,8 +1,7 @@
 #ifndef CORE_MESH_PARTS_H
 #define CORE_MESH_PARTS_H
 
-/* The inside of the mesh, shared by mesh.c, mesh_data.c, mesh_peer.c and helper_client.c. Users
- * include core/mesh.h only. */
+/* The inside of the mesh, shared by mesh*.c and helper_client.c. Users include core/mesh.h only. */
 
 #include <sys/queue.h>
 
@@ -61,15 +60,45 @@ struct mesh_lane {
 	uint64_t id; /* 0: none */
 	struct via via;
 	const struct helper *helper;
+	struct mesh_peer *peer;
 	UT_hash_handle hh; /* mesh->lanes, by id */
 };
 
-/* Another node of the dnet; also what our own addresses lead to (mesh->self, with peer NULL). */
-struct mesh_peer {
+/* Where a member was found that is idle now. */
+struct known_places {
+	size_t count;
+	struct {
+		struct endpoint endpoint;
+		uint8_t origin; /* enum path_origin */
+	} list[];
+};
+
+/* Another node of the dnet; also what our own addresses lead to (mesh->self, with peer NULL). There
+ * may be very many, and with most of them nobody talks: what one needs to be reached is in
+ * `active`.
+ */
+struct mesh_member {
 	struct mesh *mesh;
-	struct peer *peer;		/* the engine's; we decide when it goes */
-	const struct netmap_node *node; /* in mesh->netmap */
-	uint32_t index;			/* of node */
+	struct peer *peer;		 /* the engine's; we decide when it goes */
+	const struct netmap_node *node;	 /* in mesh->netmap */
+	struct mesh_peer *active;	 /* owned; NULL: it is idle, and has no session */
+	struct known_places *known;	 /* owned; NULL: none, or it is active */
+	struct peer_offer *theirs;	 /* owned; NULL: it said none */
+	const struct helper *introducer; /* the last one; NULL: none */
+	const char *refused;		 /* of the last statement that it gave; NULL: none was */
+	uint32_t index;			 /* of node */
+	bool foreign;			 /* its packets take another backend than native */
+	bool gave_up;			 /* nobody answered, last time */
+	uint64_t seek_at, seek_wait; /* when it is looked for, and how long that waits next time */
+	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets; /* IP */
+};
+
+/* A member that is in use: somebody wants to reach it, it has a session or had one lately. */
+struct mesh_peer {
+	struct mesh_member *member;
+	struct mesh *mesh; /* the member's, as peer */
+	struct peer *peer;
+	uint64_t idle_since; /* 0: it is not */
 	bool up;
 	uint16_t mtu;
 	struct path_set paths;
@@ -83,9 +112,7 @@ struct mesh_peer {
 	uint64_t introductions; /* that are believed: a bucket of ratelimit.h */
 	uint64_t told_at;	/* our candidates, last */
 	unsigned tries;		/* initiations sent without a path */
-	uint8_t not_here, lane_refused;	 /* the last reasons, 0: none */
-	const struct helper *introducer; /* the last one; NULL: none */
-	bool gave_up;			 /* nobody answered, last time */
+	uint8_t not_here, lane_refused; /* the last reasons, 0: none */
 	/* PROTOCOL 8.2, punches under way */
 	struct frame_endpoints punches;
 	unsigned punch_round; /* PUNCH_ROUNDS: none */
@@ -94,20 +121,15 @@ struct mesh_peer {
 	 * not be looked up. */
 	uint8_t in_version; /* 0: none */
 	uint8_t in_addresses[32];
-	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets; /* IP */
 	/* mesh_offer.c */
-	bool foreign;		     /* its packets take another backend than native */
-	struct peer_offer *theirs;   /* owned; NULL: it said none */
-	struct peer_offer *pending;  /* owned; not all of it is here; NULL: none */
-	uint64_t pending_at;	     /* when it began, 0: never */
-	uint64_t unsaid_at;	     /* when theirs is no longer believed, UINT64_MAX: never */
-	uint64_t offer_at;	     /* when ours is sent next, UINT64_MAX: it need not be */
-	unsigned offer_tries;	     /* in this session */
-	uint64_t offered_handshake;  /* of the session that it was sent in last */
-	const char *refused;	     /* of the last statement that it gave; NULL: none was */
-	uint64_t wanted_until;	     /* somebody had a datagram to carry to it; 0: nobody */
-	uint64_t seek_until;	     /* it is looked for; 0: it is not */
-	uint64_t seek_at, seek_wait; /* the next time, and how long it waits after that */
+	struct peer_offer *pending; /* owned; not all of it is here; NULL: none */
+	uint64_t pending_at;	    /* when it began, 0: never */
+	uint64_t unsaid_at;	    /* when theirs is no longer believed, UINT64_MAX: never */
+	uint64_t offer_at;	    /* when ours is sent next, UINT64_MAX: it need not be */
+	unsigned offer_tries;	    /* in this session */
+	uint64_t offered_handshake; /* of the session that it was sent in last */
+	uint64_t wanted_until;	    /* somebody had a datagram to carry to it; 0: nobody */
+	uint64_t seek_until;	    /* it is looked for; 0: it is not */
 };
 
 struct mesh_box {
@@ -166,14 +188,15 @@ struct mesh {
 	struct object_id dnet;
 	const struct identity *pair;
 	unsigned gso_usable;
-	struct realm *realm;	  /* owned */
-	struct netmap *netmap;	  /* owned; NULL before the first */
-	struct mesh_peer **peers; /* owned, by index in netmap; NULL for ourselves */
-	size_t peer_count;	  /* of the array */
-	struct timer_heap timers; /* of the peers */
-	struct mesh_peer self;
+	struct realm *realm;	      /* owned */
+	struct netmap *netmap;	      /* owned; NULL before the first */
+	struct mesh_member **members; /* owned, by index in netmap; NULL for ourselves */
+	size_t member_count;	      /* of the array */
+	size_t active_count;
+	struct timer_heap timers; /* of those that are active */
+	struct mesh_member self;
 	bool member;		    /* we are in the netmap */
-	struct route_table *routes; /* owned; targets are mesh_peers */
+	struct route_table *routes; /* owned; targets are mesh_members */
 	struct acl *acl;	    /* owned */
 	struct acl_rule *rules;	    /* owned; as given by mesh_set_policy() */
 	size_t rule_count;
@@ -210,6 +233,20 @@ void mesh_tell(struct mesh *mesh, const struct node_key *key, const char *text);
 /* There is something to do at that time at the latest. Peers have timers of their own. */
 void mesh_wake(struct mesh *mesh, uint64_t at);
 
+/* mesh_member.c */
+struct mesh_member *mesh_member_find(const struct mesh *mesh, const struct node_key *key);
+/* NULL: out of memory. */
+struct mesh_member *mesh_member_new(struct mesh *mesh, const struct node_key *key);
+/* Cuts it: nothing is sealed for it or opened from it any more. */
+void mesh_member_free(struct mesh_member *m, uint8_t bye, uint64_t now);
+/* Gives it what it takes to be reached, taken back MESH_PEER_LASTS after it was last in use.
+ * Borrowed until mesh_peer_tick() of it. NULL: out of memory. */
+struct mesh_peer *mesh_member_activate(struct mesh_member *m, uint64_t now);
+/* Takes it back if its time is over. The peer may be gone then. */
+void mesh_peer_rest(struct mesh_peer *p, uint64_t now);
+/* When mesh_peer_rest() has something to do; UINT64_MAX: it is in use. */
+uint64_t mesh_peer_rests_at(struct mesh_peer *p, uint64_t now);
+
 /* mesh_data.c */
 /* Sends what is sealed for this peer (NULL: for all). */
 void data_flush_boxes(struct mesh *mesh, const struct mesh_peer *only, uint64_t now);
@@ -228,7 +265,6 @@ void data_filter_flows(struct mesh *mesh);
 
 /* mesh_peer.c */
 extern const struct realm_ops mesh_peer_ops;
-struct mesh_peer *mesh_peer_find(const struct mesh *mesh, const struct node_key *key);
 void mesh_peer_tick(struct mesh_peer *p, uint64_t now);
 /* Its deadline may have come nearer. */
 void mesh_peer_schedule(struct mesh_peer *p, uint64_t now);
@@ -237,7 +273,7 @@ void mesh_peer_want(struct mesh_peer *p, uint64_t now);
 /* The pings of the user that wait go over the path in use, if there is one. */
 void mesh_peer_ping(struct mesh_peer *p, uint64_t now);
 /* The helpers have news, or are there again. */
-void mesh_peer_on_helper(struct mesh_peer *p, uint64_t now);
+void mesh_peer_on_helper(struct mesh_member *m, uint64_t now);
 void mesh_peer_add_candidates(struct mesh_peer *p, const struct frame_endpoints *list,
 			      uint64_t now);
 /* One more introduction to it may be believed. */
@@ -251,7 +287,7 @@ void mesh_peer_drop_lane(struct mesh_peer *p, struct mesh_lane *lane, uint64_t n
 /* Tells it our candidates. */
 void mesh_peer_tell_candidates(struct mesh_peer *p, uint64_t now);
 /* Why there is no session. */
-const char *mesh_peer_waiting_reason(const struct mesh_peer *p);
+const char *mesh_peer_waiting_reason(const struct mesh_member *m);
 
 /* mesh_offer.c */
 void offer_on_session(struct mesh_peer *p, bool up, uint64_t now);
@@ -264,11 +300,11 @@ void offer_on_statement(struct helper *h, const struct node_key *key, uint16_t p
 void offer_tick(struct mesh_peer *p, uint64_t now);
 uint64_t offer_deadline(const struct mesh_peer *p);
 /* The peer goes, and what it said. */
-void offer_forget(struct mesh_peer *p);
+void offer_forget(struct mesh_member *m);
 /* Looks for the next member when its time has come (mesh_set_control_persistent()). */
 void offer_seek(struct mesh *mesh, uint64_t now);
 /* It may be looked for at once: it is new, or a helper came that may know it. */
-void offer_seek_soon(struct mesh_peer *p);
+void offer_seek_soon(struct mesh_member *m);
 
 /* helper_client.c */
 /* Our statements changed. */

@@ -23,17 +23,6 @@ enum { INTRODUCTION_RATE = 2, INTRODUCTION_BURST = 10 };
 /* PROTOCOL 8.2: three punches to each endpoint (at 0, 100 and 300 ms) */
 static const uint64_t punch_pause[PUNCH_ROUNDS] = {0, 100 * NS_PER_MS, 200 * NS_PER_MS};
 
-struct mesh_peer *mesh_peer_find(const struct mesh *mesh, const struct node_key *key)
-{
-	const struct netmap_node *node;
-
-	/* Without us in the netmap there are no peers. */
-	if (!mesh->peer_count)
-		return NULL;
-	node = netmap_find_node(mesh->netmap, key);
-	return node ? mesh->peers[node - mesh->netmap->nodes] : NULL;
-}
-
 /* Something waits that is to be sent to it. */
 static bool waits(const struct mesh_peer *p)
 {
@@ -63,6 +52,8 @@ void mesh_peer_schedule(struct mesh_peer *p, uint64_t now)
 		deadline = p->punch_at;
 	if (offer_deadline(p) < deadline)
 		deadline = offer_deadline(p);
+	if (mesh_peer_rests_at(p, now) < deadline)
+		deadline = mesh_peer_rests_at(p, now);
 	timer_heap_set(&p->mesh->timers, &p->timer, deadline);
 }
 
@@ -71,7 +62,7 @@ static void ask_helpers(struct mesh_peer *p, uint64_t now)
 	if (now < p->next_ask || !in_need(p, now))
 		return;
 	/* Without a helper it is asked as soon as one comes: mesh_peer_on_helper(). */
-	helpers_ask(p->mesh, &p->node->key, now);
+	helpers_ask(p->mesh, peer_key(p->peer), now);
 	p->next_ask = now + (p->up ? ASK_RELAYED : ASK_CONNECTING);
 	if (p->up)
 		mesh_peer_tell_candidates(p, now);
@@ -85,10 +76,14 @@ void mesh_peer_want(struct mesh_peer *p, uint64_t now)
 	mesh_peer_schedule(p, now);
 }
 
-void mesh_peer_on_helper(struct mesh_peer *p, uint64_t now)
+void mesh_peer_on_helper(struct mesh_member *m, uint64_t now)
 {
+	struct mesh_peer *p = m->active;
+
+	offer_seek_soon(m);
+	if (!p)
+		return;
 	p->next_ask = 0;
-	offer_seek_soon(p);
 	if (in_need(p, now))
 		mesh_peer_want(p, now);
 }
@@ -185,6 +180,7 @@ void mesh_peer_add_lane(struct mesh_peer *p, const struct helper *helper, uint64
 	lane->id = id;
 	lane->via = via;
 	lane->helper = helper;
+	lane->peer = p;
 	HASH_ADD(hh, p->mesh->lanes, id, sizeof(lane->id), lane);
 	if (!lane->hh.tbl) {
 		memset(lane, 0, sizeof(*lane));
@@ -270,7 +266,7 @@ static void tell_change(struct mesh_peer *p, uint64_t now)
 	if (path_wanting(&p->paths))
 		p->next_ask = 0;
 	data_unstage(p, now);
-	mesh_tell(p->mesh, &p->node->key, path_reason(&p->paths));
+	mesh_tell(p->mesh, peer_key(p->peer), path_reason(&p->paths));
 }
 
 void mesh_peer_ping(struct mesh_peer *p, uint64_t now)
@@ -300,17 +296,23 @@ void mesh_peer_tick(struct mesh_peer *p, uint64_t now)
 	/* What a newly doubted path asks for may be due already. */
 	probe(p, now);
 	mesh_peer_schedule(p, now);
+	mesh_peer_rest(p, now);
 }
 
 static void on_session_changed(void *ctx, struct peer *peer, bool up)
 {
-	struct mesh_peer *p = peer_ctx(peer);
-	uint64_t now = engine_now(p->mesh->engine);
+	struct mesh_member *m = peer_ctx(peer);
+	uint64_t now = engine_now(m->mesh->engine);
+	struct mesh_peer *p = up ? mesh_member_activate(m, now) : m->active;
 	struct peer_stats stats;
-	bool was_up = p->up;
+	bool was_up;
 
+	m->gave_up = !up;
+	/* Down, it has nothing to say; up, the next message of it finds memory: on_heard(). */
+	if (!p)
+		return;
+	was_up = p->up;
 	p->up = up;
-	p->gave_up = !up;
 	p->tries = 0;
 	path_set_up(&p->paths, up, now);
 	if (up) {
@@ -326,17 +328,26 @@ static void on_session_changed(void *ctx, struct peer *peer, bool up)
 	}
 	offer_on_session(p, up, now);
 	if (up != was_up)
-		mesh_tell(p->mesh, &p->node->key, up ? "connected" : "disconnected");
+		mesh_tell(p->mesh, peer_key(peer), up ? "connected" : "disconnected");
 	mesh_peer_schedule(p, now);
 }
 
 static void on_heard(void *ctx, struct peer *peer, const struct via *via)
 {
-	struct mesh_peer *p = peer_ctx(peer);
-	uint64_t now = engine_now(p->mesh->engine);
+	struct mesh_member *m = peer_ctx(peer);
+	uint64_t now = engine_now(m->mesh->engine);
+	struct mesh_peer *p = mesh_member_activate(m, now);
+	struct peer_stats stats;
 
+	if (!p)
+		return;
 	if (path_heard(&p->paths, via, now))
 		mesh_peer_schedule(p, now);
+	if (p->up)
+		return;
+	peer_get_stats(peer, &stats);
+	if (stats.up)
+		on_session_changed(ctx, peer, true);
 }
 
 /* PROTOCOL 7.3: while no path has been confirmed, handshakes go to every candidate and lane at
@@ -344,11 +355,15 @@ static void on_heard(void *ctx, struct peer *peer, const struct via *via)
  * only, every third try goes over lanes alone. */
 static void on_transmit(void *ctx, struct peer *peer, const uint8_t *msg, size_t len)
 {
-	struct mesh_peer *p = peer_ctx(peer);
-	const struct path *path = path_current(&p->paths);
-	uint64_t now = engine_now(p->mesh->engine);
-	bool lanes_only = p->tries++ % 3 == 2 && p->paths.list[PATH_ENDPOINTS].used;
+	struct mesh_member *m = peer_ctx(peer);
+	uint64_t now = engine_now(m->mesh->engine);
+	struct mesh_peer *p = mesh_member_activate(m, now);
+	const struct path *path = p ? path_current(&p->paths) : NULL;
+	bool lanes_only;
 
+	if (!p)
+		return;
+	lanes_only = p->tries++ % 3 == 2 && p->paths.list[PATH_ENDPOINTS].used;
 	if (path && path->confirmed && !path->unanswered) {
 		p->tries = 0;
 		engine_send_via(p->mesh->engine, &path->via, msg, len);
@@ -397,14 +412,17 @@ static void take_pong(struct mesh_peer *p, uint64_t id, uint64_t now)
 static void on_frame(void *ctx, struct peer *peer, const struct via *via, const uint8_t *bytes,
 		     size_t len)
 {
-	struct mesh_peer *p = peer_ctx(peer);
-	uint64_t now = engine_now(p->mesh->engine);
+	const struct mesh_member *m = peer_ctx(peer);
+	uint64_t now = engine_now(m->mesh->engine);
+	struct mesh_peer *p = m->active;
 	struct frame frame;
 
 	if (!frame_parse(bytes, len, &frame)) {
-		mesh_count(p->mesh, MESH_frame_malformed);
+		mesh_count(m->mesh, MESH_frame_malformed);
 		return;
 	}
+	if (!p)
+		return;
 	switch (frame.type) {
 	case FRAME_PONG:
 		take_pong(p, frame.ping.id, now);
@@ -449,11 +467,12 @@ static const char *ovc_reason(const struct mesh *mesh)
 	return any ? "not registered at any OVC" : "the dnet has no OVC";
 }
 
-const char *mesh_peer_waiting_reason(const struct mesh_peer *p)
+const char *mesh_peer_waiting_reason(const struct mesh_member *m)
 {
-	const char *reason = ovc_reason(p->mesh);
+	const char *reason = ovc_reason(m->mesh);
+	const struct mesh_peer *p = m->active;
 
-	if (!mesh_peer_is_awaited(p))
+	if (!p || !mesh_peer_is_awaited(p))
 		return "no packets to or from it";
 	if (reason)
 		return reason;

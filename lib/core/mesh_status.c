@@ -7,7 +7,7 @@
 static void fill_path(const struct mesh *mesh, const struct mesh_peer *p,
 		      struct mesh_peer_status *s)
 {
-	const struct path *path = p->up ? path_current(&p->paths) : NULL;
+	const struct path *path = p && p->up ? path_current(&p->paths) : NULL;
 	struct mesh_lane *lane;
 
 	if (!path)
@@ -22,24 +22,26 @@ static void fill_path(const struct mesh *mesh, const struct mesh_peer *p,
 
 void mesh_visit_peers(const struct mesh *mesh, mesh_visit_peer *visit, void *ctx)
 {
-	for (size_t i = 0; i < mesh->peer_count; i++) {
-		const struct mesh_peer *p = mesh->peers[i];
-		struct mesh_peer_status s = {.node = p ? p->node : NULL};
+	for (size_t i = 0; i < mesh->member_count; i++) {
+		const struct mesh_member *m = mesh->members[i];
+		const struct mesh_peer *p = m ? m->active : NULL;
+		struct mesh_peer_status s = {.node = m ? m->node : NULL};
+		bool up = p && p->up;
 
-		if (!p)
+		if (!m)
 			continue;
-		peer_get_stats(p->peer, &s.stats);
-		s.stats.rx_bytes = p->rx_bytes;
-		s.stats.tx_bytes = p->tx_bytes;
-		s.stats.rx_packets = p->rx_packets;
-		s.stats.tx_packets = p->tx_packets;
+		peer_get_stats(m->peer, &s.stats);
+		s.stats.rx_bytes = m->rx_bytes;
+		s.stats.tx_bytes = m->tx_bytes;
+		s.stats.rx_packets = m->rx_packets;
+		s.stats.tx_packets = m->tx_packets;
 		fill_path(mesh, p, &s);
-		s.state = p->up ? "connected" : "idle";
-		if (!p->up && (p->stage.packets || p->pings))
+		s.state = up ? "connected" : "idle";
+		if (!up && p && (p->stage.packets || p->pings))
 			s.state = "connecting";
-		s.reason = p->up ? path_reason(&p->paths) : mesh_peer_waiting_reason(p);
-		s.native = !p->foreign;
-		s.refused = p->refused;
+		s.reason = up ? path_reason(&p->paths) : mesh_peer_waiting_reason(m);
+		s.native = !m->foreign;
+		s.refused = m->refused;
 		visit(ctx, &s);
 	}
 }
@@ -65,14 +67,31 @@ static void visit_one(const struct mesh *mesh, const struct path *path, bool cur
 	visit(ctx, &s);
 }
 
+/* Where one was found that is idle now. */
+static void visit_known(const struct known_places *known, mesh_visit_path *visit, void *ctx)
+{
+	for (size_t i = 0; known && i < known->count; i++) {
+		const struct mesh_path_status s = {
+			.via = {.endpoint = known->list[i].endpoint},
+			.introduced = known->list[i].origin == PATH_INTRODUCED,
+		};
+
+		visit(ctx, &s);
+	}
+}
+
 bool mesh_visit_paths(const struct mesh *mesh, const struct node_key *key, mesh_visit_path *visit,
 		      void *ctx)
 {
-	const struct mesh_peer *p = mesh_peer_find(mesh, key);
+	const struct mesh_member *m = mesh_member_find(mesh, key);
+	const struct mesh_peer *p = m ? m->active : NULL;
 	const struct path *current;
 
-	if (!p)
-		return false;
+	if (!p) {
+		if (m)
+			visit_known(m->known, visit, ctx);
+		return m;
+	}
 	current = p->up ? path_current(&p->paths) : NULL;
 	for (size_t i = 0; i < PATH_ENTRIES; i++) {
 		const struct path *path = &p->paths.list[i];
@@ -100,15 +119,22 @@ static const char *helper_state(const struct helper *h)
 
 enum { TRIES_IN_VAIN = 3 };
 
-static bool is_in_vain(const struct mesh_peer *p)
+static bool is_up(const struct mesh_member *m)
 {
-	return !p->up && (p->gave_up || p->tries >= TRIES_IN_VAIN);
+	return m->active && m->active->up;
 }
 
-/* Whether a lane of it to this peer works (1), does not (-1), or nobody knows (0). */
-static int lane_works(const struct helper *h, const struct mesh_peer *p)
+static bool is_in_vain(const struct mesh_member *m)
 {
-	for (unsigned i = 0; i < PATH_LANES; i++) {
+	return !is_up(m) && (m->gave_up || (m->active && m->active->tries >= TRIES_IN_VAIN));
+}
+
+/* Whether a lane of it to this member works (1), does not (-1), or nobody knows (0). */
+static int lane_works(const struct helper *h, const struct mesh_member *m)
+{
+	const struct mesh_peer *p = m->active;
+
+	for (unsigned i = 0; p && i < PATH_LANES; i++) {
 		const struct path *path = &p->paths.list[PATH_ENDPOINTS + i];
 		const struct mesh_lane *lane;
 
@@ -117,18 +143,18 @@ static int lane_works(const struct helper *h, const struct mesh_peer *p)
 			continue;
 		if (path->confirmed)
 			return 1;
-		return path->tries >= TRIES_IN_VAIN || is_in_vain(p) ? -1 : 0;
+		return path->tries >= TRIES_IN_VAIN || is_in_vain(m) ? -1 : 0;
 	}
 	return 0;
 }
 
 /* As lane_works(), of who was introduced. Who is connected was not lied about, or it did no harm.
  */
-static int introduction_works(const struct helper *h, const struct mesh_peer *p)
+static int introduction_works(const struct helper *h, const struct mesh_member *m)
 {
-	if (p->introducer != h)
+	if (m->introducer != h)
 		return 0;
-	return p->up ? 1 : is_in_vain(p) ? -1 : 0;
+	return is_up(m) ? 1 : is_in_vain(m) ? -1 : 0;
 }
 
 /* What it does leads nowhere, for anybody. */
@@ -136,9 +162,9 @@ static bool is_of_no_use(const struct helper *h)
 {
 	bool ovc = h->row.kind == OBJECT_OVC, any = false;
 
-	for (size_t i = 0; i < h->mesh->peer_count; i++) {
-		const struct mesh_peer *p = h->mesh->peers[i];
-		int works = !p ? 0 : ovc ? introduction_works(h, p) : lane_works(h, p);
+	for (size_t i = 0; i < h->mesh->member_count; i++) {
+		const struct mesh_member *m = h->mesh->members[i];
+		int works = !m ? 0 : ovc ? introduction_works(h, m) : lane_works(h, m);
 
 		if (works > 0)
 			return false;

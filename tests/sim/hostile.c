@@ -12,7 +12,7 @@
 static void send_unchecked(struct member *from, const struct member *to, const uint8_t *bytes,
 			   size_t len, uint64_t now)
 {
-	struct mesh_peer *p = mesh_peer_find(member_mesh(from), member_key(to));
+	struct mesh_peer *p = member_peer(from, to);
 	const struct path *path = path_current(&p->paths);
 
 	assert_non_null(path);
@@ -176,7 +176,7 @@ static void a_stranger_gets_no_answer(void **state)
 	mallory = world_add_stranger(p.w);
 	world_publish(p.w);
 	at = sim_host_endpoint(member_host(p.alice));
-	alice = mesh_peer_find(member_mesh(mallory), member_key(p.alice));
+	alice = member_peer(mallory, p.alice);
 	path_add_endpoint(&alice->paths, &at, PATH_INTRODUCED, world_now(p.w));
 	f = world_add_flow(p.w, mallory, p.alice, 100 * SIM_MS, 100);
 	world_run(p.w, 30 * SIM_SECOND);
@@ -270,7 +270,7 @@ static void endpoints_of_no_use_are_not_tried(void **state)
 	struct pair p;
 
 	pair_make(&p, 660, NO_NAT, NO_NAT);
-	bob = mesh_peer_find(member_mesh(p.alice), member_key(p.bob));
+	bob = member_peer(p.alice, p.bob);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		list.count = 1;
 		list.list[0] = bad[i];

@@ -1,6 +1,7 @@
 #include "sim/parts.h"
 
 #include "core/book.h"
+#include "core/mesh_parts.h"
 #include "wire/buf.h"
 #include "wire/message.h"
 
@@ -405,6 +406,17 @@ struct sim_host *member_host(struct member *m)
 struct mesh *member_mesh(struct member *m)
 {
 	return m->mesh;
+}
+
+struct mesh_peer *member_peer(struct member *m, const struct member *other)
+{
+	struct heap_account *before = enter(m->machine);
+	struct mesh_peer *p = mesh_member_activate(mesh_member_find(m->mesh, &other->identity.key),
+						   member_now(m));
+
+	leave(m->machine, before);
+	assert(p);
+	return p;
 }
 
 struct engine *member_engine(struct member *m)

@@ -156,7 +156,7 @@ static struct sums sums(const struct pair *p)
 /* The packet through both ends' checks, then past bob's. */
 static void send_both(struct pair *p, const struct packet6 *packet)
 {
-	struct mesh_peer *to = mesh_peer_find(member_mesh(p->bob), member_key(p->alice));
+	struct mesh_peer *to = member_peer(p->bob, p->alice);
 	const struct path *path = path_current(&to->paths);
 
 	member_send_raw(p->bob, packet->bytes, packet->len);

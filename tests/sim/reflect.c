@@ -175,7 +175,7 @@ static void an_ovc_that_names_a_victim_makes_nobody_a_reflector(void **state)
 /* Seals a frame past all limits of one's own. */
 static void tell_candidates(struct liar *l, struct member *from, struct member *to)
 {
-	struct mesh_peer *p = mesh_peer_find(member_mesh(from), member_key(to));
+	struct mesh_peer *p = member_peer(from, to);
 	const struct path *path = path_current(&p->paths);
 	struct frame f = {.type = FRAME_CANDIDATES};
 	uint8_t bytes[FRAME_MAX];

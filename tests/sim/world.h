@@ -83,6 +83,8 @@ const struct ovr *server_ovr(const struct server *s);
 
 struct sim_host *member_host(struct member *m);
 struct mesh *member_mesh(struct member *m);
+/* What it has of the other one (core/mesh_parts.h), made active. */
+struct mesh_peer *member_peer(struct member *m, const struct member *other);
 struct engine *member_engine(struct member *m);
 const struct node_key *member_key(const struct member *m);
 struct address member_address(const struct member *m); /* IPv6 */

@@ -203,7 +203,7 @@ static void peers_and_helpers_follow_the_netmap(void **state)
 		assert_int_equal(peers(w), table[i].peer_count);
 		assert_int_equal(helpers(w), table[i].helper_count);
 		for (unsigned k = 1; k < NODES; k++)
-			assert_int_equal(!!mesh_peer_find(w->mesh, &w->identities[k].key),
+			assert_int_equal(!!mesh_member_find(w->mesh, &w->identities[k].key),
 					 table[i].members & 1 && table[i].members & 1u << k);
 	}
 }
@@ -220,7 +220,7 @@ static void each_failing_allocation_leaves_the_old_netmap_in_force(void **state)
 		assert_ptr_equal(mesh_netmap(w->mesh), first);
 		assert_int_equal(peers(w), 2);
 		assert_int_equal(helpers(w), 0);
-		assert_non_null(mesh_peer_find(w->mesh, &w->identities[1].key));
+		assert_non_null(mesh_member_find(w->mesh, &w->identities[1].key));
 		allocations = 0;
 		err = mesh_set_netmap(w->mesh, second, w->now);
 	}
@@ -282,20 +282,29 @@ static void a_foreign_source_is_told_nothing(void **state)
 	assert_int_equal(w->delivered, 1);
 }
 
+static struct mesh_peer *activate(struct world *w, unsigned i)
+{
+	struct mesh_peer *p =
+		mesh_member_activate(mesh_member_find(w->mesh, &w->identities[i].key), w->now);
+
+	assert_non_null(p);
+	return p;
+}
+
 static void what_waits_is_bounded(void **state)
 {
 	struct world *w = *state;
 	struct mesh_peer *p;
 
 	assert_int_equal(mesh_set_netmap(w->mesh, netmap(w, 0x3, false), w->now), 0);
-	p = mesh_peer_find(w->mesh, &w->identities[1].key);
+	p = activate(w, 1);
 	for (unsigned i = 0; i < STAGE_PACKETS; i++)
 		send4(w, 1, 2, 100);
 	assert_int_equal(mesh_counter(w->mesh, MESH_out_stage_full), 0);
 	send4(w, 1, 2, 100);
 	assert_int_equal(mesh_counter(w->mesh, MESH_out_stage_full), 1);
 	assert_int_equal(p->stage.packets, STAGE_PACKETS);
-	assert_string_equal(mesh_peer_waiting_reason(p), "the dnet has no OVC");
+	assert_string_equal(mesh_peer_waiting_reason(p->member), "the dnet has no OVC");
 }
 
 static void packets_larger_than_the_peer_takes_are_answered(void **state)
@@ -305,7 +314,7 @@ static void packets_larger_than_the_peer_takes_are_answered(void **state)
 	struct ip_view ip;
 
 	assert_int_equal(mesh_set_netmap(w->mesh, netmap(w, 0x3, false), w->now), 0);
-	p = mesh_peer_find(w->mesh, &w->identities[1].key);
+	p = activate(w, 1);
 	p->up = true;
 	p->mtu = 1000;
 	send4(w, 1, 2, 1000);
@@ -333,7 +342,7 @@ static void one_super_packet_is_judged_by_its_segments(void **state)
 	struct mesh_peer *peer;
 
 	assert_int_equal(mesh_set_netmap(w->mesh, netmap(w, 0x3, false), w->now), 0);
-	peer = mesh_peer_find(w->mesh, &w->identities[1].key);
+	peer = activate(w, 1);
 	peer->up = true;
 	peer->mtu = 1000;
 	store_u16be(bytes + 2, 1900);
@@ -345,6 +354,76 @@ static void one_super_packet_is_judged_by_its_segments(void **state)
 	mesh_input_packet(w->mesh, &p, w->now);
 	assert_int_equal(mesh_counter(w->mesh, MESH_out_too_big), 1);
 	peer->up = false;
+}
+
+static void count_path(void *ctx, const struct mesh_path_status *s)
+{
+	unsigned *count = ctx;
+
+	assert_true(s->introduced && s->via.endpoint.port == 500);
+	(*count)++;
+}
+
+static void wait_for(struct world *w, uint64_t ns)
+{
+	for (uint64_t end = w->now + ns; w->now < end; w->now += NS_PER_S) {
+		engine_tick(w->engine, w->now);
+		mesh_tick(w->mesh, w->now);
+	}
+}
+
+static void an_idle_member_keeps_where_it_was_and_nothing_else(void **state)
+{
+	const struct endpoint endpoint = {{ADDR_V4, {192, 0, 2, 9}}, 500};
+	struct world *w = *state;
+	struct mesh_member *m;
+	unsigned paths = 0;
+
+	assert_int_equal(mesh_set_netmap(w->mesh, netmap(w, 0x3, false), w->now), 0);
+	m = mesh_member_find(w->mesh, &w->identities[1].key);
+	assert_null(m->active);
+	assert_true(mesh_add_endpoint(w->mesh, &w->identities[1].key, &endpoint, w->now));
+	assert_int_equal(w->sent, 0);
+	for (unsigned round = 0; round < 2; round++) {
+		send4(w, 1, 2, 100);
+		assert_non_null(m->active);
+		assert_int_equal(w->sent, 1);
+		/* Given up after 20 s; what is known of it is kept as long as it may be tried. */
+		wait_for(w, 200 * NS_PER_S);
+		assert_non_null(m->active);
+		assert_int_equal(m->active->stage.packets, 0);
+		wait_for(w, 200 * NS_PER_S);
+		assert_null(m->active);
+		assert_int_equal(w->mesh->active_count, 0);
+		assert_true(mesh_visit_paths(w->mesh, &w->identities[1].key, count_path, &paths));
+		assert_int_equal(paths, round + 1);
+		assert_true(mesh_deadline(w->mesh) == UINT64_MAX);
+		assert_true(engine_deadline(w->engine) == UINT64_MAX);
+		w->sent = 0;
+	}
+}
+
+static void without_memory_for_a_peer_packets_are_lost_and_counted(void **state)
+{
+	struct world *w = *state;
+	struct mesh_member *m;
+
+	assert_int_equal(mesh_set_netmap(w->mesh, netmap(w, 0x3, false), w->now), 0);
+	m = mesh_member_find(w->mesh, &w->identities[1].key);
+	failing_allocation = allocations;
+	send4(w, 1, 2, 100);
+	failing_allocation = -1;
+	assert_int_equal(mesh_counter(w->mesh, MESH_out_stage_full), 1);
+	assert_null(m->active);
+	/* The engine's part of it: the packet waits, and the next one tries again. */
+	failing_allocation = allocations + 1;
+	send4(w, 1, 2, 100);
+	failing_allocation = -1;
+	assert_int_equal(m->active->stage.packets, 1);
+	assert_int_equal(engine_counter(w->engine, ENGINE_handshake_initiation_out), 0);
+	send4(w, 1, 2, 100);
+	assert_int_equal(m->active->stage.packets, 2);
+	assert_int_equal(engine_counter(w->engine, ENGINE_handshake_initiation_out), 1);
 }
 
 static void counters_have_names(void **state)
@@ -366,6 +445,8 @@ int main(void)
 		T(what_waits_is_bounded),
 		T(packets_larger_than_the_peer_takes_are_answered),
 		T(one_super_packet_is_judged_by_its_segments),
+		T(an_idle_member_keeps_where_it_was_and_nothing_else),
+		T(without_memory_for_a_peer_packets_are_lost_and_counted),
 		cmocka_unit_test(counters_have_names),
 	};
 
