@@ -12,11 +12,11 @@ deps_wireguard="wireguard-go"
 deps_tinc="tinc"
 deps_exec="nebula python3"
 deps_check="libcmocka-dev wireguard-go wireguard-tools tinc openssl procps socat man-db clang-format shellcheck python3 python3-pytest python3-zmq python3-cryptography sqlite3 iperf3 dnsmasq-base nebula"
-deps_bench="ethtool python3 iperf3 wireguard-go wireguard-tools tinc iputils-ping"
+deps_bench="libcmocka-dev ethtool python3 iperf3 wireguard-tools iputils-ping"
 # Of contrib/bench relay.
 deps_relay="coturn python3-cryptography"
 # Of contrib/bench net --peers.
-deps_peers="fastd openvpn nebula"
+deps_peers="wireguard-go tinc fastd openvpn nebula yggdrasil"
 # For contrib/guest.
 deps_guest="qemu-system-x86 busybox-static kmod cpio"
 deps_long="clang libclang-rt-14-dev llvm valgrind"

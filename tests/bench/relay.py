@@ -19,11 +19,13 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../system"))
-import net  # noqa: E402
 import spec_protocol as spec  # noqa: E402
 import testlib  # noqa: E402
+from net import cpu_seconds, iperf  # noqa: E402
+from net_peers import A, C, TCP_PORT, Dnet, Lab, Side  # noqa: E402
+from net_report import median_of, titled  # noqa: E402
 
-A, C, RELAY = net.A, net.C, "ovr"
+RELAY = "ovr"
 RELAY_ADDRESS, OVR_PORT, TURN_PORT, FLOOR_PORT = "198.51.100.20", 4242, 3478, 3479
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
@@ -204,13 +206,13 @@ def forward(lab, relay, size, burst, window):
     for sock in (relay.send, relay.receive):
         sock.set_inheritable(True)
         sock.settimeout(None)
-    before = net.cpu_seconds([relay.pid])
+    before = cpu_seconds([relay.pid])
     done = subprocess.run([lab.load, "load", str(relay.send.fileno()), str(relay.receive.fileno()),
                            relay.datagram(size).hex(), relay.expected.hex(), str(size), str(burst), str(window),
                            str(lab.seconds)], close_fds=False, capture_output=True, text=True, check=False)
     if done.returncode:
         die("relayload: " + done.stderr)
-    used = net.cpu_seconds([relay.pid]) - before
+    used = cpu_seconds([relay.pid]) - before
     sent, arrived, lost, others, took = (float(n) for n in done.stdout.split())
     return {"us": used * 1e6 / max(arrived, 1), "kpps": arrived / took / 1000, "loss": lost / max(sent, 1),
             "others": others, "busy": used / took}
@@ -218,11 +220,11 @@ def forward(lab, relay, size, burst, window):
 
 # ------------------------------------------------------------------------------------------ the tunnel
 
-class Tunnel(net.Dnet):
+class Tunnel(Dnet):
     """Of alice's and carol's dnetd: straight over the cable, or with that closed through ovrd."""
 
     def __init__(self, name, args, lab):
-        super().__init__(name, args.dnet_address, args.dnet_pids + [args.ovrd_pid])
+        super().__init__(name, args.dnet_address, dict(zip((A, C, RELAY), args.dnet_pids + [args.ovrd_pid])))
         self.relayed, self.args, self.lab = name != "direct", args, lab
 
     def takes(self):
@@ -250,7 +252,7 @@ class Tunnel(net.Dnet):
 
 
 def through(lab, tunnel, *options):
-    rate, cost = net.iperf(lab, tunnel, *options)
+    rate, cost = iperf(lab, tunnel, lab.seconds, *options)
     if not rate:
         die("iperf3 through the tunnel (%s)" % tunnel.name)
     return {"gbit": rate, "cpu": cost}
@@ -259,25 +261,25 @@ def through(lab, tunnel, *options):
 # ------------------------------------------------------------------------------------------ the report
 
 def medians_of(results):
-    return {name: {key: net.median_of(rounds, key) for key in rounds[0]} for name, rounds in results.items()}
+    return {name: {key: median_of(rounds, key) for key in rounds[0]} for name, rounds in results.items()}
 
 
 def show_forwarding(results):
     for load, found in results.items():
         medians = medians_of(found)
         own = medians["ovrd"]
-        net.table("%s: medians" % load, ["relay", "CPU us", "kpps", "lost %", "CPU %", "ovrd CPU x", "ovrd pps x"],
-                  [[name, "%.3f" % m["us"], "%.1f" % m["kpps"], "%.2f" % (m["loss"] * 100), "%.0f" % (m["busy"] * 100),
-                    "%.2f" % (m["us"] / own["us"]) if own["us"] else "-", "%.2f" % (own["kpps"] / m["kpps"])]
-                   for name, m in medians.items()])
+        titled("%s: medians" % load, ["relay", "CPU us", "kpps", "lost %", "CPU %", "ovrd CPU x", "ovrd pps x"],
+               [[name, "%.3f" % m["us"], "%.1f" % m["kpps"], "%.2f" % (m["loss"] * 100), "%.0f" % (m["busy"] * 100),
+                 "%.2f" % (m["us"] / own["us"]) if own["us"] else "-", "%.2f" % (own["kpps"] / m["kpps"])]
+                for name, m in medians.items()])
 
 
 def show_tunnel(results):
     medians = medians_of(results)
     direct = medians["direct"]
-    net.table("tunnel: medians", ["path", "TCP Gbit/s", "CPU s/GB", "of direct %"],
-              [[name, "%.2f" % m["gbit"], "%.2f" % m["cpu"], "%.0f" % (100 * m["gbit"] / direct["gbit"])]
-               for name, m in medians.items()])
+    titled("tunnel: medians", ["path", "TCP Gbit/s", "CPU s/GB", "of direct %"],
+           [[name, "%.2f" % m["gbit"], "%.2f" % m["cpu"], "%.0f" % (100 * m["gbit"] / direct["gbit"])]
+            for name, m in medians.items()])
 
 
 def measure_forwarding(args, lab):
@@ -296,7 +298,7 @@ def measure_forwarding(args, lab):
 
 def measure_tunnel(args, lab):
     tunnels = [Tunnel(name, args, lab) for name in ("direct", "relayed")]
-    lab.start(lab.c, "iperf", "iperf3", "-s", "-p", net.TCP_PORT)
+    lab.start(lab.c, "iperf", "iperf3", "-s", "-p", TCP_PORT)
     results = {tunnel.name: [] for tunnel in tunnels}
     for n in range(args.rounds):
         for tunnel in tunnels:
@@ -335,9 +337,8 @@ def main():
     p.add_argument("--wire", action="store_true")
     p.add_argument("--json")
     args = p.parse_args()
-    args.udpload = args.load_tool
-    lab = net.Lab(args)
-    lab.relay = net.Side(RELAY, RELAY_ADDRESS, None)
+    lab = Lab(args.here, args.load_tool, args.cable, args.pin)
+    lab.relay, lab.seconds = Side(RELAY, RELAY_ADDRESS, None), args.seconds
     results = {}
     try:
         if args.only != "tunnel":

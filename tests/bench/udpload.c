@@ -2,11 +2,15 @@
  *
  *	udpload receive PORT
  *	udpload find ADDRESS PORT SIZE [SECONDS]
+ *	udpload first ADDRESS PORT MS
  *
  * `find` doubles the rate until more than one packet in a thousand is lost, then halves
  * the interval between the two, and prints the highest rate that passed, in packets a
  * second. The receiver counts by trial and tells the count when asked; questions and
- * answers go through the same tunnel. */
+ * answers go through the same tunnel.
+ *
+ * `first` asks each millisecond, for MS at most, whether there is a way yet or not; prints a line
+ * when it begins, and the monotonic time in ns of the first answer. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -48,24 +52,40 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+/* For IPv6, and for IPv4 as mapped addresses. */
 static int open_socket(void)
 {
-	int fd = socket(AF_INET, SOCK_DGRAM, 0), size = BUFFER;
+	int fd = socket(AF_INET6, SOCK_DGRAM, 0), size = BUFFER, off = 0;
 
 	if (fd < 0) {
 		perror("socket");
 		exit(1);
 	}
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	return fd;
 }
 
-static int receive(uint16_t port)
+static struct sockaddr_in6 address_of(const char *text, const char *port)
 {
-	struct sockaddr_in self = {.sin_family = AF_INET, .sin_port = htons(port)}, peer;
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6,
+				       .sin6_port = htons((uint16_t)atoi(port))};
+	char mapped[INET6_ADDRSTRLEN + 8];
+
+	snprintf(mapped, sizeof(mapped), "%s%s", strchr(text, ':') ? "" : "::ffff:", text);
+	if (inet_pton(AF_INET6, mapped, &address.sin6_addr) != 1) {
+		fprintf(stderr, "udpload: no address: %s\n", text);
+		exit(2);
+	}
+	return address;
+}
+
+static int receive(const char *port)
+{
+	struct sockaddr_in6 self = address_of("::", port), peer;
 	static uint8_t bytes[BURST_MAX][SIZE_MAX_BYTES];
-	struct sockaddr_in from[BURST_MAX];
+	struct sockaddr_in6 from[BURST_MAX];
 	struct mmsghdr slots[BURST_MAX];
 	struct iovec parts[BURST_MAX];
 	uint32_t trial = 0, count = 0;
@@ -190,15 +210,14 @@ static bool passes(int fd, uint32_t rate, size_t size, double seconds)
 	return try_rate(fd, rate, size, seconds) || try_rate(fd, rate, size, seconds);
 }
 
-static int find(const char *address, uint16_t port, size_t size, double seconds)
+static int find(const struct sockaddr_in6 *peer, size_t size, double seconds)
 {
-	struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons(port)};
 	uint32_t good = 0, bad = FIRST;
 	int fd = open_socket();
 
-	if (inet_pton(AF_INET, address, &peer.sin_addr) != 1 || size < sizeof(struct message) ||
-	    size > SIZE_MAX_BYTES || connect(fd, (struct sockaddr *)&peer, sizeof(peer)) < 0) {
-		fprintf(stderr, "udpload: %s, %zu bytes\n", address, size);
+	if (size < sizeof(struct message) || size > SIZE_MAX_BYTES ||
+	    connect(fd, (const struct sockaddr *)peer, sizeof(*peer)) < 0) {
+		fprintf(stderr, "udpload: %zu bytes: %s\n", size, strerror(errno));
 		return 1;
 	}
 	while (bad < LAST && passes(fd, bad, size, seconds)) {
@@ -217,13 +236,41 @@ static int find(const char *address, uint16_t port, size_t size, double seconds)
 	return 0;
 }
 
+static int first(const struct sockaddr_in6 *peer, long tries)
+{
+	struct message question = {MAGIC, (uint32_t)now_ns() | 1, 1, 0}, answer;
+	int fd = open_socket();
+
+	puts("asking");
+	fflush(stdout);
+	for (long i = 0; i < tries; i++) {
+		struct pollfd p = {fd, POLLIN, 0};
+
+		(void)!sendto(fd, &question, sizeof(question), 0, (const struct sockaddr *)peer,
+			      sizeof(*peer));
+		if (poll(&p, 1, 1) <= 0 || recv(fd, &answer, sizeof(answer), 0) != sizeof(answer) ||
+		    answer.magic != MAGIC || answer.asks != 2 || answer.trial != question.trial)
+			continue;
+		printf("%llu\n", (unsigned long long)now_ns());
+		return 0;
+	}
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
+	struct sockaddr_in6 peer;
+
 	if (argc == 3 && strcmp(argv[1], "receive") == 0)
-		return receive((uint16_t)atoi(argv[2]));
+		return receive(argv[2]);
+	if (argc >= 5)
+		peer = address_of(argv[2], argv[3]);
 	if ((argc == 5 || argc == 6) && strcmp(argv[1], "find") == 0)
-		return find(argv[2], (uint16_t)atoi(argv[3]), (size_t)atoi(argv[4]),
-			    argc == 6 ? atof(argv[5]) : 0.3);
-	fputs("usage: udpload receive PORT | find ADDRESS PORT SIZE [SECONDS]\n", stderr);
+		return find(&peer, (size_t)atoi(argv[4]), argc == 6 ? atof(argv[5]) : 0.3);
+	if (argc == 5 && strcmp(argv[1], "first") == 0)
+		return first(&peer, atol(argv[4]));
+	fputs("usage: udpload receive PORT | find ADDRESS PORT SIZE [SECONDS] |"
+	      " first ADDRESS PORT MS\n",
+	      stderr);
 	return 2;
 }
