@@ -33,6 +33,7 @@ static const struct arg_option check_options[] = {
 static const struct arg_option publish_roster_options[] = {
 	{"dnet", 'd', "DNET", "of this dnet, when the text has no id"},
 	{"encrypt", 0, NULL, "so that only members can read it"},
+	{"new-psk", 0, NULL, "gives the members another PSK (with --encrypt)"},
 	{"out", 'o', "FILE", "the file to serve (ID.roster here)"},
 	{0},
 };
@@ -138,8 +139,25 @@ static bool key_valid(void *arg, const struct node_key *key)
 	return id_key_valid(w->cli->id, key);
 }
 
+/* What of a published roster the new one is made of. */
+enum { MAKE_ENCRYPTED = 1, MAKE_NEW_PSK = 2 };
+
+/* The PSK of the last one, or another one, which begins now. */
+static void next_epoch(const struct roster_header *last, unsigned make, struct roster_header *h)
+{
+	h->epoch = last->epoch;
+	h->before = last->before;
+	h->epoch_since = last->epoch_since;
+	if (!(make & MAKE_NEW_PSK))
+		return;
+	h->before = last->epoch;
+	h->epoch.number = h->sequence; /* so it rises, also where the last one is not known */
+	h->epoch_since = h->issued;
+	rand_bytes(h->epoch.psk.bytes, SECRET_LEN);
+}
+
 /* Above all that the chain or this tool has seen. */
-static void next_header(const struct work *w, bool encrypted, struct roster_header *h)
+static void next_header(const struct work *w, unsigned make, struct roster_header *h)
 {
 	*h = (struct roster_header){.dnet = w->dnet.id, .issued = clock_wall_s()};
 	h->sequence = w->members.roster_sequence;
@@ -149,16 +167,38 @@ static void next_header(const struct work *w, bool encrypted, struct roster_head
 		h->previous = w->last.root;
 	}
 	h->sequence++;
-	if (encrypted)
+	if (make & MAKE_ENCRYPTED) {
 		rand_bytes(h->salt, sizeof(h->salt));
+		next_epoch(&w->last.roster.header, make, h);
+	}
 }
 
-static int compile(struct work *w, const char *path, const char *text, size_t len, bool encrypted)
+/* The members keep their PSK, whoever publishes. */
+static int check_epoch(const struct work *w, unsigned make)
+{
+	bool newer = w->members.roster_sequence > w->last.roster.header.sequence;
+
+	if ((make & MAKE_NEW_PSK) && !(make & MAKE_ENCRYPTED))
+		return cli_error(w->cli, CLI_USAGE, "give --encrypt too",
+				 "a PSK is for those alone who can read the roster");
+	if (!w->last.roster.header.epoch.number || (make & MAKE_NEW_PSK))
+		return 0;
+	if (!(make & MAKE_ENCRYPTED))
+		return cli_error(w->cli, CLI_USAGE, "give --encrypt",
+				 "the roster before has a PSK, which nobody else is to read");
+	return newer ? cli_error(w->cli, CLI_USAGE, "give --new-psk",
+				 "the roster of sequence %" PRIu32
+				 " was not published from here, and its PSK is not known",
+				 w->members.roster_sequence)
+		     : 0;
+}
+
+static int compile(struct work *w, const char *path, const char *text, size_t len, unsigned make)
 {
 	struct roster_ini_env env = {.find_member = find_member, .key_valid = key_valid, .arg = w};
 	char error[CONF_ERROR_MAX];
 
-	next_header(w, encrypted, &env.header);
+	next_header(w, make, &env.header);
 	if (!env.header.sequence)
 		return cli_error(w->cli, CLI_FAILED, NULL, "the sequence is at its end");
 	if (roster_ini_compile(&env, path, text, len, &w->body, &w->len, error))
@@ -168,7 +208,7 @@ static int compile(struct work *w, const char *path, const char *text, size_t le
 		       : 0;
 }
 
-static int prepare(struct cli *cli, const struct args *args, struct work *w, bool encrypted)
+static int prepare(struct cli *cli, const struct args *args, struct work *w, unsigned make)
 {
 	const char *path = args->words[0], *name = args_get(args, "dnet");
 	_cleanup_(freep) char *text = NULL;
@@ -195,7 +235,7 @@ static int prepare(struct cli *cli, const struct args *args, struct work *w, boo
 		r = roster_members_load(cli, &w->dnet.id, &w->members);
 	if (!r)
 		r = load_last(w);
-	return r ? r : compile(w, path, text, len, encrypted);
+	return r ? r : compile(w, path, text, len, make);
 }
 
 /* ---- What would change, what can never match ---- */
@@ -488,7 +528,7 @@ static int check_or_diff(struct cli *cli, const struct args *args, bool all)
 {
 	struct work w = {0};
 	json_t *json;
-	int r = prepare(cli, args, &w, false);
+	int r = prepare(cli, args, &w, 0);
 
 	if (!r) {
 		json = summary(&w);
@@ -631,9 +671,15 @@ static int run_publish(struct cli *cli, const struct args *args)
 	struct work w = {0};
 	struct files files = {.work = &w, .out = args_get(args, "out")};
 	struct record *record;
+	unsigned make = 0;
 	json_t *json;
-	int r = publish ? prepare(cli, args, &w, args_has(args, "encrypt")) : CLI_FAILED;
+	int r;
 
+	make |= args_has(args, "encrypt") ? MAKE_ENCRYPTED : 0;
+	make |= args_has(args, "new-psk") ? MAKE_NEW_PSK : 0;
+	r = publish ? prepare(cli, args, &w, make) : CLI_FAILED;
+	if (!r)
+		r = check_epoch(&w, make);
 	if (!r && !files.out)
 		files.out = named = xasprintf("%s.roster", w.dnet.text);
 	if (!r && !cli->json) {
@@ -642,7 +688,7 @@ static int run_publish(struct cli *cli, const struct args *args)
 		json_decref(json);
 	}
 	if (!r)
-		r = seal(&w, args_has(args, "encrypt"), &files.roster, &files.len);
+		r = seal(&w, make & MAKE_ENCRYPTED, &files.roster, &files.len);
 	if (!r) {
 		publish->object = w.dnet;
 		publish->before_send = write_files;
@@ -700,10 +746,11 @@ static int print_last(const struct work *w, bool ini)
 
 	hex_format(w->last.root.bytes, HASH_LEN, root);
 	if (w->cli->json)
-		out_json(json_pack("{s:s, s:I, s:s, s:b, s:I, s:I, s:s}", "id", w->dnet.text,
+		out_json(json_pack("{s:s, s:I, s:s, s:b, s:I, s:I, s:I, s:s}", "id", w->dnet.text,
 				   "sequence", (json_int_t)h->sequence, "root", root, "anchored",
 				   (int)anchored, "issued", (json_int_t)h->issued, "expires",
-				   (json_int_t)h->expires, "ini", text ? text : ""));
+				   (json_int_t)h->expires, "psk_epoch", (json_int_t)h->epoch.number,
+				   "ini", text ? text : ""));
 	else if (ini)
 		fputs(text ? text : "", stdout);
 	else

@@ -403,7 +403,7 @@ static bool sort_items(struct compile *c, enum roster_list list)
 
 static bool put_together(struct compile *c, uint8_t **ret_body, size_t *ret_len)
 {
-	size_t size = ROSTER_HEADER_LEN + 16;
+	size_t size = ROSTER_HEADER_MAX + 16;
 	struct roster roster;
 	const char *why;
 	struct writer w;

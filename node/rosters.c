@@ -192,14 +192,15 @@ static json_t *in_force_of(const struct rosters *r)
 	if (!r->keep.have)
 		return json_null();
 	hex_format(r->keep.in_force.root.bytes, HASH_LEN, root);
-	return json_pack("{s:I, s:s, s:I, s:o, s:b, s:I, s:I}", "sequence",
+	return json_pack("{s:I, s:s, s:I, s:o, s:b, s:I, s:I, s:I}", "sequence",
 			 (json_int_t)roster->header.sequence, "root", root, "issued",
 			 (json_int_t)roster->header.issued, "expires",
 			 roster->header.expires ? json_integer((json_int_t)roster->header.expires)
 						: json_null(),
 			 "encrypted", (int)r->keep.in_force.encrypted, "nodes",
 			 (json_int_t)roster->counts[ROSTER_NODES], "rules",
-			 (json_int_t)roster->counts[ROSTER_RULES]);
+			 (json_int_t)roster->counts[ROSTER_RULES], "psk_epoch",
+			 (json_int_t)roster->header.epoch.number);
 }
 
 json_t *rosters_show(const struct rosters *r)

@@ -71,21 +71,28 @@ void engine_free(struct engine *engine)
 	free(engine);
 }
 
-void realm_set_epoch(struct realm *realm, uint32_t epoch, const struct secret *psk)
+static void set_epoch(const struct realm *realm, const struct epoch *epoch, struct realm_epoch *ret)
 {
 	struct writer w;
 
 	/* PROTOCOL 3.2, without the header, which comes with each message. */
-	writer_init(&w, realm->prologue, sizeof(realm->prologue));
+	writer_init(&w, ret->prologue, sizeof(ret->prologue));
 	writer_copy(&w, "dnet/1", 6);
 	writer_u8(&w, (uint8_t)realm->kind);
 	writer_copy(&w, realm->id.bytes, OBJECT_ID_LEN);
-	writer_u32(&w, epoch);
+	writer_u32(&w, epoch->number);
 	assert(!w.failed && writer_len(&w) == PROLOGUE_LEN);
-	if (psk)
-		realm->psk = *psk;
+	ret->psk = epoch->psk;
+}
+
+void realm_set_epoch(struct realm *realm, const struct epoch *epoch, const struct epoch *before)
+{
+	set_epoch(realm, epoch, &realm->epochs[0]);
+	if (before)
+		set_epoch(realm, before, &realm->epochs[1]);
 	else
-		secret_wipe(&realm->psk, sizeof(realm->psk));
+		secret_wipe(&realm->epochs[1], sizeof(realm->epochs[1]));
+	realm->epoch_count = before ? 2 : 1;
 }
 
 const struct node_key *realm_key(const struct realm *realm)
@@ -102,6 +109,7 @@ struct realm *engine_add_realm(struct engine *engine, enum realm_kind kind,
 			       const struct object_id *id, const struct identity *pair,
 			       const struct realm_ops *ops, void *ctx)
 {
+	static const struct epoch none;
 	struct realm *realm = calloc(1, sizeof(*realm));
 
 	if (!realm)
@@ -115,7 +123,7 @@ struct realm *engine_add_realm(struct engine *engine, enum realm_kind kind,
 	realm->ctx = ctx;
 	realm->mtu = UINT16_MAX;
 	cookie_keys_init(&realm->keys, &pair->key);
-	realm_set_epoch(realm, 0, NULL);
+	realm_set_epoch(realm, &none, NULL);
 	LIST_INSERT_HEAD(&engine->realms, realm, entry);
 	return realm;
 }

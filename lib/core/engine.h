@@ -92,8 +92,10 @@ const struct node_key *realm_key(const struct realm *realm);
 /* And all of its peers; BYE 1 is sent to those with a session. Not from inside an operation of the
  * realm. */
 void realm_remove(struct realm *realm);
-/* Mixed into every handshake from now on (PROTOCOL 3.2); psk is copied. NULL: zeros. */
-void realm_set_epoch(struct realm *realm, uint32_t epoch, const struct secret *psk);
+/* Mixed into every handshake from now on (PROTOCOL 3.8); copied. before counts too; NULL: none
+ * does.
+ */
+void realm_set_epoch(struct realm *realm, const struct epoch *epoch, const struct epoch *before);
 /* The largest inner packet that we take, told in handshakes. 65,535 until set. */
 void realm_set_mtu(struct realm *realm, uint16_t mtu);
 

@@ -106,7 +106,8 @@ static const uint8_t no_body[PUBKEY_LEN + MESSAGE_TAG_LEN + INITIATION_PAYLOAD_L
 
 /* The response, without its MACs, and the session that follows. False: out of memory, or (chance
  * 2^-127) a bad draw. */
-static bool make_answer(struct peer *peer, struct noise *noise, uint32_t remote, struct answer *ret)
+static bool make_answer(struct peer *peer, struct noise *noise, const struct realm_epoch *epoch,
+			uint32_t remote, struct answer *ret)
 {
 	struct engine *engine = peer->realm->engine;
 	uint8_t ephemeral[NOISE_KEY_LEN], payload[RESPONSE_PAYLOAD_LEN];
@@ -132,8 +133,8 @@ static bool make_answer(struct peer *peer, struct noise *noise, uint32_t remote,
 	message_response_write(&w, &msg);
 	assert(!w.failed);
 	noise_add_data(noise, ret->msg, RESPONSE_EPHEMERAL_AT);
-	if (noise_create_response(noise, peer->realm->psk.bytes, ephemeral, payload,
-				  sizeof(payload), ret->msg + RESPONSE_EPHEMERAL_AT))
+	if (noise_create_response(noise, epoch->psk.bytes, ephemeral, payload, sizeof(payload),
+				  ret->msg + RESPONSE_EPHEMERAL_AT))
 		goto out;
 	noise_split(noise, send, receive);
 	ret->session = session_new(aead, send, receive, ret->index, remote, false, engine->now);
@@ -182,10 +183,10 @@ struct prologue {
 	uint8_t bytes[PROLOGUE_LEN + INITIATION_EPHEMERAL_AT];
 };
 
-static struct noise_local noise_side(const struct realm *realm, const uint8_t *initiation,
-				     struct prologue *prologue)
+static struct noise_local noise_side(const struct realm *realm, const struct realm_epoch *epoch,
+				     const uint8_t *initiation, struct prologue *prologue)
 {
-	memcpy(prologue->bytes, realm->prologue, PROLOGUE_LEN);
+	memcpy(prologue->bytes, epoch->prologue, PROLOGUE_LEN);
 	memcpy(prologue->bytes + PROLOGUE_LEN, initiation, INITIATION_EPHEMERAL_AT);
 	return (struct noise_local){
 		.dh = &realm->engine->dh,
@@ -196,13 +197,14 @@ static struct noise_local noise_side(const struct realm *realm, const uint8_t *i
 	};
 }
 
-/* False: it was not meant for this realm. */
-static bool consume_initiation(struct realm *realm, const struct via *via, const uint8_t *msg,
-			       size_t len, uint32_t sender)
+/* False: it was not meant for this realm, or is in another epoch. */
+static bool consume_initiation(struct realm *realm, const struct realm_epoch *epoch,
+			       const struct via *via, const uint8_t *msg, size_t len,
+			       uint32_t sender)
 {
 	struct engine *engine = realm->engine;
 	struct prologue prologue;
-	struct noise_local local = noise_side(realm, msg, &prologue);
+	struct noise_local local = noise_side(realm, epoch, msg, &prologue);
 	uint8_t payload[INITIATION_PAYLOAD_LEN];
 	struct answer answer = {0};
 	struct noise noise = {0};
@@ -221,7 +223,7 @@ static bool consume_initiation(struct realm *realm, const struct via *via, const
 	if (!answer.peer)
 		engine_count(engine, ENGINE_handshake_not_member);
 	else if (is_fresh(answer.peer, &answer.asked) &&
-		 make_answer(answer.peer, &noise, sender, &answer))
+		 make_answer(answer.peer, &noise, epoch, sender, &answer))
 		commit_answer(&answer, via, len);
 	else if (!answer.peer->has_initiation)
 		peer_sessions_changed(answer.peer); /* made for nothing: the owner may remove it */
@@ -230,6 +232,16 @@ static bool consume_initiation(struct realm *realm, const struct via *via, const
 	noise_wipe(&noise);
 	secret_wipe(&answer, sizeof(answer));
 	return true;
+}
+
+/* The prologue says which epoch it is in. */
+static bool consume_in_any_epoch(struct realm *realm, const struct via *via, const uint8_t *msg,
+				 size_t len, uint32_t sender)
+{
+	for (unsigned i = 0; i < realm->epoch_count; i++)
+		if (consume_initiation(realm, &realm->epochs[i], via, msg, len, sender))
+			return true;
+	return false;
 }
 
 /* A member's realm of a helper is for going there, not for being called. */
@@ -261,7 +273,7 @@ void handshake_input_initiation(struct engine *engine, const struct via *via, co
 				return;
 		}
 		/* The same key may stand in several realms: the prologue says which one. */
-		if (consume_initiation(realm, via, msg, len, fields.sender))
+		if (consume_in_any_epoch(realm, via, msg, len, fields.sender))
 			return;
 	}
 	engine_count(engine, counted ? ENGINE_handshake_invalid : ENGINE_handshake_mac1_wrong);
@@ -278,7 +290,8 @@ static struct session *open_response(struct slot *slot, const uint8_t *msg, uint
 	struct session *session = NULL;
 
 	noise_add_data(&noise, msg, RESPONSE_EPHEMERAL_AT);
-	if (noise_consume_response(&noise, peer->realm->psk.bytes, msg + RESPONSE_EPHEMERAL_AT,
+	if (noise_consume_response(&noise, peer->realm->epochs[peer->active->epoch].psk.bytes,
+				   msg + RESPONSE_EPHEMERAL_AT,
 				   RESPONSE_MAC1_AT - RESPONSE_EPHEMERAL_AT, payload,
 				   sizeof(payload)) ||
 	    !response_payload_parse(payload, ret_payload))
@@ -421,7 +434,7 @@ static bool make_initiation(struct peer *peer, struct noise *noise, uint32_t ind
 	writer_init(&w, ret_msg, INITIATION_LEN);
 	message_initiation_write(&w, &msg);
 	assert(!w.failed);
-	local = noise_side(realm, ret_msg, &prologue);
+	local = noise_side(realm, &realm->epochs[peer->active->epoch], ret_msg, &prologue);
 	r = noise_create_initiation(noise, &local, peer->id.key.bytes, ephemeral, payload,
 				    sizeof(payload), ret_msg + INITIATION_EPHEMERAL_AT);
 	secret_wipe(ephemeral, sizeof(ephemeral));
@@ -443,6 +456,11 @@ void handshake_begin(struct peer *peer)
 
 	engine->io.random(engine->io.ctx, &jitter, sizeof(jitter));
 	timers_tried(&active->timers, jitter, engine->now);
+	/* PROTOCOL 3.8: the first is in the epoch in force, and every second one in the epoch
+	 * before */
+	active->epoch = peer_slot(peer, SLOT_HANDSHAKE)
+				? (uint8_t)((active->epoch + 1u) % realm->epoch_count)
+				: 0;
 	if (!make_initiation(peer, &noise, index, msg)) {
 		noise_wipe(&noise);
 		return;

@@ -339,6 +339,8 @@ static void put_in_force(struct mesh *mesh, struct change *c, uint64_t now)
 		mesh->rules = c->rules;
 		mesh->rule_count = c->netmap->rule_count;
 	}
+	realm_set_epoch(mesh->realm, &mesh->netmap->epoch,
+			mesh->netmap->rolls_over ? &mesh->netmap->before : NULL);
 	mesh->seek_at = now;
 	data_filter_flows(mesh);
 	swap_helpers(mesh, c, now);

@@ -477,6 +477,7 @@ void netmap_free(struct netmap *netmap)
 	free(netmap->helpers);
 	free(netmap->rules);
 	free(netmap->memberships);
+	secret_wipe(netmap, sizeof(*netmap));
 	free(netmap);
 }
 

@@ -62,8 +62,11 @@ struct netmap {
 	bool has_policy; /* rules are what the owner says, none of them included */
 	struct acl_rule *rules;
 	size_t rule_count;
-	uint16_t *memberships; /* what groups of nodes point into */
-	uint64_t next_expiry; /* seconds since 1970, of the entry that expires next; 0: none does */
+	uint16_t *memberships;	    /* what groups of nodes point into */
+	struct epoch epoch, before; /* of handshakes; number 0: none, or no more */
+	bool rolls_over;	    /* both count: PROTOCOL 3.8 */
+	uint64_t next_expiry; /* seconds since 1970, when an entry or the epoch before ends; 0: none
+			       * does */
 };
 
 /* A revocation that was seen (RECORDS 5.2). It hides what it matches of a lower sequence, and of

@@ -26,6 +26,8 @@ struct merge {
 	uint64_t next_expiry;
 };
 
+enum { ROLL_OVER_S = 86400 };
+
 enum want_field { WANT_NAME, WANT_IPV4, WANT_IPV6, WANT_EXTRA_IPV6 };
 
 struct want {
@@ -152,15 +154,28 @@ static void add_entry(struct merge *m, const struct roster_node *r)
 	take_entry(m, node, r);
 }
 
+/* Whether the time has come; it is looked at again when it does. */
+static bool is_over(struct merge *m, uint64_t end_s)
+{
+	if (end_s <= m->now_s)
+		return true;
+	if (!m->next_expiry || end_s < m->next_expiry)
+		m->next_expiry = end_s;
+	return false;
+}
+
 static bool has_expired(struct merge *m, const struct roster_node *r)
 {
-	if (!r->expires)
-		return false;
-	if (r->expires <= m->now_s)
-		return true;
-	if (!m->next_expiry || r->expires < m->next_expiry)
-		m->next_expiry = r->expires;
-	return false;
+	return r->expires && is_over(m, r->expires);
+}
+
+/* PROTOCOL 3.8: for 86,400 s from its *since* on the epoch before counts too */
+static bool rolls_over(struct merge *m)
+{
+	const struct roster_header *h = &m->roster->header;
+	uint64_t end_s = h->epoch_since + ROLL_OVER_S;
+
+	return h->epoch.number && end_s >= ROLL_OVER_S && !is_over(m, end_s);
 }
 
 static int merge_nodes(struct merge *m)
@@ -294,6 +309,10 @@ static void put(struct merge *m)
 	map->rules = m->rules;
 	map->rule_count = m->roster->counts[ROSTER_RULES];
 	map->has_policy = true;
+	map->rolls_over = rolls_over(m);
+	map->epoch = m->roster->header.epoch;
+	if (map->rolls_over)
+		map->before = m->roster->header.before;
 	map->next_expiry = m->next_expiry;
 }
 

@@ -45,6 +45,7 @@ struct active {
 	struct peer *peer;
 	struct slot slots[PEER_SLOTS];
 	struct noise noise; /* of SLOT_HANDSHAKE */
+	uint8_t epoch;	    /* that it is in, index in those of the realm */
 	struct cookie_keys keys;
 	struct cookie_jar jar;
 	uint64_t last_initiation; /* ns, 0: none since it is active */
@@ -72,6 +73,11 @@ struct peer {
 
 enum { PROLOGUE_LEN = 6 + 1 + OBJECT_ID_LEN + 4 };
 
+struct realm_epoch {
+	uint8_t prologue[PROLOGUE_LEN];
+	struct secret psk;
+};
+
 struct realm {
 	struct engine *engine;
 	enum realm_kind kind;
@@ -79,9 +85,9 @@ struct realm {
 	const struct identity *pair;
 	const struct realm_ops *ops;
 	void *ctx;
-	struct cookie_keys keys; /* of pair */
-	uint8_t prologue[PROLOGUE_LEN];
-	struct secret psk;
+	struct cookie_keys keys;      /* of pair */
+	struct realm_epoch epochs[2]; /* the one in force, the one before */
+	unsigned epoch_count;
 	uint16_t mtu;
 	struct peer *peers; /* owned */
 	LIST_ENTRY(realm) entry;

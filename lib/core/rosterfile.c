@@ -189,6 +189,9 @@ static enum roster_verdict check(const struct id *id, const struct object_id *dn
 {
 	const char *why = roster_parse(file->body, file->len, &file->roster);
 
+	/* ROSTER 2: A file that is not encrypted has no PSK epoch */
+	if (!why && file->roster.header.epoch.number && !file->encrypted)
+		why = "it shows the PSK of its members to everybody";
 	if (why) {
 		*ret_why = why;
 		return ROSTER_MALFORMED;
@@ -237,18 +240,22 @@ enum roster_verdict rosterfile_open(const struct id *id, const struct identity *
 	} else {
 		verdict = ROSTER_MALFORMED;
 	}
+	if (plain)
+		secret_wipe(plain, plain_len);
 	free(plain);
 	if (verdict == ROSTER_GOOD)
 		*ret = opened;
 	else
-		free(opened.body);
+		rosterfile_done(&opened);
 	return verdict;
 }
 
 void rosterfile_done(struct rosterfile *file)
 {
+	if (file->body)
+		secret_wipe(file->body, file->len); /* it may have a PSK */
 	free(file->body);
-	*file = (struct rosterfile){0};
+	secret_wipe(file, sizeof(*file));
 }
 
 enum roster_verdict rosterfile_judge(const struct rosterfile *file, uint32_t anchored_sequence,
@@ -380,7 +387,8 @@ int rosterfile_seal(const struct id *id, const struct secret *admin, const void 
 	struct hash256 root;
 
 	if (roster_parse(body, len, &roster) ||
-	    (recipients && (!recipient_count || recipient_count > ROSTERFILE_RECIPIENTS_MAX)))
+	    (recipients && (!recipient_count || recipient_count > ROSTERFILE_RECIPIENTS_MAX)) ||
+	    (!recipients && roster.header.epoch.number))
 		return -EINVAL;
 	roster_root(body, len, &root);
 	draw(seed, 3, aux, sizeof(aux));

@@ -38,6 +38,12 @@ struct secret {
 	uint8_t bytes[SECRET_LEN];
 };
 
+/* What a dnet mixes into its handshakes (PROTOCOL 3.8). */
+struct epoch {
+	uint32_t number; /* 0: none, and the secret is zeros */
+	struct secret psk;
+};
+
 struct hash256 {
 	uint8_t bytes[HASH_LEN]; /* wire order; chain nodes show it reversed */
 };

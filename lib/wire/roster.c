@@ -251,9 +251,32 @@ static const char *read_list(struct reader *r, enum roster_list list, struct ros
 	return NULL;
 }
 
+static bool is_zero(const struct secret *secret)
+{
+	static const struct secret zeros;
+
+	return secret_bytes_equal(secret, &zeros, sizeof(zeros));
+}
+
 static bool header_ok(const struct roster_header *h)
 {
-	return h->sequence && !h->psk_epoch && (!h->expires || h->expires > h->issued);
+	if (!h->sequence || (h->expires && h->expires <= h->issued))
+		return false;
+	if (!h->epoch.number)
+		return !h->before.number;
+	return h->before.number < h->epoch.number && !is_zero(&h->epoch.psk) &&
+	       is_zero(&h->before.psk) == !h->before.number;
+}
+
+static void read_epochs(struct reader *r, struct roster_header *h)
+{
+	h->epoch.number = reader_u32(r);
+	if (!h->epoch.number)
+		return;
+	h->epoch_since = reader_u64(r);
+	reader_copy(r, h->epoch.psk.bytes, SECRET_LEN);
+	h->before.number = reader_u32(r);
+	reader_copy(r, h->before.psk.bytes, SECRET_LEN);
 }
 
 const char *roster_parse(const void *data, size_t len, struct roster *ret)
@@ -270,7 +293,7 @@ const char *roster_parse(const void *data, size_t len, struct roster *ret)
 	reader_copy(&r, h->previous.bytes, HASH_LEN);
 	h->issued = reader_u64(&r);
 	h->expires = reader_u64(&r);
-	h->psk_epoch = reader_u32(&r);
+	read_epochs(&r, h);
 	reader_copy(&r, h->salt, ROSTER_SALT_LEN);
 	if (r.failed || !header_ok(h))
 		return "the header is malformed";
@@ -361,6 +384,17 @@ static void check_entry(struct writer *w, size_t start, enum roster_list list)
 	w->failed = !reader_done(&r);
 }
 
+static void write_epochs(struct writer *w, const struct roster_header *h)
+{
+	writer_u32(w, h->epoch.number);
+	if (!h->epoch.number)
+		return;
+	writer_u64(w, h->epoch_since);
+	writer_copy(w, h->epoch.psk.bytes, SECRET_LEN);
+	writer_u32(w, h->before.number);
+	writer_copy(w, h->before.psk.bytes, SECRET_LEN);
+}
+
 void roster_write_header(struct writer *w, const struct roster_header *h)
 {
 	if (!header_ok(h))
@@ -370,7 +404,7 @@ void roster_write_header(struct writer *w, const struct roster_header *h)
 	writer_copy(w, h->previous.bytes, HASH_LEN);
 	writer_u64(w, h->issued);
 	writer_u64(w, h->expires);
-	writer_u32(w, h->psk_epoch);
+	write_epochs(w, h);
 	writer_copy(w, h->salt, ROSTER_SALT_LEN);
 }
 

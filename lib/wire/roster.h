@@ -11,7 +11,8 @@
 
 enum {
 	ROSTER_BODY_MAX = 8 << 20,
-	ROSTER_HEADER_LEN = OBJECT_ID_LEN + 4 + HASH_LEN + 8 + 8 + 4 + 16,
+	ROSTER_HEADER_MAX =
+		OBJECT_ID_LEN + 4 + HASH_LEN + 8 + 8 + 4 + (8 + SECRET_LEN + 4 + SECRET_LEN) + 16,
 	ROSTER_SALT_LEN = 16,
 	ROSTER_GROUPS_MAX = 4096,
 	ROSTER_NODES_MAX = 65536,
@@ -40,7 +41,8 @@ struct roster_header {
 	struct hash256 previous;
 	uint64_t issued;  /* seconds since 1970 */
 	uint64_t expires; /* 0: never */
-	uint32_t psk_epoch;
+	struct epoch epoch, before;
+	uint64_t epoch_since; /* when the epoch began, seconds since 1970; 0: there is none */
 	uint8_t salt[ROSTER_SALT_LEN];
 };
 

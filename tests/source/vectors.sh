@@ -17,8 +17,10 @@ vectors() {
 			complain "tests/vectors/$name is not what make_records.py writes"
 	done
 	(cd "$made" && python3 "$root/tests/vectors/make_handshake.py") || complain "make_handshake.py failed"
-	cmp -s "$made/handshake.txt" "$1/tests/vectors/handshake.txt" ||
-		complain "tests/vectors/handshake.txt is not what make_handshake.py writes"
+	for name in handshake.txt handshake_psk.txt; do
+		cmp -s "$made/$name" "$1/tests/vectors/$name" ||
+			complain "tests/vectors/$name is not what make_handshake.py writes"
+	done
 	(cd "$made" && python3 "$root/tests/vectors/make_statements.py") || complain "make_statements.py failed"
 	cmp -s "$made/statements.txt" "$1/tests/vectors/statements.txt" ||
 		complain "tests/vectors/statements.txt is not what make_statements.py writes"

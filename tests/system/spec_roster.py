@@ -117,13 +117,23 @@ LISTS = (("groups", 2, 4096, name), ("nodes", 4, 65536, node), ("routes", 2, 409
          ("names", 2, 16384, dns))
 
 
+def epochs(b):
+    """((number, since, psk), (number, psk)), or Nones."""
+    number = b.number(4)
+    if not number:
+        return None, None
+    epoch, before = (number, b.number(8), b.take(32)), (b.number(4), b.take(32))
+    need(before[0] < number and any(epoch[2]) and any(before[1]) == (before[0] > 0), "epochs")
+    return epoch, before
+
+
 def parse(body):
     """Section 2."""
     need(len(body) <= 8 << 20, "8 MiB")
     b = Bytes(body)
     r = {"dnet": b.take(20), "sequence": b.number(4), "previous": b.take(32), "issued": b.number(8), "expires": b.number(8)}
     need(r["sequence"] and (not r["expires"] or r["expires"] > r["issued"]), "header")
-    need(b.number(4) == 0, "psk epoch")
+    r["epoch"], r["before"] = epochs(b)
     r["salt"] = b.take(16)
     for what, size, most, read in LISTS:
         count = b.number(size)
@@ -191,6 +201,8 @@ def read(file, dnet, admin, secret=None):
         found = parse(body)
     except Malformed as e:
         raise Refused("malformed") from e
+    if found["epoch"] and not file[9]:
+        raise Refused("malformed")
     if found["dnet"] != dnet:
         raise Refused("wrong_dnet")
     if not bip340.verify(admin, root(body), signature):

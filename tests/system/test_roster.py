@@ -117,6 +117,9 @@ class Member(live.Restartable):
     def sequence(self):
         return (self.roster()["in_force"] or {}).get("sequence")
 
+    def epoch(self):
+        return self.roster()["in_force"]["psk_epoch"]
+
     def listen(self, port):
         s = self.namespace.socket(socket.AF_INET6, socket.SOCK_STREAM)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -225,7 +228,7 @@ class World:
         os.rename(self.file + ".new", self.file)
 
     def in_force(self, sequence, seconds=SECONDS):
-        lib.wait_for(lambda: [m.sequence() for m in self.members] == [sequence] * 2,
+        lib.wait_for(lambda: self.a.sequence() == self.b.sequence() == sequence,
                      "sequence %d is in force at both: %s" % (sequence, [m.roster() for m in self.members]), seconds)
 
     def stop(self):
@@ -404,3 +407,41 @@ def test_who_has_the_link_asks_and_is_let_in(world):
     assert tool.ok("requests", request)[0]["state"] == "member"
     tool.write_ok("deny", request)
     lib.wait_for(lambda: carol.call("status")["dnets"][0]["state"].startswith("waiting"), "carol is out at once", 10)
+
+
+def test_members_have_a_psk_that_who_is_late_still_talks_without(world):
+    ini = INI % world.id
+    argv = [os.path.join(world.folder, "policy.ini"), "--out", os.path.join(world.folder, "out.roster")]
+    assert "--encrypt" in world.tool.fails(clilib.USAGE, "--yes", "policy", "publish", *argv, "--new-psk")["next"]
+    world.b.stop()
+    world.b.options[world.b.options.index("--roster") + 1] = world.id + " " + world.file
+    world.b.start()
+    world.publish(ini)
+    world.mine()
+    world.in_force(4)
+    old = world.web.body
+    world.publish(ini, "--encrypt", "--new-psk")
+    world.web.put(old)
+    world.mine()
+    lib.wait_for(lambda: world.b.sequence() == 5, "bob has it: %s" % world.b.roster(), SECONDS)
+    meet_anew(world)  # alice has no PSK yet
+    assert (world.a.sequence(), world.a.epoch(), world.b.epoch()) == (4, 0, 5)
+    with open(world.file, "rb") as f:
+        world.web.put(f.read())
+    world.in_force(5)
+    meet_anew(world)
+    assert world.a.epoch() == world.b.epoch() == 5
+    # it stays until there is another one
+    assert "--encrypt" in world.tool.fails(clilib.USAGE, "--yes", "policy", "publish", *argv)["next"]
+    world.publish(ini, "--encrypt")
+    world.mine()
+    world.in_force(6)
+    assert world.a.epoch() == world.b.epoch() == 5
+
+
+def meet_anew(world):
+    """By new handshakes, of either end."""
+    for member in (world.a, world.b):
+        member.stop()
+        member.start()
+        world.wait_reaches(world.a, world.b, 80, "%s began anew" % member.name)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes handshake.txt from doc/protocol.md, without any code of lib and without libraries of ciphers or curves.
+"""Writes handshake.txt and handshake_psk.txt from doc/protocol.md, without any code of lib and without libraries of ciphers or curves.
 
 Run it in this folder after a change of the protocol: python3 make_handshake.py
 """
@@ -169,94 +169,95 @@ def with_macs(message, receiver, cookie=None):
     return message + (mac(cookie, message) if cookie else bytes(16))
 
 
-# What both sides hold.
-secret_i, secret_r = bytes([0x11] * 32), bytes([0x21] * 32)
-ephemeral_i, ephemeral_r = bytes([0x12] * 32), bytes([0x22] * 32)
-pub_i, pub_r = pub(secret_i), pub(secret_r)
-kind, realm, epoch, psk = 1, bytes(range(20)), 0, bytes(32)
-index_i, index_r = 0x01020304, 0x0A0B0C0D
-timestamp = bytes.fromhex("40000000659e1f0a075bcd15")
-offered, chosen, mtu_i, mtu_r = 3, 1, 1420, 1380
-
-# -> e, es, s, ss, {payload}
-message = struct.pack("<BBHL", 0xD1, 1, 0, index_i)
-prologue = b"dnet/1" + bytes([kind]) + realm + struct.pack("<L", epoch) + message
-noise = Noise(prologue, pub_r)
-message += noise.ephemeral(pub(ephemeral_i))
-noise.mix_key(dh(ephemeral_i, pub_r))
-message += noise.encrypt(pub_i)
-noise.mix_key(dh(secret_i, pub_r))
-message += noise.encrypt(timestamp + struct.pack("<BBH", offered, 0, mtu_i) + realm)
-initiation = with_macs(message, pub_r)
-
-# A cookie in between: the same message again, with mac2.
-cookie_secret, cookie_nonce = bytes([0x31] * 32), bytes(range(0x40, 0x58))
-address = bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 7])
-port = 51820
-cookie = mac(cookie_secret, address + struct.pack("<H", port))
-reply = struct.pack("<BBHL", 0xD3, 0, 0, index_i) + cookie_nonce
-reply += seal_x(sha256(b"dnet/cookie/1" + pub_r), cookie_nonce, initiation[-32:-16], cookie)
-initiation_cookie = with_macs(message, pub_r, cookie)
-
-# <- e, ee, se, psk, {payload}
-message = struct.pack("<BBHLL", 0xD2, 1, 0, index_r, index_i)
-noise.mix_hash(message)
-message += noise.ephemeral(pub(ephemeral_r))
-noise.mix_key(dh(ephemeral_r, pub(ephemeral_i)))
-noise.mix_key(dh(ephemeral_r, pub_i))
-noise.mix_key_and_hash(psk)
-message += noise.encrypt(struct.pack("<BBH", chosen, 0, mtu_r))
-response = with_macs(message, pub_i)
-key_i, key_r = hkdf(noise.ck, b"", 2)
-
-# The first data message of each side: a ping (RFC 791, 792) and a keepalive.
-packet = bytes.fromhex("4500001c00010000400166dc0a0100010a010002" + "0800f7fd00010001")
-assert len(packet) == 28
-
-
 def data(key, receiver, counter, content):
     header = struct.pack("<BBHLQ", 0xD4, 0, 0, receiver, counter)
     return header + seal(key, nonce_of(counter), header, content)
 
 
-fields = (
-    ("initiator_secret", secret_i),
-    ("initiator_key", pub_i),
-    ("initiator_ephemeral", ephemeral_i),
-    ("initiator_index", struct.pack("<L", index_i)),
-    ("responder_secret", secret_r),
-    ("responder_key", pub_r),
-    ("responder_ephemeral", ephemeral_r),
-    ("responder_index", struct.pack("<L", index_r)),
-    ("prologue", prologue),
-    ("psk", psk),
-    ("timestamp", timestamp),
-    ("dnet", realm),
-    ("offered_aead_mtu", struct.pack("<BH", offered, mtu_i)),
-    ("chosen_aead_mtu", struct.pack("<BH", chosen, mtu_r)),
-    ("initiation", initiation),
-    ("cookie_secret", cookie_secret),
-    ("cookie_nonce", cookie_nonce),
-    ("initiator_address", address[12:]),
-    ("initiator_port", struct.pack("<H", port)),
-    ("cookie_reply", reply),
-    ("initiation_with_cookie", initiation_cookie),
-    ("response", response),
-    ("handshake_hash", noise.h),
-    ("initiator_data_key", key_i),
-    ("responder_data_key", key_r),
-    ("packet", packet),
-    ("initiator_data", data(key_i, index_r, 0, packet)),
-    ("responder_keepalive", data(key_r, index_i, 0, b"")),
-)
+def fields(epoch, psk):
+    # What both sides hold.
+    secret_i, secret_r = bytes([0x11] * 32), bytes([0x21] * 32)
+    ephemeral_i, ephemeral_r = bytes([0x12] * 32), bytes([0x22] * 32)
+    pub_i, pub_r = pub(secret_i), pub(secret_r)
+    kind, realm = 1, bytes(range(20))
+    index_i, index_r = 0x01020304, 0x0A0B0C0D
+    timestamp = bytes.fromhex("40000000659e1f0a075bcd15")
+    offered, chosen, mtu_i, mtu_r = 3, 1, 1420, 1380
+
+    # -> e, es, s, ss, {payload}
+    message = struct.pack("<BBHL", 0xD1, 1, 0, index_i)
+    prologue = b"dnet/1" + bytes([kind]) + realm + struct.pack("<L", epoch) + message
+    noise = Noise(prologue, pub_r)
+    message += noise.ephemeral(pub(ephemeral_i))
+    noise.mix_key(dh(ephemeral_i, pub_r))
+    message += noise.encrypt(pub_i)
+    noise.mix_key(dh(secret_i, pub_r))
+    message += noise.encrypt(timestamp + struct.pack("<BBH", offered, 0, mtu_i) + realm)
+    initiation = with_macs(message, pub_r)
+
+    # A cookie in between: the same message again, with mac2.
+    cookie_secret, cookie_nonce = bytes([0x31] * 32), bytes(range(0x40, 0x58))
+    address = bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 7])
+    port = 51820
+    cookie = mac(cookie_secret, address + struct.pack("<H", port))
+    reply = struct.pack("<BBHL", 0xD3, 0, 0, index_i) + cookie_nonce
+    reply += seal_x(sha256(b"dnet/cookie/1" + pub_r), cookie_nonce, initiation[-32:-16], cookie)
+    initiation_cookie = with_macs(message, pub_r, cookie)
+
+    # <- e, ee, se, psk, {payload}
+    message = struct.pack("<BBHLL", 0xD2, 1, 0, index_r, index_i)
+    noise.mix_hash(message)
+    message += noise.ephemeral(pub(ephemeral_r))
+    noise.mix_key(dh(ephemeral_r, pub(ephemeral_i)))
+    noise.mix_key(dh(ephemeral_r, pub_i))
+    noise.mix_key_and_hash(psk)
+    message += noise.encrypt(struct.pack("<BBH", chosen, 0, mtu_r))
+    response = with_macs(message, pub_i)
+    key_i, key_r = hkdf(noise.ck, b"", 2)
+
+    # The first data message of each side: a ping (RFC 791, 792) and a keepalive.
+    packet = bytes.fromhex("4500001c00010000400166dc0a0100010a010002" + "0800f7fd00010001")
+    assert len(packet) == 28
+
+    return (
+        ("initiator_secret", secret_i),
+        ("initiator_key", pub_i),
+        ("initiator_ephemeral", ephemeral_i),
+        ("initiator_index", struct.pack("<L", index_i)),
+        ("responder_secret", secret_r),
+        ("responder_key", pub_r),
+        ("responder_ephemeral", ephemeral_r),
+        ("responder_index", struct.pack("<L", index_r)),
+        ("prologue", prologue),
+        ("psk", psk),
+        ("timestamp", timestamp),
+        ("dnet", realm),
+        ("offered_aead_mtu", struct.pack("<BH", offered, mtu_i)),
+        ("chosen_aead_mtu", struct.pack("<BH", chosen, mtu_r)),
+        ("initiation", initiation),
+        ("cookie_secret", cookie_secret),
+        ("cookie_nonce", cookie_nonce),
+        ("initiator_address", address[12:]),
+        ("initiator_port", struct.pack("<H", port)),
+        ("cookie_reply", reply),
+        ("initiation_with_cookie", initiation_cookie),
+        ("response", response),
+        ("handshake_hash", noise.h),
+        ("initiator_data_key", key_i),
+        ("responder_data_key", key_r),
+        ("packet", packet),
+        ("initiator_data", data(key_i, index_r, 0, packet)),
+        ("responder_keepalive", data(key_r, index_i, 0, b"")),
+    )
 
 
 def main():
-    with open("handshake.txt", "w", encoding="ascii") as f:
-        f.write("# Made by make_handshake.py from doc/protocol.md: one handshake in the realm of a dnet, with a cookie in between, and\n")
-        f.write("# the first data message of each side. Integers are little-endian.\n")
-        for name, value in fields:
-            f.write(f"{name} {value.hex()}\n")
+    for name, made in (("handshake.txt", fields(0, bytes(32))), ("handshake_psk.txt", fields(7, bytes([0x44] * 32)))):
+        with open(name, "w", encoding="ascii") as f:
+            f.write("# Made by make_handshake.py from doc/protocol.md: one handshake in the realm of a dnet, with a cookie in between, and\n")
+            f.write("# the first data message of each side. Integers are little-endian.\n")
+            for what, value in made:
+                f.write(f"{what} {value.hex()}\n")
 
 
 if __name__ == "__main__":

@@ -22,8 +22,12 @@ def text(name):
     return bytes([len(name)]) + name.encode()
 
 
-def header(sequence=7, previous=bytes(32), issued=1_700_000_000, expires=1_800_000_000, psk=0, salt=bytes(16), dnet=DNET):
-    return dnet + struct.pack("<I", sequence) + previous + struct.pack("<QQI", issued, expires, psk) + salt
+def header(sequence=7, previous=bytes(32), issued=1_700_000_000, expires=1_800_000_000, epochs=bytes(4), salt=bytes(16), dnet=DNET):
+    return dnet + struct.pack("<I", sequence) + previous + struct.pack("<QQ", issued, expires) + epochs + salt
+
+
+def epochs(number, psk=b"\x44" * 32, before=0, before_psk=bytes(32), since=1_700_000_000):
+    return struct.pack("<IQ", number, since) + psk + struct.pack("<I", before) + before_psk
 
 
 def node(key, flags=0, body=b"", name="", groups=()):
@@ -79,6 +83,8 @@ FULL = dict(
 def good_bodies():
     yield body(header(sequence=1, expires=0))
     yield body(header(sequence=0xFFFFFFFF, previous=b"\x11" * 32, salt=b"\x22" * 16))
+    yield body(header(epochs=epochs(1)))
+    yield body(header(epochs=epochs(0xFFFFFFFF, before=0xFFFFFFFE, before_psk=b"\x55" * 32, since=0)), **FULL)
     yield body(**FULL)
 
 
@@ -88,7 +94,12 @@ def bad_bodies():
     yield good[:-1]
     yield body(header(sequence=0))
     yield body(header(issued=5, expires=5))
-    yield body(header(psk=1))
+    yield body(header(epochs=epochs(1))[:-1])
+    yield body(header(epochs=epochs(1, psk=bytes(32))))
+    yield body(header(epochs=epochs(1, before_psk=b"\x55" * 32)))
+    yield body(header(epochs=epochs(2, before=1)))
+    yield body(header(epochs=epochs(2, before=2, before_psk=b"\x55" * 32)))
+    yield body(header(epochs=b"\1\0\0\0"))
     for entry in ("A", "-a", "a-", "", "a" * 33, "a.b"):
         yield body(groups=[text(entry)])
     yield body(groups=[text("b"), text("a")], raw=True)
@@ -165,11 +176,14 @@ def main():
         f.write("dnet %s\nadmin %s\n" % (DNET.hex(), curve.pub(ADMIN)[1:].hex()))
         f.write("secrets %s\n" % " ".join(s.hex() for s in SECRETS))
         two = [curve.pub(s) for s in SECRETS[:2]]
+        secret = body(header(salt=b"\x33" * 16, epochs=epochs(7, before=3, before_psk=b"\x55" * 32)), **FULL)
         bad = bytearray(encrypted_file(full, two))
         bad[-1] ^= 1
         for verdict, made in (
             ("good good", plain_file(full)),
             ("good not_ours", encrypted_file(full, two)),
+            ("good not_ours", encrypted_file(secret, two)),
+            ("malformed malformed", plain_file(secret)),
             ("signature signature", plain_file(full, SECRETS[0])),
             ("signature not_ours", encrypted_file(full, two, SECRETS[0])),
             ("wrong_dnet wrong_dnet", plain_file(body(header(dnet=bytes(20))))),

@@ -464,23 +464,58 @@ static void a_clock_that_goes_back_does_not_lock_us_out(void **state)
 
 static void an_epoch_or_psk_that_differs_keeps_out(void **state)
 {
-	struct secret psk = {{1}};
+	const struct epoch bare = {.number = 1}, right = {1, {{1}}};
 
 	(void)state;
-	realm_set_epoch(duo.nodes[0].realm, 1, NULL);
+	realm_set_epoch(duo.nodes[0].realm, &bare, NULL);
 	duo_connect(&duo);
 	assert_int_equal(duo_count(&duo, 1, ENGINE_handshake_invalid), 1);
-	realm_set_epoch(duo.nodes[1].realm, 1, &psk);
+	realm_set_epoch(duo.nodes[1].realm, &right, NULL);
 	duo.now += DUO_S;
 	peer_reconnect(duo.nodes[0].peers[1], duo.now);
 	duo_pump(&duo);
 	assert_int_equal(duo_count(&duo, 0, ENGINE_handshake_invalid), 1);
 	assert_int_equal(duo.nodes[0].ups, 0);
-	realm_set_epoch(duo.nodes[0].realm, 1, &psk);
+	realm_set_epoch(duo.nodes[0].realm, &right, NULL);
 	duo.now += DUO_S;
 	peer_reconnect(duo.nodes[0].peers[1], duo.now);
 	duo_pump(&duo);
 	assert_both_up();
+}
+
+/* Without a session it begins one; the initiations that it took, 0: none was answered in 10 s. */
+static unsigned tries_to_meet(unsigned who)
+{
+	struct peer *peer = duo.nodes[who].peers[!who];
+	unsigned before;
+
+	duo_run_until(&duo, duo.now + 200 * DUO_S);
+	assert_null(peer_session(peer, duo.now));
+	before = duo.sent_by_type[MESSAGE_INITIATION];
+	peer_connect(peer, duo.now);
+	duo_run_until(&duo, duo.now + 10 * DUO_S);
+	return peer_session(peer, duo.now) ? duo.sent_by_type[MESSAGE_INITIATION] - before : 0;
+}
+
+/* PROTOCOL 3.8: who has the new roster and who does not yet talk to each other */
+static void an_old_epoch_is_talked_to_while_it_rolls_over(void **state)
+{
+	const struct epoch none = {0}, old = {1, {{1}}}, new = {2, {{2}}};
+	struct realm *a = duo.nodes[0].realm, *b = duo.nodes[1].realm;
+
+	(void)state;
+	for (int begins = 0; begins < 2; begins++) {
+		realm_set_epoch(a, begins ? &old : &new, begins ? &none : &old);
+		realm_set_epoch(b, begins ? &none : &old, NULL);
+		assert_int_equal(tries_to_meet(0), 2); /* the first is in its own epoch */
+		assert_int_equal(tries_to_meet(1), 1);
+		realm_set_epoch(a, begins ? &old : &new, NULL);
+		assert_int_equal(tries_to_meet(0), 0);
+		assert_int_equal(tries_to_meet(1), 0);
+		realm_set_epoch(b, begins ? &old : &new, begins ? &none : &old);
+		assert_int_equal(tries_to_meet(0), 1);
+		assert_int_equal(tries_to_meet(1), 1);
+	}
 }
 
 static void counters_have_names(void **state)
@@ -515,6 +550,7 @@ int main(void)
 		T(frames_have_a_limit),
 		T(a_clock_that_goes_back_does_not_lock_us_out),
 		T(an_epoch_or_psk_that_differs_keeps_out),
+		T(an_old_epoch_is_talked_to_while_it_rolls_over),
 		T(counters_have_names),
 #undef T
 	};

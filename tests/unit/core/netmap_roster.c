@@ -27,6 +27,9 @@ static struct record_row row(uint8_t type)
 				   .to_height = UINT32_MAX};
 }
 
+/* Of the next roster. */
+static struct roster_header header;
+
 static int start(void **state)
 {
 	input.id = dnet;
@@ -45,13 +48,12 @@ static int start(void **state)
 		.object = dnet, .type = RECORD_NODE_DEL, .subject_len = PUBKEY_LEN, .sequence = 5};
 	memcpy(revocations[0].subject, key(9).bytes, PUBKEY_LEN);
 	input.revocation_count = 1;
+	header = (struct roster_header){.dnet = dnet, .sequence = 1};
 	return 0;
 }
 
 static void begin(size_t groups, size_t nodes)
 {
-	struct roster_header header = {.dnet = dnet, .sequence = 1};
-
 	writer_init(&w, body, sizeof(body));
 	roster_write_header(&w, &header);
 	roster_write_count(&w, ROSTER_GROUPS, groups);
@@ -223,10 +225,36 @@ static void a_closed_policy_allows_nothing(void **state)
 	netmap_free(map);
 }
 
+static void the_epoch_before_counts_for_a_day(void **state)
+{
+	const struct {
+		uint64_t now_s;
+		bool both;
+	} table[] = {{0, true}, {1000, true}, {87399, true}, {87400, false}, {UINT64_MAX, false}};
+
+	(void)state;
+	header.epoch = (struct epoch){7, {{1}}};
+	header.before = (struct epoch){3, {{2}}};
+	header.epoch_since = 1000;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct netmap *map;
+
+		begin(0, 0);
+		map = finish(NULL, table[i].now_s);
+		assert_int_equal(map->epoch.number, 7);
+		assert_memory_equal(&map->epoch.psk, &header.epoch.psk, SECRET_LEN);
+		assert_int_equal(map->rolls_over, table[i].both);
+		assert_int_equal(map->before.number, table[i].both ? 3 : 0);
+		assert_int_equal(map->next_expiry, table[i].both ? 87400 : 0);
+		netmap_free(map);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(records_come_first_and_the_roster_adds),
+		cmocka_unit_test(the_epoch_before_counts_for_a_day),
 		cmocka_unit_test(a_name_or_address_has_one_holder),
 		cmocka_unit_test(who_was_revoked_comes_back_by_no_roster),
 		cmocka_unit_test(an_entry_that_has_expired_is_not_there),
