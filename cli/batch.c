@@ -20,18 +20,37 @@ enum {
 
 /* ---- reading */
 
-/* In JSON there is one error, the first. */
-static void complain(struct cli *cli, const char *path, uint32_t line, const char *text,
-		     size_t *errors)
+void errors_at(struct errors *e, uint32_t line)
 {
-	bool quiet = cli->quiet;
+	struct cli *cli = e->cli;
 
-	cli->quiet = cli->json ? *errors > 0 : *errors >= ERRORS_MAX;
-	snprintf(cli->where, sizeof(cli->where), "%.480s:%u: ", path, line);
-	cli_error(cli, CLI_USAGE, NULL, "%s", text);
-	cli->where[0] = '\0';
-	cli->quiet = quiet;
-	(*errors)++;
+	/* In JSON there is one error, the first. */
+	cli->quiet = cli->json ? e->count > 0 : e->count >= ERRORS_MAX;
+	snprintf(cli->where, sizeof(cli->where), "%.480s:%u: ", e->source, line);
+}
+
+void errors_count(struct errors *e, int code)
+{
+	e->cli->where[0] = '\0';
+	e->cli->quiet = e->quiet;
+	e->count += code != 0;
+	if (!e->code)
+		e->code = code;
+}
+
+int errors_end(struct errors *e)
+{
+	if (e->count > ERRORS_MAX)
+		cli_note(e->cli, "and %zu more", e->count - ERRORS_MAX);
+	if (e->count)
+		cli_note(e->cli, "nothing was sent");
+	return e->code;
+}
+
+static void complain(struct errors *e, uint32_t line, const char *text)
+{
+	errors_at(e, line);
+	errors_count(e, cli_error(e->cli, CLI_USAGE, NULL, "%s", text));
 }
 
 static size_t count_lines(const char *text, size_t len)
@@ -43,23 +62,21 @@ static size_t count_lines(const char *text, size_t len)
 	return lines;
 }
 
-static size_t read_members(struct cli *cli, const char *path, const char *text, size_t len,
-			   struct publish *publish)
+static int read_members(struct cli *cli, const char *text, size_t len, struct publish *publish)
 {
+	struct errors errors = {.cli = cli, .source = publish->source, .quiet = cli->quiet};
 	enum members_reason reason;
 	struct members members;
 	struct record record;
-	size_t errors = 0;
 
 	members_open(&members, text, len);
 	while (members_next(&members, &record, &reason)) {
 		if (reason != MEMBERS_OK) {
-			complain(cli, path, members.line, members_reason_text(reason), &errors);
+			complain(&errors, members.line, members_reason_text(reason));
 			continue;
 		}
 		if (!id_key_valid(cli->id, &record.node_put.key)) {
-			complain(cli, path, members.line, "the key is no point of the curve",
-				 &errors);
+			complain(&errors, members.line, "the key is no point of the curve");
 			continue;
 		}
 		if (publish->count == publish->size)
@@ -67,9 +84,7 @@ static size_t read_members(struct cli *cli, const char *path, const char *text, 
 		publish->lines[publish->count] = members.line;
 		publish->records[publish->count++] = record;
 	}
-	if (errors > ERRORS_MAX)
-		cli_note(cli, "and %zu more", errors - ERRORS_MAX);
-	return errors;
+	return errors_end(&errors);
 }
 
 struct publish *batch_read(struct cli *cli, const char *path)
@@ -91,8 +106,7 @@ struct publish *batch_read(struct cli *cli, const char *path)
 	if (!publish)
 		return NULL;
 	publish->source = strcmp(path, "-") ? path : "standard input";
-	if (read_members(cli, publish->source, text, len, publish)) {
-		cli_note(cli, "nothing was sent");
+	if (read_members(cli, text, len, publish)) {
 		free(publish);
 		return NULL;
 	}

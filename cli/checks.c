@@ -1,5 +1,6 @@
 #include "cli/checks.h"
 
+#include "cli/batch.h"
 #include "cli/keys.h"
 #include "cli/records.h"
 #include "os/chaindb.h"
@@ -236,6 +237,28 @@ static int skip_those_in_force(struct checks *c)
 	return 0;
 }
 
+static int check_records(struct checks *c)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < c->publish->count; i++)
+		r = check_record(c, i);
+	return r;
+}
+
+/* All that is wrong with a list is said at once. */
+static int check_list(struct checks *c)
+{
+	struct errors errors = {
+		.cli = c->cli, .source = c->publish->source, .quiet = c->cli->quiet};
+
+	for (size_t i = 0; i < c->publish->count; i++) {
+		errors_at(&errors, c->publish->lines[i]);
+		errors_count(&errors, check_record(c, i));
+	}
+	return errors_end(&errors);
+}
+
 int checks_run(struct cli *cli, const struct publish *publish)
 {
 	struct checks c = {.cli = cli, .publish = publish};
@@ -250,13 +273,8 @@ int checks_run(struct cli *cli, const struct publish *publish)
 	}
 	if (!r && publish->source && c.cli->db)
 		r = skip_those_in_force(&c);
-	for (size_t i = 0; !r && i < publish->count; i++) {
-		if (publish->source)
-			snprintf(cli->where, sizeof(cli->where), "%.480s:%u: ", publish->source,
-				 publish->lines[i]);
-		r = check_record(&c, i);
-		cli->where[0] = '\0';
-	}
+	if (!r)
+		r = publish->source ? check_list(&c) : check_records(&c);
 	free(c.rows);
 	return r;
 }

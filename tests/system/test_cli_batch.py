@@ -125,6 +125,37 @@ def test_every_line_is_checked_before_anything_is_sent(world, tool):
     assert node.getrawmempool() == []
 
 
+def test_all_that_a_list_means_wrongly_is_said_at_once(world, tool):
+    _, node, _ = world
+    tool.write_ok("create", "crowd", "--ipv4", "10.77.0.0/24")
+    mine(world)
+    tool.write_ok("node", "add", "crowd", KEYS[0] + "=taken", "--ipv4", "10.77.0.9")
+    mine(world)
+    path, many = os.path.join(tool.folder, "means.csv"), keys(30)
+    good = "%s,fine,10.77.0.1\n" % many[2]
+    with open(path, "w") as f:
+        f.write("key,name,ipv4\n" + good + "%s,taken,\n%s,b,10.78.0.1\n%s,fine,\n%s,d,10.77.0.9\n" %
+                tuple(many[3:7]) + "%s,e,10.77.0.255\n%s,f,\n" % (many[7], many[2]))
+    done = add(tool, path)
+    assert done.returncode == USAGE
+    told = [(3, "taken belongs to the node taken"), (4, "outside the dnet's network"), (5, "fine belongs to the node fine"),
+            (6, "10.77.0.9 belongs to the node taken"), (7, "broadcast"), (8, "stands there twice")]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("dnet: " + path)]
+    assert len(lines) == len(told), done.stderr
+    for line, (number, says) in zip(lines, told):
+        assert line.startswith("dnet: %s:%d: " % (path, number)) and says in line, done.stderr
+    assert "nothing was sent" in done.stderr and "more" not in done.stderr
+    assert ":3: " in tool.fails(USAGE, "node", "add", "crowd", "--from", path)["message"]
+    # twenty are enough
+    for count in (20, 21):
+        with open(path, "w") as f:
+            f.write("key,ipv4\n" + "".join("%s,10.78.0.%d\n" % (key, n) for n, key in enumerate(many[3:3 + count], 1)))
+        done = add(tool, path)
+        assert done.stderr.count("outside the dnet's network") == 20
+        assert ("and 1 more" in done.stderr) == (count > 20)
+    assert node.getrawmempool() == []
+
+
 def test_members_of_standard_input_and_a_dry_run(world, tool):
     _, node, _ = world
     tool.write_ok("create", "crowd")
