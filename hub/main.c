@@ -17,8 +17,9 @@
 #include <string.h>
 
 /* dnet-tinc-hub: beside ovcd, one tincd for each dnet that the OVC serves. Whom it lets in comes
- * from ovcd, once a second: the nodes in force, and the key statements that they published, which
- * are verified here. While ovcd is away, the last known state stays in force. */
+ * from ovcd, which is asked once a second whether anything is other than before, and then for the
+ * nodes in force, and the key statements that they published, which are verified here. While ovcd
+ * is away, the last known state stays in force. */
 
 enum { ASK_MS = 1000, ANSWER_MS = 5000 };
 
@@ -36,6 +37,7 @@ struct hub {
 	struct tenants *tenants; /* owned */
 	struct ctl_client *ovcd; /* owned */
 	struct loop_timer *ask;	 /* owned */
+	uint64_t looks;		 /* answers of ovcd that say whom it serves */
 };
 
 /* clang-format off */
@@ -89,11 +91,15 @@ static void say_refused(const struct ctl_error *error)
 
 static void on_told(void *arg, json_t *result, const struct ctl_error *error)
 {
+	struct question *q = arg;
+	struct tenant *t = tenants_find(q->hub->tenants, &q->dnet);
 	(void)result;
 	if (error)
 		log_limited(LOG_LEVEL_WARN, 1, "ovcd does not tell of this hub: %s",
 			    error->message);
-	free(arg);
+	else if (t)
+		tenant_told(t);
+	free(q);
 }
 
 static void tell_key(struct hub *h, struct tenant *t)
@@ -150,11 +156,14 @@ static void on_status(void *arg, json_t *result, const struct ctl_error *error)
 		return;
 	}
 	/* Who is served no longer is cut before anything else. */
+	h->looks++;
 	tenants_set(h->tenants, &ovc, list);
 	for (size_t i = 0; i < tenants_count(h->tenants); i++) {
 		struct tenant *t = tenants_at(h->tenants, i);
 		if (tenant_begin(t))
 			ask_statements(h, t, 0);
+		else
+			tenant_keep(t);
 	}
 }
 
@@ -184,8 +193,9 @@ static void cmd_status(struct ctl_request *request, json_t *params, void *arg)
 	(void)params;
 	for (size_t i = 0; i < tenants_count(h->tenants); i++)
 		json_array_append_new(list, tenant_describe(tenants_at(h->tenants, i)));
-	ctl_reply(request, json_pack("{s:s, s:b, s:o, s:s}", "version", PACKAGE_VERSION, "ovcd",
-				     (int)ctl_client_connected(h->ovcd), "tenants", list, "limits",
+	ctl_reply(request, json_pack("{s:s, s:b, s:I, s:o, s:s}", "version", PACKAGE_VERSION,
+				     "ovcd", (int)ctl_client_connected(h->ovcd), "looks",
+				     (json_int_t)h->looks, "tenants", list, "limits",
 				     "this hub can read and change all that goes through it"));
 }
 

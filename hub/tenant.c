@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { NODES_MAX = 65536, ID_FILE_MAX = 128 };
+enum { NODES_MAX = 65536, ID_FILE_MAX = 128, CHANGE_SIZE = 64 };
 
 struct node {
 	struct node_key key;
@@ -44,6 +44,10 @@ struct tenant {
 	struct tincd *tincd; /* owned */
 	struct nodes nodes, coming;
 	bool busy, wanted;
+	/* What ovcd said of this dnet as its change: last (""; it says none), before the list under
+	 * way, before the one in force, and before the one after which it knew our key. */
+	char said[CHANGE_SIZE], asked[CHANGE_SIZE], taken[CHANGE_SIZE], told[CHANGE_SIZE];
+	uint64_t lists; /* that were taken */
 };
 
 struct tenants {
@@ -161,11 +165,17 @@ static bool take_node(struct tenant *t, const struct id *curve, const json_t *js
 
 bool tenant_begin(struct tenant *t)
 {
-	if (t->busy)
+	if (t->busy || (t->said[0] && strcmp(t->said, t->told) == 0))
 		return false;
 	t->busy = true;
 	t->coming.count = 0;
+	memcpy(t->asked, t->said, sizeof(t->asked));
 	return true;
+}
+
+void tenant_told(struct tenant *t)
+{
+	memcpy(t->told, t->taken, sizeof(t->told));
 }
 
 bool tenant_take(struct tenant *t, const struct id *curve, const json_t *nodes)
@@ -187,14 +197,10 @@ void tenant_abort(struct tenant *t)
 	t->busy = false;
 }
 
-void tenant_apply(struct tenant *t)
+void tenant_keep(struct tenant *t)
 {
-	struct nodes former = t->nodes;
 	struct tinc_net net = {0};
-	struct tinc_host *hosts = xcalloc(t->coming.count + 1, sizeof(*hosts));
-	t->nodes = t->coming;
-	t->coming = former;
-	t->busy = false;
+	struct tinc_host *hosts = xcalloc(t->nodes.count + 1, sizeof(*hosts));
 	tinc_hub_name(&t->ovc, net.name);
 	memcpy(hosts[0].name, net.name, sizeof(net.name));
 	hosts[0].key = tincd_key_text(t->tincd);
@@ -217,6 +223,17 @@ void tenant_apply(struct tenant *t)
 		log_limited(LOG_LEVEL_ERROR, 1, "%s: cannot write the files of tincd in %s: %s",
 			    t->id, t->folder, strerror(-r));
 	free(hosts);
+}
+
+void tenant_apply(struct tenant *t)
+{
+	struct nodes former = t->nodes;
+	t->nodes = t->coming;
+	t->coming = former;
+	memcpy(t->taken, t->asked, sizeof(t->taken));
+	t->busy = false;
+	t->lists++;
+	tenant_keep(t);
 }
 
 /* ---- Tenants ---- */
@@ -264,14 +281,14 @@ static bool choose_folder(const struct tenants *all, struct tenant *t)
 	return file_replace(path, t->id, strlen(t->id), 0600) == 0;
 }
 
-static void add_tenant(struct tenants *all, const struct object_id *ovc,
-		       const struct object_id *dnet)
+/* NULL: it cannot be served. */
+static struct tenant *add_tenant(struct tenants *all, const struct object_id *ovc,
+				 const struct object_id *dnet)
 {
 	struct tenant *t = xcalloc(1, sizeof(*t));
 	t->dnet = *dnet;
 	t->ovc = *ovc;
 	t->spawn = all->spawn;
-	t->wanted = true;
 	t->os = (struct adapter_os){.ctx = t,
 				    .error = os_error,
 				    .child_start = os_start,
@@ -285,11 +302,12 @@ static void add_tenant(struct tenants *all, const struct object_id *ovc,
 		    &(struct tincd_io){t, on_ready, on_event, on_ended}, &t->tincd) == 0) {
 		log_notice("%s: served, port %u", t->id, tincd_port(t->tincd));
 		all->list[all->count++] = t;
-		return;
+		return t;
 	}
 	log_limited(LOG_LEVEL_ERROR, 1, "%s: not served: at most %d dnets, and %s must be writable",
 		    t->id, TENANTS_MAX, all->state_folder);
 	tenant_free(t);
+	return NULL;
 }
 
 static void remove_tenant(struct tenants *all, size_t i)
@@ -311,17 +329,20 @@ void tenants_set(struct tenants *all, const struct object_id *ovc, const json_t 
 		all->list[i]->wanted = false;
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < json_array_size(list); i++) {
-			const char *id =
-				json_string_value(json_object_get(json_array_get(list, i), "dnet"));
+			const json_t *one = json_array_get(list, i);
+			const char *id = json_string_value(json_object_get(one, "dnet"));
+			const char *change = json_string_value(json_object_get(one, "change"));
 			enum object_kind kind;
 			struct object_id dnet;
 			if (!id || !object_id_parse(id, &kind, &dnet) || kind != OBJECT_DNET)
 				continue;
 			struct tenant *t = tenants_find(all, &dnet);
-			if (t)
-				t->wanted = true;
-			else if (pass == 1)
-				add_tenant(all, ovc, &dnet);
+			if (!t && pass == 1)
+				t = add_tenant(all, ovc, &dnet);
+			if (!t)
+				continue;
+			t->wanted = true;
+			snprintf(t->said, sizeof(t->said), "%s", change ? change : "");
 		}
 		for (size_t i = all->count; pass == 0 && i-- > 0;) {
 			if (!all->list[i]->wanted)
@@ -390,8 +411,8 @@ json_t *tenant_describe(struct tenant *t)
 		known += t->nodes.list[i].text[0] != '\0';
 		up += t->nodes.list[i].up;
 	}
-	return json_pack("{s:s, s:i, s:s, s:I, s:I, s:I}", "dnet", t->id, "port",
+	return json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:I}", "dnet", t->id, "port",
 			 (int)tincd_port(t->tincd), "program", tincd_text(t->tincd), "members",
 			 (json_int_t)t->nodes.count, "with_key", (json_int_t)known, "connected",
-			 (json_int_t)up);
+			 (json_int_t)up, "lists", (json_int_t)t->lists);
 }

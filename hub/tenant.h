@@ -31,13 +31,17 @@ size_t tenants_count(const struct tenants *all);
 struct tenant *tenants_at(struct tenants *all, size_t i);
 struct tenant *tenants_find(struct tenants *all, const struct object_id *dnet); /* NULL: none */
 
-/* A new list of nodes begins; false: one is under way already. Then its parts, as ovcd's
- * "statements" has them (false: of another form; the list is dropped), and apply: who is not in it
- * is cut. */
+/* A new list of nodes begins; false: one is under way already, or ovcd says that nothing is other
+ * than in the last one that ended with tenant_told(). Then its parts, as ovcd's "statements" has
+ * them (false: of another form; the list is dropped), and apply: who is not in it is cut. */
 bool tenant_begin(struct tenant *t);
 bool tenant_take(struct tenant *t, const struct id *curve, const json_t *nodes);
 void tenant_apply(struct tenant *t);
 void tenant_abort(struct tenant *t);
+/* ovcd knows our key. */
+void tenant_told(struct tenant *t);
+/* The last list again, for what could not be done, or happened, since. */
+void tenant_keep(struct tenant *t);
 
 const struct object_id *tenant_dnet(const struct tenant *t);
 const char *tenant_id(const struct tenant *t); /* its text */

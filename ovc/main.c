@@ -31,6 +31,10 @@ static size_t intercept(void *ovc, const struct endpoint *source, uint8_t *bytes
 
 static void describe(void *ovc, const struct object_id *dnet, json_t *tenant, uint64_t now)
 {
+	char change[OVC_CHANGE_SIZE];
+
+	ovc_change(ovc, dnet, change);
+	json_object_set_new(tenant, "change", json_string(change));
 	json_object_set_new(tenant, "registered",
 			    json_integer((json_int_t)ovc_registered(ovc, dnet, now)));
 }

@@ -7,6 +7,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -49,6 +51,7 @@ struct tenant {
 	size_t members;
 	TAILQ_HEAD(, member) registered; /* borrowed; who registered first stands first */
 	size_t registered_count;
+	uint64_t change; /* when a statement was other than before */
 	UT_hash_handle hh;
 };
 
@@ -74,6 +77,8 @@ struct ovc {
 	LIST_HEAD(, member) members; /* owned */
 	struct hub_statement *hubs;  /* owned array */
 	size_t hub_count;
+	uint64_t change;      /* the last one; begins at random, so that no restart repeats one */
+	uint64_t hubs_change; /* when the hubs were cleared */
 	uint64_t counters[OVC_COUNTER_COUNT];
 };
 
@@ -88,6 +93,9 @@ struct ovc *ovc_new(struct engine *engine, const struct hub *hub, const struct e
 	ovc->hub = hub;
 	ovc->io = *io;
 	LIST_INIT(&ovc->members);
+	io->random(io->ctx, &ovc->change, sizeof(ovc->change));
+	ovc->change >>= 1; /* it never ends */
+	ovc->hubs_change = ovc->change;
 	io->random(io->ctx, seed, sizeof(seed));
 	ovc->stun = ratelimit_new(STUN_SOURCES, STUN_RATE, STUN_BURST, seed);
 	if (!ovc->stun) {
@@ -192,6 +200,7 @@ void ovc_clear_hubs(struct ovc *ovc)
 	free(ovc->hubs);
 	ovc->hubs = NULL;
 	ovc->hub_count = 0;
+	ovc->hubs_change = ++ovc->change;
 }
 
 int ovc_add_hub(struct ovc *ovc, const struct object_id *dnet, uint16_t port,
@@ -250,6 +259,17 @@ const uint8_t *ovc_hub(const struct ovc *ovc, const struct object_id *dnet, uint
 	*ret_port = hub->port;
 	*ret_len = hub->kept->len;
 	return hub->kept->bytes;
+}
+
+void ovc_change(const struct ovc *ovc, const struct object_id *dnet,
+		char ret_text[static OVC_CHANGE_SIZE])
+{
+	const struct tenant *tenant = find_tenant(ovc, dnet);
+	uint64_t change =
+		tenant && tenant->change > ovc->hubs_change ? tenant->change : ovc->hubs_change;
+
+	snprintf(ret_text, OVC_CHANGE_SIZE, "%" PRIx64 "-%" PRIx64, change,
+		 hub_change(ovc->hub, dnet));
 }
 
 void ovc_visit_statements(const struct ovc *ovc, const struct object_id *dnet, uint8_t backend,
@@ -452,6 +472,9 @@ static void publish(struct ovc *ovc, struct member *member, const struct span *b
 		count(ovc, OVC_publish_refused);
 		return;
 	}
+	if (!*place || (*place)->len != kept->len ||
+	    memcmp((*place)->bytes, kept->bytes, kept->len) != 0)
+		member->tenant->change = ++ovc->change;
 	free(*place);
 	*place = kept;
 }

@@ -46,6 +46,11 @@ typedef void ovc_visit_statement(void *ctx, const struct node_key *key, const ui
 				 size_t len);
 void ovc_visit_statements(const struct ovc *ovc, const struct object_id *dnet, uint8_t backend,
 			  ovc_visit_statement *visit, void *ctx);
+/* What a dnet's nodes and these statements are, as a word: another one when there are others than
+ * before, or our hubs have to be told anew, or this is another run. */
+enum { OVC_CHANGE_SIZE = 34 };
+void ovc_change(const struct ovc *ovc, const struct object_id *dnet,
+		char ret_text[static OVC_CHANGE_SIZE]);
 /* Replaces all of them by what a file says (ovc/hubs.c); self: our id. 0; -EBADMSG: a line is
  * wrong, its number and why (static text), and nothing changed; -ENOMEM. */
 int ovc_read_hubs(struct ovc *ovc, const char *text, const struct object_id *self,

@@ -8,6 +8,7 @@
 struct tenant {
 	struct netmap *netmap;		   /* owned */
 	const struct netmap_helper *grant; /* in netmap */
+	uint64_t change;
 };
 
 struct hub {
@@ -15,6 +16,7 @@ struct hub {
 	struct object_id id;
 	struct tenant *tenants; /* owned; sorted by the dnet's id */
 	size_t count, size;
+	uint64_t change; /* the last one given */
 };
 
 struct hub *hub_new(enum realm_kind kind, const struct object_id *id)
@@ -120,7 +122,7 @@ int hub_set_netmap(struct hub *hub, struct netmap *netmap, hub_removed *removed,
 			(hub->count - at) * sizeof(*hub->tenants));
 		hub->count++;
 	}
-	hub->tenants[at] = (struct tenant){.netmap = netmap, .grant = grant};
+	hub->tenants[at] = (struct tenant){netmap, grant, ++hub->change};
 	if (old)
 		tell_removed(old, netmap, removed, ctx);
 	netmap_free(old);
@@ -166,4 +168,11 @@ const struct netmap *hub_netmap(const struct hub *hub, size_t i)
 {
 	assert(i < hub->count);
 	return hub->tenants[i].netmap;
+}
+
+uint64_t hub_change(const struct hub *hub, const struct object_id *dnet)
+{
+	const struct tenant *tenant = tenant_find(hub, dnet);
+
+	return tenant ? tenant->change : 0;
 }

@@ -32,5 +32,7 @@ const struct netmap_helper *hub_grant(const struct hub *hub, const struct object
  */
 size_t hub_count(const struct hub *hub);
 const struct netmap *hub_netmap(const struct hub *hub, size_t i);
+/* Another number, and a higher one, for each netmap that was taken over; 0: not served. */
+uint64_t hub_change(const struct hub *hub, const struct object_id *dnet);
 
 #endif

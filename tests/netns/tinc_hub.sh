@@ -87,6 +87,35 @@ done
 cmp -s "$dir"/hub/backend/tenant[01]/rsa_key.priv && die "one key for two dnets"
 ok "each dnet has a port, a key and members of its own"
 
+# lists: of each dnet; looks: so often ovcd said whether that is worth while.
+lists()
+{
+	call hub status | jq -c '.tenants | sort_by(.dnet) | map(.lists)'
+}
+
+looked()
+{
+	is hub status '{}' ".looks >= $1"
+}
+
+quiet()
+{
+	local before
+
+	before=$(lists)
+	within 10 looked $(($(call hub status | jq .looks) + 3)) && [ "$(lists)" = "$before" ]
+}
+
+within 60 quiet || die "the hub asks for what it has: $(lists)"
+carol=0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798
+chain node "$dnet" $carol carol 10.77.0.3
+chain height 120
+within 3 served "$dnet" '.members == 3' || die "the hub does not hear of a new member: $(call hub status)"
+chain del "$dnet" $carol
+within 3 served "$dnet" '.members == 2' || die "the hub does not hear of a removed member: $(call hub status)"
+within 60 quiet || die "the hub asks on and on after a change: $(lists)"
+ok "the hub asks for nodes and statements when they are others than before, and only then"
+
 # Where they did not say that the operator may read, they do not meet.
 kill "${pid_of[a]}"
 wait "${pid_of[a]}"

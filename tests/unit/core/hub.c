@@ -162,6 +162,26 @@ static void many_dnets_are_found_again(void **state)
 				   OBJECT_ID_LEN) < 0);
 }
 
+static void each_netmap_that_is_taken_is_a_change_of_its_dnet(void **state)
+{
+	uint64_t first, other;
+
+	(void)state;
+	assert_int_equal(hub_change(hub, &lab.dnets[0]), 0);
+	assert_int_equal(hub_set_netmap(hub, lab_netmap(&lab, 0, 7, true, 0, 0), NULL, NULL), 0);
+	first = hub_change(hub, &lab.dnets[0]);
+	assert_int_not_equal(first, 0);
+	assert_int_equal(hub_set_netmap(hub, lab_netmap(&lab, 1, 7, true, 0, 0), NULL, NULL), 0);
+	other = hub_change(hub, &lab.dnets[1]);
+	assert_int_equal(hub_change(hub, &lab.dnets[0]), first);
+	assert_true(other > first);
+	hub_drop_dnet(hub, &lab.dnets[0], NULL, NULL);
+	assert_int_equal(hub_change(hub, &lab.dnets[0]), 0);
+	assert_int_equal(hub_set_netmap(hub, lab_netmap(&lab, 0, 7, true, 0, 0), NULL, NULL), 0);
+	assert_true(hub_change(hub, &lab.dnets[0]) > other);
+	assert_int_equal(hub_change(hub, &lab.dnets[1]), other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +193,7 @@ int main(void)
 		T(a_closed_dnet_is_dropped),
 		T(a_grant_by_another_service_does_not_count),
 		T(many_dnets_are_found_again),
+		T(each_netmap_that_is_taken_is_a_change_of_its_dnet),
 #undef T
 	};
 

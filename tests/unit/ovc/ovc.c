@@ -402,6 +402,53 @@ static void only_ones_own_statement_for_this_dnet_is_kept(void **state)
 	assert_memory_equal(keys, (uint8_t[16]){0}, 16);
 }
 
+/* True: the change of that dnet is another one than the last time. */
+static bool changed(unsigned dnet)
+{
+	static char before[LAB_DNETS][OVC_CHANGE_SIZE];
+	char now[OVC_CHANGE_SIZE];
+	bool same;
+
+	ovc_change(ovc, &lab.dnets[dnet], now);
+	same = strcmp(now, before[dnet]) == 0;
+	memcpy(before[dnet], now, sizeof(now));
+	return !same;
+}
+
+static void whoever_asks_sees_when_there_are_other_statements(void **state)
+{
+	struct statement s;
+
+	(void)state;
+	changed(0);
+	changed(1);
+	lab_connect(&lab, 0);
+	register_with(0, 1);
+	assert_false(changed(0));
+	s = make(&lab.members[0].identity, 2, 7);
+	publish(0, &s);
+	assert_true(changed(0));
+	publish(0, &s); /* the same */
+	assert_false(changed(0));
+	s = make(&lab.members[0].identity, 2, 8);
+	publish(0, &s);
+	assert_true(changed(0));
+	s = make(&lab.members[0].identity, 3, 8); /* of another backend */
+	publish(0, &s);
+	assert_true(changed(0));
+	assert_false(changed(1));
+	ovc_clear_hubs(ovc); /* whoever told one has to tell it again */
+	assert_true(changed(0));
+	assert_true(changed(1));
+	publish(0, &s);
+	assert_false(changed(0));
+	s = make(&lab.members[0].identity, 3, 9);
+	publish(0, &s);
+	assert_true(changed(0));
+	lab_set_members(&lab, 0, 7, 0, 0);
+	assert_true(changed(0));
+}
+
 static size_t hub_line(char *text, size_t size, const struct object_id *dnet, const char *port,
 		       const struct statement *s)
 {
@@ -568,6 +615,7 @@ int main(void)
 		T(a_member_that_went_away_leaves_nothing),
 		T(statements_come_with_introductions_four_at_most),
 		T(only_ones_own_statement_for_this_dnet_is_kept),
+		T(whoever_asks_sees_when_there_are_other_statements),
 		T(hubs_of_a_file_are_told_to_their_dnet),
 		T(a_wrong_line_leaves_the_hubs_as_they_were),
 		T(other_frames_are_counted),
