@@ -408,10 +408,12 @@ int udp_receive_batch(struct udp_socket *s, struct udp_message *messages, unsign
 	return (int)done;
 }
 
+/* What is left to send. No datagram lies in two parts. */
 struct send_call {
 	union sockaddr_any to;
 	socklen_t to_len;
-	const uint8_t *data;
+	const struct iovec *parts;
+	size_t at; /* bytes of the first part that are gone */
 	size_t len;
 	size_t segment_size;
 };
@@ -421,22 +423,42 @@ static size_t datagrams_in(size_t len, size_t segment_size)
 	return segment_size ? (len + segment_size - 1) / segment_size : 1;
 }
 
+/* What the first part has from here on, up to len bytes. */
+static struct iovec next_bytes(const struct send_call *call, size_t len)
+{
+	return (struct iovec){(uint8_t *)call->parts->iov_base + call->at,
+			      MIN(len, call->parts->iov_len - call->at)};
+}
+
+static void skip_bytes(struct send_call *call, size_t len)
+{
+	call->len -= len;
+	call->at += len;
+	while (call->len && call->at >= call->parts->iov_len) {
+		call->at -= call->parts->iov_len;
+		call->parts++;
+	}
+}
+
 /* One sendmsg of len bytes; with UDP_SEGMENT when they are more than one segment. */
-static int send_super(struct udp_socket *s, struct send_call *call, size_t len)
+static int send_super(struct udp_socket *s, const struct send_call *call, size_t len)
 {
 	union {
 		struct cmsghdr align;
 		uint8_t bytes[CMSG_SPACE(sizeof(uint16_t))];
 	} control = {0};
-	struct iovec iov = {(void *)call->data, len};
-	struct msghdr header = {.msg_name = &call->to,
-				.msg_namelen = call->to_len,
-				.msg_iov = &iov,
-				.msg_iovlen = 1};
+	struct iovec iovs[UDP_PARTS_MAX];
+	struct msghdr header = {
+		.msg_name = (void *)&call->to, .msg_namelen = call->to_len, .msg_iov = iovs};
 	uint16_t segment = (uint16_t)call->segment_size;
+	struct send_call left = *call;
 	struct cmsghdr *c;
 	int attempts = 0;
 
+	for (size_t queued = 0; queued < len; queued += iovs[header.msg_iovlen++].iov_len) {
+		iovs[header.msg_iovlen] = next_bytes(&left, len - queued);
+		skip_bytes(&left, iovs[header.msg_iovlen].iov_len);
+	}
 	if (len > call->segment_size) {
 		header.msg_control = &control;
 		header.msg_controllen = sizeof(control);
@@ -456,23 +478,22 @@ static int send_super(struct udp_socket *s, struct send_call *call, size_t len)
 
 /* Up to UDP_BATCH_MAX datagrams of one segment each. Returns the bytes taken, or -errno for none.
  */
-static ssize_t send_singles(struct udp_socket *s, struct send_call *call, size_t len)
+static ssize_t send_singles(struct udp_socket *s, const struct send_call *call)
 {
 	struct mmsghdr headers[UDP_BATCH_MAX];
 	struct iovec iovs[UDP_BATCH_MAX];
+	struct send_call left = *call;
 	unsigned count = 0;
-	size_t queued = 0, sent = 0;
+	size_t sent = 0;
 	int n, attempts = 0;
 
-	while (queued < len && count < UDP_BATCH_MAX) {
-		size_t part = MIN(call->segment_size, len - queued);
-
-		iovs[count] = (struct iovec){(void *)(call->data + queued), part};
-		headers[count] = (struct mmsghdr){{.msg_name = &call->to,
+	while (left.len && count < UDP_BATCH_MAX) {
+		iovs[count] = next_bytes(&left, call->segment_size);
+		headers[count] = (struct mmsghdr){{.msg_name = (void *)&call->to,
 						   .msg_namelen = call->to_len,
 						   .msg_iov = &iovs[count],
 						   .msg_iovlen = 1}};
-		queued += part;
+		skip_bytes(&left, iovs[count].iov_len);
 		count++;
 	}
 	do
@@ -512,14 +533,14 @@ static bool adapt(struct udp_socket *s, size_t segments, int result, bool *singl
 }
 
 /* The next piece: as much as one call takes. Returns its bytes or -errno. */
-static ssize_t send_piece(struct udp_socket *s, struct send_call *call, bool *singles)
+static ssize_t send_piece(struct udp_socket *s, const struct send_call *call, bool *singles)
 {
 	for (;;) {
 		size_t limit, len;
 		int result;
 
 		if (call->len > call->segment_size && (!s->gso || *singles))
-			return send_singles(s, call, call->len);
+			return send_singles(s, call);
 		limit = MIN((size_t)s->segments_max, UDP_DATAGRAM_MAX / call->segment_size);
 		len = MIN(call->len, MAX(limit, (size_t)1) * call->segment_size);
 		result = send_super(s, call, len);
@@ -531,14 +552,21 @@ static ssize_t send_piece(struct udp_socket *s, struct send_call *call, bool *si
 	}
 }
 
-ssize_t udp_send_segments(struct udp_socket *s, const struct endpoint *destination,
-			  const void *data, size_t len, size_t segment_size)
+ssize_t udp_send_parts(struct udp_socket *s, const struct endpoint *destination,
+		       const struct iovec *parts, unsigned count, size_t segment_size)
 {
-	struct send_call call = {.data = data, .len = len, .segment_size = segment_size};
+	struct send_call call = {.parts = parts, .segment_size = segment_size};
 	bool singles = false;
+	size_t len;
 	ssize_t n;
 
 	assert(segment_size && segment_size <= UDP_RECEIVE_SIZE);
+	assert(count && count <= UDP_PARTS_MAX);
+	for (unsigned i = 0; i < count; i++) {
+		assert(i + 1 == count || parts[i].iov_len % segment_size == 0);
+		call.len += parts[i].iov_len;
+	}
+	len = call.len;
 	call.to_len = to_sockaddr(destination, &call.to);
 	do {
 		n = send_piece(s, &call, &singles);
@@ -546,12 +574,19 @@ ssize_t udp_send_segments(struct udp_socket *s, const struct endpoint *destinati
 			break;
 		s->sent_bytes += (size_t)n;
 		s->sent_datagrams += datagrams_in((size_t)n, segment_size);
-		call.data += n;
-		call.len -= (size_t)n;
+		skip_bytes(&call, (size_t)n);
 	} while (call.len);
 	if (n < 0 && n != -EAGAIN)
 		s->send_errors++;
 	return call.len < len || n >= 0 ? (ssize_t)(len - call.len) : n;
+}
+
+ssize_t udp_send_segments(struct udp_socket *s, const struct endpoint *destination,
+			  const void *data, size_t len, size_t segment_size)
+{
+	const struct iovec part = {(void *)data, len};
+
+	return udp_send_parts(s, destination, &part, 1, segment_size);
 }
 
 int udp_send(struct udp_socket *s, const struct endpoint *destination, const void *data, size_t len)

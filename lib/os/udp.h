@@ -10,9 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 enum {
 	UDP_BATCH_MAX = 64,	  /* datagrams in one udp_receive_batch() */
+	UDP_PARTS_MAX = 64,	  /* in one udp_send_parts() */
 	UDP_DATAGRAM_MAX = 65507, /* largest payload over IPv4; also of one super-datagram */
 	UDP_RECEIVE_SIZE = 65536, /* buffer that holds whatever UDP_GRO joins */
 	UDP_SEGMENTS_MAX = 128,	  /* in one send; 64 where the kernel allows no more */
@@ -82,6 +84,9 @@ int udp_receive_batch(struct udp_socket *socket, struct udp_message *messages, u
  */
 ssize_t udp_send_segments(struct udp_socket *socket, const struct endpoint *destination,
 			  const void *data, size_t len, size_t segment_size);
+/* The same from parts that lie apart: each but the last has whole segments, and bytes. */
+ssize_t udp_send_parts(struct udp_socket *socket, const struct endpoint *destination,
+		       const struct iovec *parts, unsigned count, size_t segment_size);
 /* One datagram: 0 or -errno as above. */
 int udp_send(struct udp_socket *socket, const struct endpoint *destination, const void *data,
 	     size_t len);

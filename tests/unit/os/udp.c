@@ -265,6 +265,62 @@ static void a_full_socket_takes_whole_segments_and_then_says_so(void **state)
 	close_pair(&p);
 }
 
+/* Parts that lie apart arrive as if they were one run of bytes. */
+static void send_parts_and_check(struct pair *p, const struct iovec *parts, unsigned count)
+{
+	static uint8_t sent[200000], got[200000];
+	size_t len = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		fill(parts[i].iov_base, parts[i].iov_len);
+		memcpy(sent + len, parts[i].iov_base, parts[i].iov_len);
+		len += parts[i].iov_len;
+	}
+	assert_int_equal(udp_send_parts(&p->a, &p->to_b, parts, count, SEGMENT), len);
+	assert_int_equal(p->a.sent_datagrams, (len + SEGMENT - 1) / SEGMENT);
+	receive_all(p, got, len, SEGMENT);
+	assert_memory_equal(sent, got, len);
+}
+
+static void parts_leave_in_one_send(void **state)
+{
+	static uint8_t bytes[UDP_PARTS_MAX][9 * SEGMENT];
+	static const size_t lens[] = {SEGMENT, 3 * SEGMENT, SEGMENT, 9 * SEGMENT, 1};
+	static const struct udp_options table[] = {{0}, {.no_gso = true}, {.no_gro = true}};
+	struct iovec parts[UDP_PARTS_MAX];
+	struct pair p;
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		open_pair(&p, places[i % 2], &table[i]);
+		for (size_t n = 0; n < ARRAY_SIZE(lens); n++)
+			parts[n] = (struct iovec){bytes[n], lens[n]};
+		send_parts_and_check(&p, parts, ARRAY_SIZE(lens));
+		assert_int_equal(super_calls + single_calls, 1);
+		close_pair(&p);
+		/* As many parts as may be, in several calls. */
+		open_pair(&p, places[i % 2], &table[i]);
+		for (size_t n = 0; n < UDP_PARTS_MAX; n++)
+			parts[n] = (struct iovec){bytes[n], n == 1 ? 9 * SEGMENT : SEGMENT};
+		send_parts_and_check(&p, parts, UDP_PARTS_MAX);
+		assert_true(super_calls + single_calls >= 2);
+		close_pair(&p);
+	}
+}
+
+static void what_a_full_socket_took_of_parts_is_said(void **state)
+{
+	static const struct udp_options singles = {.no_gso = true};
+	static uint8_t bytes[3][2 * SEGMENT];
+	const struct iovec parts[] = {
+		{bytes[0], 2 * SEGMENT}, {bytes[1], 2 * SEGMENT}, {bytes[2], 1}};
+	struct pair p;
+
+	open_pair(&p, places[0], &singles);
+	singles_until_full = 4;
+	assert_int_equal(udp_send_parts(&p.a, &p.to_b, parts, 3, SEGMENT), 3 * SEGMENT);
+	close_pair(&p);
+}
+
 static void the_longest_datagram_passes_and_one_more_byte_does_not(void **state)
 {
 	static uint8_t big[UDP_DATAGRAM_MAX + 1];
@@ -368,6 +424,8 @@ int main(void)
 		cmocka_unit_test(a_refusal_of_this_size_does_not_turn_offload_off),
 		cmocka_unit_test(an_old_kernel_takes_sixty_four_segments),
 		cmocka_unit_test(a_full_socket_takes_whole_segments_and_then_says_so),
+		cmocka_unit_test(parts_leave_in_one_send),
+		cmocka_unit_test(what_a_full_socket_took_of_parts_is_said),
 		cmocka_unit_test(the_longest_datagram_passes_and_one_more_byte_does_not),
 		cmocka_unit_test(a_datagram_that_does_not_fit_is_counted_and_empty),
 		cmocka_unit_test(a_closed_port_does_not_disturb_the_socket),
