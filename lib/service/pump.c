@@ -6,15 +6,20 @@
 #include "os/loop.h"
 #include "os/rand.h"
 #include "os/udp.h"
+#include "service/gather.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 enum {
-	/* Few large buffers where the kernel joins datagrams: they stay in the cache. */
-	BATCH_GRO = 4,
-	BATCH_PLAIN = 32,
+	/* Where the kernel joins datagrams, few large buffers stay in the cache; where they come
+	 * one by one, many of them leave in one send. */
+	BATCH_FEW = 4,
+	BATCH_MANY = 32,
+	JOINED = 4096, /* bytes of a message, on average, from which on they are few */
+	/* Buffers a power of two apart would share their places in the cache. */
+	BUFFER_STRIDE = UDP_RECEIVE_SIZE + 1536,
 	BUDGET_BATCHES = 8,
 };
 
@@ -28,7 +33,9 @@ struct pump {
 	pump_intercept *intercept;
 	void *ctx;
 	uint8_t *buffers; /* owned */
-	struct udp_message messages[BATCH_PLAIN];
+	struct udp_message messages[BATCH_MANY];
+	unsigned batch;	      /* messages to ask for */
+	struct gather gather; /* of bytes in buffers; empty between batches */
 	uint64_t counters[PUMP_COUNTER_COUNT];
 };
 
@@ -64,27 +71,43 @@ void pump_wake(struct pump *pump)
 }
 
 /* A full socket drops: a helper that waits for one member would stall all. */
+static void send_parts(void *ctx, const struct endpoint *dst, const struct iovec *parts,
+		       unsigned count, size_t segment)
+{
+	struct pump *pump = ctx;
+	struct udp_socket *socket = pump->sockets[dst->addr.family == ADDR_V6];
+	ssize_t n =
+		socket->fd < 0 ? -EAFNOSUPPORT : udp_send_parts(socket, dst, parts, count, segment);
+	size_t left = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		left += parts[i].iov_len;
+	if (n > 0) {
+		pump->counters[PUMP_udp_sends]++;
+		pump->counters[PUMP_udp_send_bytes] += (uint64_t)n;
+		left -= (size_t)n;
+	}
+	pump->counters[n > 0 || n == -EAGAIN ? PUMP_udp_send_dropped : PUMP_udp_send_failed] +=
+		(left + segment - 1) / segment;
+}
+
+static bool is_received(const struct pump *pump, const uint8_t *bytes)
+{
+	return bytes >= pump->buffers && bytes < pump->buffers + BATCH_MANY * BUFFER_STRIDE;
+}
+
 static void send_datagrams(void *ctx, const struct endpoint *dst, const uint8_t *bytes, size_t len,
 			   size_t segment)
 {
 	struct pump *pump = ctx;
-	struct udp_socket *socket = pump->sockets[dst->addr.family == ADDR_V6];
+	const struct iovec part = {(void *)bytes, len};
 
-	while (len > 0) {
-		ssize_t n = socket->fd < 0 ? -EAFNOSUPPORT
-					   : udp_send_segments(socket, dst, bytes, len, segment);
-
-		if (n <= 0) {
-			pump->counters[n == -EAGAIN ? PUMP_udp_send_dropped
-						    : PUMP_udp_send_failed] +=
-				(len + segment - 1) / segment;
-			return;
-		}
-		pump->counters[PUMP_udp_sends]++;
-		pump->counters[PUMP_udp_send_bytes] += (uint64_t)n;
-		bytes += n;
-		len -= (size_t)n;
+	if (is_received(pump, bytes)) {
+		gather_add(&pump->gather, dst, bytes, len, segment);
+		return;
 	}
+	gather_flush(&pump->gather); /* nothing overtakes */
+	send_parts(pump, dst, &part, 1, segment);
 }
 
 static void take_message(struct pump *pump, struct udp_message *m, uint64_t now)
@@ -114,20 +137,25 @@ static void on_udp(void *arg, int fd, unsigned events)
 {
 	struct pump *pump = arg;
 	struct udp_socket *socket = pump->sockets[pump->sockets[0]->fd != fd];
-	unsigned room = socket->gro ? BATCH_GRO : BATCH_PLAIN;
 	uint64_t now = clock_boottime_ns();
 
 	(void)events;
 	for (int batch = 0; batch < BUDGET_BATCHES; batch++) {
+		unsigned room = pump->batch;
 		int n = udp_receive_batch(socket, pump->messages, room);
+		size_t bytes = 0;
 
 		if (n < 0)
 			log_limited(LOG_LEVEL_WARN, 6, "cannot receive: %s", strerror(-n));
 		if (n <= 0)
 			break;
 		pump->counters[PUMP_udp_reads]++;
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < n; i++) {
 			take_message(pump, &pump->messages[i], now);
+			bytes += pump->messages[i].len;
+		}
+		gather_flush(&pump->gather);
+		pump->batch = bytes / (size_t)n < JOINED ? BATCH_MANY : BATCH_FEW;
 		if ((unsigned)n < room)
 			break;
 	}
@@ -162,9 +190,11 @@ struct pump *pump_new(struct loop *loop, struct udp_socket *v4, struct udp_socke
 	pump->sockets[0] = v4;
 	pump->sockets[1] = v6;
 	pump->armed_ns = UINT64_MAX;
-	pump->buffers = xmalloc((size_t)BATCH_PLAIN * UDP_RECEIVE_SIZE);
-	for (size_t i = 0; i < BATCH_PLAIN; i++) {
-		pump->messages[i].data = pump->buffers + i * UDP_RECEIVE_SIZE;
+	pump->batch = BATCH_MANY;
+	gather_init(&pump->gather, send_parts, pump);
+	pump->buffers = xmalloc((size_t)BATCH_MANY * BUFFER_STRIDE);
+	for (size_t i = 0; i < BATCH_MANY; i++) {
+		pump->messages[i].data = pump->buffers + i * BUFFER_STRIDE;
 		pump->messages[i].size = UDP_RECEIVE_SIZE;
 	}
 	pump->timer = loop_timer_new(loop, on_timer, pump);

@@ -19,7 +19,9 @@ typedef size_t pump_intercept(void *ctx, const struct endpoint *source, uint8_t 
 /* Sockets are borrowed; fd -1: that family is missing. */
 struct pump *pump_new(struct loop *loop, struct udp_socket *v4, struct udp_socket *v6);
 void pump_free(struct pump *pump);
-/* How an engine sends through it; valid for its life. */
+/* How an engine sends through it; valid for its life. What an interceptor sends from within the
+ * message that it was given may wait for its neighbours until the batch is over: its bytes stay as
+ * they are. All else leaves at once. */
 void pump_engine_io(struct pump *pump, struct engine_io *ret_io);
 /* Borrowed; starts receiving. engine NULL: stops. */
 void pump_start(struct pump *pump, struct engine *engine, pump_intercept *intercept, void *ctx);

@@ -131,6 +131,91 @@ static void a_batch_of_segments_is_cut_as_it_was_sent(void **state)
 	assert_int_equal(pump_counter(bench.pump, PUMP_udp_read_datagrams), 11);
 }
 
+/* Forwards in place to the other socket; what begins with 0xee is answered from memory of its own.
+ */
+static size_t forward(void *ctx, const struct endpoint *source, uint8_t *bytes, size_t len,
+		      size_t segment, uint64_t now)
+{
+	static const uint8_t answer[] = {0xee, 0xee};
+	struct bench *b = ctx;
+
+	(void)now;
+	(void)segment;
+	if (bytes[0] == 0xee)
+		b->io.send(b->io.ctx, source, answer, sizeof(answer), sizeof(answer));
+	else
+		b->io.send(b->io.ctx, source, bytes, len, segment);
+	b->bytes += len;
+	if (b->bytes >= b->wanted)
+		loop_stop(b->loop);
+	return len;
+}
+
+/* Sends one by one what has to come back in this order; returns the pump's sends. */
+static uint64_t there_and_back(uint8_t (*datagrams)[100], const size_t *lens, unsigned count)
+{
+	static uint8_t memory[16][UDP_RECEIVE_SIZE];
+	struct udp_message messages[16];
+	unsigned got = 0;
+
+	bench.wanted = 0;
+	for (unsigned i = 0; i < count; i++) {
+		assert_int_equal(udp_send(&bench.other, &bench.here, datagrams[i], lens[i]), 0);
+		bench.wanted += lens[i];
+	}
+	pump_start(bench.pump, bench.engine, forward, &bench);
+	loop_run(bench.loop);
+	for (unsigned i = 0; i < 16; i++)
+		messages[i] = (struct udp_message){.data = memory[i], .size = sizeof(memory[i])};
+	while (got < count) {
+		/* On the loopback it is there when it was sent. */
+		int n = udp_receive_batch(&bench.other, messages, 16);
+
+		assert_true(n > 0);
+		for (int i = 0; i < n; i++) {
+			for (size_t at = 0; at < messages[i].len; at += lens[got++]) {
+				size_t len = datagrams[got][0] == 0xee ? 2 : lens[got];
+
+				assert_true(got < count && messages[i].len - at >= len);
+				assert_memory_equal(messages[i].data + at, datagrams[got], len);
+			}
+		}
+	}
+	assert_int_equal(got, count);
+	return pump_counter(bench.pump, PUMP_udp_sends);
+}
+
+static void what_is_forwarded_in_place_leaves_together(void **state)
+{
+	static const struct {
+		size_t lens[8];
+		unsigned count;
+		int answer; /* number of the one that is answered, -1: none */
+		uint64_t sends;
+	} rows[] = {
+		{{100, 100, 100, 100, 100, 100, 100, 100}, 8, -1, 1},
+		{{100, 100, 100, 30, 100, 100}, 6, -1, 2},
+		{{100, 90, 80, 70}, 4, -1, 2},
+		/* Nothing overtakes it, and it overtakes nothing. */
+		{{100, 100, 100, 100, 100}, 5, 2, 3},
+	};
+	uint8_t datagrams[8][100];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (i) {
+			teardown(NULL);
+			setup(NULL);
+		}
+		for (unsigned n = 0; n < rows[i].count; n++)
+			memset(datagrams[n], (int)n + 1, sizeof(datagrams[n]));
+		if (rows[i].answer >= 0)
+			memset(datagrams[rows[i].answer], 0xee, sizeof(datagrams[0]));
+		assert_int_equal(there_and_back(datagrams, rows[i].lens, rows[i].count),
+				 rows[i].sends);
+	}
+}
+
 static void a_missing_family_is_counted_and_dropped(void **state)
 {
 	static const uint8_t bytes[250];
@@ -168,6 +253,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_the_interceptor_leaves_goes_to_the_engine),
 		TEST(a_batch_of_segments_is_cut_as_it_was_sent),
+		TEST(what_is_forwarded_in_place_leaves_together),
 		TEST(a_missing_family_is_counted_and_dropped),
 		TEST(nothing_is_read_before_the_start_and_after_the_stop),
 	};
