@@ -454,6 +454,11 @@ static bool is_lane(const uint8_t *bytes, size_t len)
 	return len && bytes[0] == MESSAGE_LANE;
 }
 
+static size_t datagrams_in(size_t len, size_t segment)
+{
+	return (len + segment - 1) / segment;
+}
+
 /* Bytes of the datagrams from the beginning that carry the same lane id as the first. */
 static size_t run_len(const uint8_t *bytes, size_t len, size_t segment)
 {
@@ -465,41 +470,64 @@ static size_t run_len(const uint8_t *bytes, size_t len, size_t segment)
 	return at < len ? at : len;
 }
 
-static bool charge(struct ovr *ovr, struct lane *lane, size_t bytes, uint64_t now)
+/* From a side whose datagrams they are to the other one. */
+static void relay(struct ovr *ovr, const struct side *to, uint8_t *bytes, size_t len,
+		  size_t segment)
 {
-	const struct netmap_helper *grant = hub_grant(ovr->hub, &lane->pair.dnet);
+	for (size_t at = 0; at < len; at += segment)
+		store_u64(bytes + at + LANE_ID_AT, to->id);
+	count(ovr, OVR_forwarded_datagrams, datagrams_in(len, segment));
+	count(ovr, OVR_forwarded_bytes, len);
+	ovr->io.send(ovr->io.ctx, &peer_via(to->peer)->endpoint, bytes, len, segment);
+}
 
-	if (!grant)
-		return false;
-	switch (quota_take(&lane->tenant->quota, grant->rate_kbit, grant->volume_mib, bytes, now)) {
-	case QUOTA_PASS:
-		return true;
-	case QUOTA_RATE:
-		count(ovr, OVR_dropped_rate, 1);
-		return false;
-	case QUOTA_VOLUME:
-		count(ovr, OVR_dropped_volume, 1);
-		lane_close(ovr, lane, LANE_CLOSED_GRANT_ENDED, now);
-		return false;
+/* As much of a run as the grant of its dnet has room for. */
+static void relay_within_grant(struct ovr *ovr, struct side *from, uint8_t *bytes, size_t len,
+			       size_t segment, uint64_t now)
+{
+	struct lane *lane = from->lane;
+	const struct netmap_helper *grant = hub_grant(ovr->hub, &lane->pair.dnet);
+	enum quota_verdict verdict;
+	size_t passed;
+
+	if (!grant) {
+		count(ovr, OVR_dropped_unknown_lane, datagrams_in(len, segment));
+		return;
 	}
-	return false;
+	verdict = quota_take(&lane->tenant->quota, grant->rate_kbit, grant->volume_mib, len,
+			     segment, now, &passed);
+	if (passed) {
+		lane->used_at = now;
+		relay(ovr, other_side(from), bytes, passed, segment);
+	}
+	switch (verdict) {
+	case QUOTA_PASS:
+		break;
+	case QUOTA_RATE:
+		count(ovr, OVR_dropped_rate, datagrams_in(len - passed, segment));
+		break;
+	case QUOTA_VOLUME:
+		count(ovr, OVR_dropped_volume, datagrams_in(len - passed, segment));
+		lane_close(ovr, lane, LANE_CLOSED_GRANT_ENDED, now);
+		break;
+	}
 }
 
 /* One run of one lane. */
 static void forward(struct ovr *ovr, const struct endpoint *source, uint8_t *bytes, size_t len,
 		    size_t segment, uint64_t now)
 {
-	size_t datagrams = (len + segment - 1) / segment;
-	struct side *side, *other;
+	size_t datagrams = datagrams_in(len, segment);
+	struct side *side;
 	uint64_t id;
 
 	if (load_u32(bytes) != MESSAGE_LANE) {
 		count(ovr, OVR_dropped_malformed, datagrams);
 		return;
 	}
-	id = load_u64(bytes + 4);
+	id = load_u64(bytes + LANE_ID_AT);
 	HASH_FIND(hh, ovr->sides, &id, sizeof(id), side);
-	if (!side || !(other = other_side(side))->peer || !side->peer) {
+	if (!side || !side->peer || !other_side(side)->peer) {
 		count(ovr, OVR_dropped_unknown_lane, datagrams);
 		return;
 	}
@@ -509,14 +537,7 @@ static void forward(struct ovr *ovr, const struct endpoint *source, uint8_t *byt
 		count(ovr, OVR_dropped_wrong_source, datagrams);
 		return;
 	}
-	if (!charge(ovr, side->lane, len, now))
-		return;
-	side->lane->used_at = now;
-	for (size_t at = 0; at < len; at += segment)
-		store_u64(bytes + at + 4, other->id);
-	count(ovr, OVR_forwarded_datagrams, datagrams);
-	count(ovr, OVR_forwarded_bytes, len);
-	ovr->io.send(ovr->io.ctx, &peer_via(other->peer)->endpoint, bytes, len, segment);
+	relay_within_grant(ovr, side, bytes, len, segment, now);
 }
 
 size_t ovr_input_lanes(struct ovr *ovr, const struct endpoint *source, uint8_t *bytes, size_t len,

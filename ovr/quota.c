@@ -30,21 +30,36 @@ static void fill(struct quota *quota, uint32_t rate_kbit, uint64_t now)
 		quota->tokens = full;
 }
 
-enum quota_verdict quota_take(struct quota *quota, uint32_t rate_kbit, uint32_t volume_mib,
-			      size_t bytes, uint64_t now)
+/* What passes of len bytes when there is room for so many: whole datagrams. */
+static size_t whole(size_t len, size_t segment, uint64_t room)
 {
-	if (quota_used_up(quota, volume_mib)) {
-		quota->dropped += bytes;
-		return QUOTA_VOLUME;
+	return room >= len ? len : (size_t)(room / segment) * segment;
+}
+
+enum quota_verdict quota_take(struct quota *quota, uint32_t rate_kbit, uint32_t volume_mib,
+			      size_t len, size_t segment, uint64_t now, size_t *ret_passed)
+{
+	uint64_t volume = (uint64_t)volume_mib << 20;
+	enum quota_verdict verdict = QUOTA_PASS;
+	size_t passed = len;
+
+	if (volume_mib) {
+		uint64_t room = volume > quota->used ? volume - quota->used : 0;
+
+		/* Up to the end of the one that reaches it. */
+		passed = whole(len, segment, (room + segment - 1) / segment * segment);
+		verdict = passed < len ? QUOTA_VOLUME : QUOTA_PASS;
 	}
-	if (rate_kbit) {
+	if (rate_kbit && passed) {
 		fill(quota, rate_kbit, now);
-		if (quota->tokens < bytes) {
-			quota->dropped += bytes;
-			return QUOTA_RATE;
+		if (quota->tokens < passed) {
+			passed = whole(passed, segment, quota->tokens);
+			verdict = QUOTA_RATE;
 		}
-		quota->tokens -= bytes;
+		quota->tokens -= passed;
 	}
-	quota->used += bytes;
-	return QUOTA_PASS;
+	quota->used += passed;
+	quota->dropped += len - passed;
+	*ret_passed = passed;
+	return verdict;
 }

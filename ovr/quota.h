@@ -17,10 +17,13 @@ struct quota {
 
 enum quota_verdict { QUOTA_PASS, QUOTA_RATE, QUOTA_VOLUME };
 
-/* rate_kbit and volume_mib as in the GRANT, 0: no limit. The bucket holds a quarter of a second,
- * and never less than one super-datagram. */
+/* len bytes of datagrams of segment bytes each (the last may be shorter): as many of them, from the
+ * first on, as would pass if they came alone. *ret_passed has their bytes; the others are dropped,
+ * and the verdict says why (QUOTA_PASS: there are none). rate_kbit and volume_mib as in the GRANT,
+ * 0: no limit. The bucket holds a quarter of a second, and never less than one super-datagram; the
+ * datagram that reaches the volume still passes. */
 enum quota_verdict quota_take(struct quota *quota, uint32_t rate_kbit, uint32_t volume_mib,
-			      size_t bytes, uint64_t now);
+			      size_t len, size_t segment, uint64_t now, size_t *ret_passed);
 bool quota_used_up(const struct quota *quota, uint32_t volume_mib);
 
 #endif

@@ -277,26 +277,33 @@ static void who_only_began_a_handshake_is_not_here(void **state)
 	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).lanes, 0);
 }
 
-static void over_the_rate_batches_are_dropped(void **state)
+static void over_the_rate_the_rest_is_dropped(void **state)
 {
 	size_t len;
 
 	(void)state;
 	ask(0, key(1));
 	lab_set_members(&lab, 0, ~0u, 1, 0); /* 125 bytes a second, at once 65,536 */
-	len = fill(batch, lane(0), 45, 1440, 1440);
+	len = fill(batch, lane(0), 40, 1440, 1440);
 	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, 1440, lab.now);
 	assert_int_equal(lab.lane_sends, 1);
-	fill(batch, lane(0), 45, 1440, 1440);
-	ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, 1440, lab.now);
-	assert_int_equal(lab.lane_sends, 1);
-	assert_int_equal(ovr_counter(ovr, OVR_dropped_rate), 1);
-	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).dropped, len);
+	/* 7,936 bytes are left: five datagrams. */
+	fill(batch, lane(0), 40, 1440, 1440);
+	fill(expected, lane(1), 5, 1440, 1440);
+	assert_int_equal(ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, 1440, lab.now),
+			 len);
+	assert_int_equal(lab.lane_sends, 2);
+	assert_int_equal(lab.lane_len, 5 * 1440);
+	assert_memory_equal(lab.lane_bytes, expected, lab.lane_len);
+	assert_int_equal(ovr_counter(ovr, OVR_forwarded_datagrams), 45);
+	assert_int_equal(ovr_counter(ovr, OVR_dropped_rate), 35);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).bytes, 45 * 1440);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).dropped, 35 * 1440);
 	/* Another tenant does not feel it. */
 	ask(3, key(4));
 	len = fill(batch, lane(3), 45, 1440, 1440);
 	ovr_input_lanes(ovr, &lab.members[3].endpoint, batch, len, 1440, lab.now);
-	assert_int_equal(lab.lane_sends, 2);
+	assert_int_equal(lab.lane_sends, 3);
 }
 
 static void over_the_volume_lanes_are_closed_and_refused(void **state)
@@ -320,6 +327,26 @@ static void over_the_volume_lanes_are_closed_and_refused(void **state)
 	}
 	ask(0, key(1));
 	assert_refused(0, LANE_REFUSED_QUOTA);
+}
+
+static void the_volume_ends_in_the_middle_of_a_batch(void **state)
+{
+	size_t len;
+
+	(void)state;
+	assert_int_equal(ovr_set_used(ovr, &lab.dnets[0], (1 << 20) - 250), 0);
+	lab_set_members(&lab, 0, ~0u, 0, 1);
+	ask(0, key(1));
+	len = fill(batch, lane(0), 10, 100, 60);
+	assert_int_equal(ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, 100, lab.now),
+			 len);
+	assert_int_equal(lab.lane_len, 300);
+	assert_int_equal(ovr_counter(ovr, OVR_forwarded_datagrams), 3);
+	assert_int_equal(ovr_counter(ovr, OVR_dropped_volume), 7);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).bytes, (1 << 20) + 50);
+	lab_run_until(&lab, lab.now + 1);
+	assert_int_equal(last(1, FRAME_LANE_CLOSED).reason, LANE_CLOSED_GRANT_ENDED);
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).lanes, 0);
 }
 
 static void a_removed_member_has_no_lanes_from_then_on(void **state)
@@ -457,6 +484,116 @@ static void a_short_one_at_the_end_of_a_batch_is_dropped_alone(void **state)
 	assert_int_equal(ovr_counter(ovr, OVR_dropped_malformed), 1);
 }
 
+/* 20 datagrams of 100 bytes, of which number 7 is altered: only that one is refused, and counted as
+ * what it is. */
+static void of_a_batch_only_the_unwanted_one_is_refused(void **state)
+{
+	enum { OTHER_ID, OTHER_LANE, RESERVED_BYTE, HELD, CASES };
+	static const enum ovr_counter counters[] = {
+		OVR_dropped_unknown_lane, OVR_dropped_wrong_source, OVR_dropped_malformed};
+	uint64_t ours, of_others;
+
+	(void)state;
+	ask(0, key(1));
+	ours = lane(0);
+	ask(1, key(2));
+	of_others = lane(2); /* not of the address that sends */
+	for (int i = 0; i < CASES; i++) {
+		uint64_t before = ovr_counter(ovr, OVR_forwarded_datagrams);
+		size_t len = fill(batch, ours, 20, 100, 40), done;
+		unsigned sends = lab.lane_sends;
+		uint8_t *bad = batch + 700;
+
+		if (i == OTHER_ID)
+			write_header(bad, ours + 1);
+		else if (i == OTHER_LANE)
+			write_header(bad, of_others);
+		else if (i == RESERVED_BYTE)
+			bad[2] = 1;
+		else
+			bad[0] = MESSAGE_DATA; /* for the engine: not taken */
+		done = ovr_input_lanes(ovr, &lab.members[0].endpoint, batch, len, 100, lab.now);
+		if (i == HELD) {
+			assert_int_equal(done, 700);
+			done = 800 + ovr_input_lanes(ovr, &lab.members[0].endpoint, batch + 800,
+						     len - 800, 100, lab.now);
+		} else {
+			assert_int_equal(ovr_counter(ovr, counters[i]), 1);
+		}
+		assert_int_equal(done, len);
+		assert_int_equal(ovr_counter(ovr, OVR_forwarded_datagrams) - before, 19);
+		assert_int_equal(lab.lane_sends - sends, 2);
+		assert_int_equal(lab.lane_len, 11 * 100 + 40);
+	}
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).bytes, CASES * (19 * 100 - 60));
+	assert_int_equal(ovr_usage(ovr, &lab.dnets[0]).dropped, 0);
+}
+
+struct outcome {
+	uint64_t counters[OVR_COUNTER_COUNT], usage, dropped, bytes;
+};
+
+static struct outcome outcome(void)
+{
+	struct outcome o = {.usage = ovr_usage(ovr, &lab.dnets[0]).bytes,
+			    .dropped = ovr_usage(ovr, &lab.dnets[0]).dropped,
+			    .bytes = lab.helper_bytes};
+
+	for (int i = 0; i < OVR_COUNTER_COUNT; i++)
+		o.counters[i] = ovr_counter(ovr, i);
+	return o;
+}
+
+static void assert_same_step(const struct outcome *a, const struct outcome *b,
+			     const struct outcome *c)
+{
+	const uint64_t *x = a->counters, *y = b->counters, *z = c->counters;
+
+	for (size_t i = 0; i < sizeof(*a) / sizeof(*x); i++)
+		assert_int_equal(y[i] - x[i], z[i] - y[i]);
+}
+
+/* Whatever is in it: the same counters, the same usage, as many bytes sent. */
+static void a_batch_does_what_its_datagrams_do_one_by_one(void **state)
+{
+	static uint8_t copy[sizeof(batch)];
+	uint64_t random = 11, lanes[3];
+
+	(void)state;
+	ask(0, key(1));
+	lanes[0] = lane(0);
+	lanes[1] = lane(1);
+	ask(0, key(2));
+	lanes[2] = lane(0);
+	for (unsigned i = 0; i < 1000; i++) {
+		const struct endpoint *from = &lab.members[i & 1].endpoint;
+		struct outcome before = outcome(), together, alone;
+		size_t len = 0, segment = 13 + i % 90;
+
+		for (unsigned n = 0; n < 30; n++) {
+			random = random * 6364136223846793005 + 1;
+			len += fill(batch + len, lanes[(random >> 60) % 3] + !(random >> 40 & 15),
+				    1, segment, segment);
+			batch[len - segment + 1] = !(random >> 30 & 15);
+		}
+		len -= random >> 20 & 1 ? (random >> 50) % segment : 0;
+		memcpy(copy, batch, len);
+		assert_int_equal(ovr_input_lanes(ovr, from, batch, len, segment, lab.now), len);
+		together = outcome();
+		for (size_t at = 0; at < len; at += segment) {
+			size_t n = len - at < segment ? len - at : segment;
+
+			ovr_input_lanes(ovr, from, copy + at, n, n, lab.now);
+		}
+		alone = outcome();
+		assert_same_step(&before, &together, &alone);
+	}
+	assert_true(ovr_counter(ovr, OVR_forwarded_datagrams) > 10000);
+	assert_true(ovr_counter(ovr, OVR_dropped_malformed) > 1000);
+	assert_true(ovr_counter(ovr, OVR_dropped_unknown_lane) > 1000);
+	assert_true(ovr_counter(ovr, OVR_dropped_wrong_source) > 1000);
+}
+
 static void other_frames_are_counted(void **state)
 {
 	static const struct {
@@ -494,8 +631,11 @@ int main(void)
 		T(unknown_and_malformed_lanes_are_dropped_without_an_answer),
 		T(lanes_are_refused_with_the_reason),
 		T(who_only_began_a_handshake_is_not_here),
-		T(over_the_rate_batches_are_dropped),
+		T(over_the_rate_the_rest_is_dropped),
 		T(over_the_volume_lanes_are_closed_and_refused),
+		T(the_volume_ends_in_the_middle_of_a_batch),
+		T(of_a_batch_only_the_unwanted_one_is_refused),
+		T(a_batch_does_what_its_datagrams_do_one_by_one),
 		T(a_removed_member_has_no_lanes_from_then_on),
 		T(a_grant_that_ended_ends_all),
 		T(a_member_comes_back_to_its_lane),
