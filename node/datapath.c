@@ -221,34 +221,56 @@ static bool lane_is_ours(const struct datapath *dp, const struct endpoint *relay
 	return false;
 }
 
-static void take_datagram(struct datapath *dp, const struct endpoint *source, uint8_t *bytes,
-			  size_t len, uint64_t now)
+/* The lane of a lane datagram; 0: refused. */
+static uint64_t take_lane(struct datapath *dp, const struct endpoint *source, const uint8_t *bytes,
+			  size_t len)
 {
-	struct via via = {.endpoint = *source};
-	if (len == 0 || bytes[0] != MESSAGE_LANE) {
-		engine_input(dp->engine, &via, bytes, len, now);
-		return;
-	}
 	struct span inner;
-	if (!message_lane_parse(bytes, len, &via.lane, &inner) || via.lane == 0) {
+	uint64_t lane;
+
+	if (!message_lane_parse(bytes, len, &lane, &inner) || lane == 0) {
 		count(dp, DATAPATH_lane_malformed, 1);
-		return;
+		return 0;
 	}
 	/* Only the OVR that gave us the lane may say that something came over it. */
-	if (!lane_is_ours(dp, source, via.lane)) {
+	if (!lane_is_ours(dp, source, lane)) {
 		count(dp, DATAPATH_lane_foreign, 1);
-		return;
+		return 0;
 	}
-	engine_input(dp->engine, &via, bytes + LANE_HEADER_LEN, len - LANE_HEADER_LEN, now);
+	return lane;
+}
+
+/* Data in the same lane as the one before it in the message: what was found of that one still
+ * holds, as data needs a session, and the peer of a lane that was given up since has none. */
+static bool follows(const uint8_t *bytes, size_t len, const uint8_t *before)
+{
+	return before && len > LANE_HEADER_LEN && bytes[LANE_HEADER_LEN] == MESSAGE_DATA &&
+	       !memcmp(bytes, before, LANE_HEADER_LEN);
 }
 
 static void take_message(struct datapath *dp, struct udp_message *m, uint64_t now)
 {
 	size_t segment = m->segment_size ? m->segment_size : m->len, at = 0;
+	struct via via = {.endpoint = m->source};
+	const uint8_t *before = NULL; /* a lane datagram that was taken, lane via.lane */
+
 	/* An empty datagram is one too. */
 	do {
+		size_t len = MIN(segment, m->len - at);
+		uint8_t *bytes = m->data + at;
+		bool is_lane = len && bytes[0] == MESSAGE_LANE;
+
 		count(dp, DATAPATH_udp_read_datagrams, 1);
-		take_datagram(dp, &m->source, m->data + at, MIN(segment, m->len - at), now);
+		if (!is_lane)
+			via.lane = 0;
+		else if (!follows(bytes, len, before))
+			via.lane = take_lane(dp, &m->source, bytes, len);
+		before = via.lane ? bytes : NULL;
+		if (!is_lane)
+			engine_input(dp->engine, &via, bytes, len, now);
+		else if (via.lane)
+			engine_input(dp->engine, &via, bytes + LANE_HEADER_LEN,
+				     len - LANE_HEADER_LEN, now);
 		at += segment;
 	} while (at < m->len);
 	count(dp, DATAPATH_udp_read_bytes, m->len);
