@@ -77,7 +77,9 @@ static bool take_key(struct tincd *t, const char *text)
 	return true;
 }
 
-static bool read_key(struct tincd *t)
+/* 1: it is there; 0: one has to be made; -errno, logged: it cannot be read, which is no reason to
+ * make another one. */
+static int read_key(struct tincd *t)
 {
 	char path[PATH_MAX], *text = NULL;
 	size_t len = 0;
@@ -87,10 +89,15 @@ static bool read_key(struct tincd *t)
 	if (text)
 		secret_wipe(text, len);
 	free(text);
-	if (!good && r != -ENOENT)
-		log_warn("%s: %s is no RSA key of %d bits or more: another one is made", t->name,
-			 path, TINC_RSA_BITS_MIN);
-	return good;
+	if (good || r == -ENOENT)
+		return good;
+	if (r < 0 && r != -EFBIG) {
+		log_error("%s: cannot read %s: %s", t->name, path, strerror(-r));
+		return r;
+	}
+	log_warn("%s: %s is no RSA key of %d bits or more: another one is made", t->name, path,
+		 TINC_RSA_BITS_MIN);
+	return 0;
 }
 
 static void *make(void *arg)
@@ -195,7 +202,12 @@ static int take_port(struct tincd *t)
 	char path[PATH_MAX], text[PORT_TEXT_MAX];
 	_cleanup_(freep) char *stored = NULL;
 	path_of(t, "port", path);
-	if (file_read(path, PORT_TEXT_MAX, &stored, NULL) == 0) {
+	int r = file_read(path, PORT_TEXT_MAX, &stored, NULL);
+	if (r < 0 && r != -ENOENT && r != -EFBIG) {
+		log_error("%s: cannot read %s: %s", t->name, path, strerror(-r));
+		return r;
+	}
+	if (r == 0) {
 		char *end;
 		unsigned long port = strtoul(stored, &end, 10);
 		if (port > 0 && port <= UINT16_MAX && (*end == '\n' || !*end)) {
@@ -206,7 +218,7 @@ static int take_port(struct tincd *t)
 	}
 	t->port = choose_port();
 	int n = snprintf(text, sizeof(text), "%u\n", t->port);
-	int r = t->port ? file_replace(path, text, (size_t)n, 0600) : -EADDRINUSE;
+	r = t->port ? file_replace(path, text, (size_t)n, 0600) : -EADDRINUSE;
 	if (r < 0)
 		log_error("%s: cannot choose a port: %s: %s", t->name, path, strerror(-r));
 	return r;
@@ -298,7 +310,9 @@ int tincd_new(const struct tincd_config *config, const struct tincd_io *io,
 						    .gone_ms = GONE_MS},
 			     &child_io);
 	int r = take_port(t);
-	if (r == 0 && !read_key(t))
+	if (r == 0)
+		r = read_key(t);
+	if (r == 0)
 		r = start_maker(t);
 	if (r < 0) {
 		tincd_free(t);

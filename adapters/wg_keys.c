@@ -92,16 +92,21 @@ static int store_port(const char *folder, uint16_t port)
 	return r < 0 ? failed("write", path, r) : 0;
 }
 
-static uint16_t read_port(const char *folder)
+/* 0: none is there, or something else; one that cannot be read stays as it is. 0 or -errno, logged.
+ */
+static int read_port(const char *folder, uint16_t *ret_port)
 {
 	_cleanup_(freep) char *path = xasprintf("%s/port", folder);
 	_cleanup_(freep) char *text = NULL;
 	unsigned port = 0;
 	char rest;
-	if (file_read(path, FILE_MAX, &text, NULL) < 0 ||
-	    sscanf(text, "%5u%c", &port, &rest) != 2 || rest != '\n' || port > UINT16_MAX)
-		return 0;
-	return (uint16_t)port;
+	int r = file_read(path, FILE_MAX, &text, NULL);
+	if (r < 0 && r != -ENOENT && r != -EFBIG)
+		return failed("read", path, r);
+	if (r < 0 || sscanf(text, "%5u%c", &port, &rest) != 2 || rest != '\n' || port > UINT16_MAX)
+		port = 0;
+	*ret_port = (uint16_t)port;
+	return 0;
 }
 
 int wg_keys_change_port(const char *folder, struct wg_keys *keys)
@@ -125,11 +130,10 @@ int wg_keys_load(const char *folder, const struct object_id *dnet, struct wg_key
 	int r = load_key(path, keys.private_key);
 	if (r == 0 && crypto_scalarmult_base(keys.public_key, keys.private_key) != 0)
 		r = -EINVAL;
-	if (r == 0) {
-		keys.port = read_port(folder);
-		if (keys.port == 0 || try_port(keys.port) == 0)
-			r = wg_keys_change_port(folder, &keys);
-	}
+	if (r == 0)
+		r = read_port(folder, &keys.port);
+	if (r == 0 && (keys.port == 0 || try_port(keys.port) == 0))
+		r = wg_keys_change_port(folder, &keys);
 	if (r == 0)
 		*ret_keys = keys;
 	wg_keys_wipe(&keys);

@@ -15,8 +15,7 @@ struct wg_keys {
 };
 
 /* Reads, or makes and stores what is not there yet; a port that another program has meanwhile is
- * exchanged for a free one. 0 or -errno, logged; a key file that cannot be read is never replaced.
- */
+ * exchanged for a free one. 0 or -errno, logged; what cannot be read is never replaced. */
 int wg_keys_load(const char *folder, const struct object_id *dnet, struct wg_keys *ret_keys);
 /* Another free port, stored. 0 or -errno, logged. */
 int wg_keys_change_port(const char *folder, struct wg_keys *keys);
