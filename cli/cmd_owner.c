@@ -493,33 +493,42 @@ static int parse_multisig(struct cli *cli, const struct args *args, struct multi
 	return r;
 }
 
+/* own may be NULL, and is taken. */
 static int print_address(struct cli *cli, const struct cli_object *object, const uint8_t *script,
-			 size_t script_len, const char *key, const char *admin_key)
+			 size_t script_len, const char *key, const char *admin_key, json_t *own)
 {
 	char address[BECH32_TEXT_SIZE];
 
-	if (!segwit_format(cli->params->hrp, 0, script + 2, script_len - 2, address))
+	if (!segwit_format(cli->params->hrp, 0, script + 2, script_len - 2, address)) {
+		json_decref(own);
 		return cli_error(cli, CLI_FAILED, NULL, "the chain has no addresses of this form");
-	if (cli->json)
-		out_json(json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "id", object->text, "kind",
-				   object_kind_name(object->kind), "address", address, "key", key,
-				   "admin_key", admin_key));
-	else
+	}
+	if (!cli->json) {
+		json_decref(own);
 		printf("%s\n", address);
+		return 0;
+	}
+	out_json(json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:o*}", "id", object->text, "kind",
+			   object_kind_name(object->kind), "address", address, "key", key,
+			   "admin_key", admin_key, "own", own));
 	return 0;
 }
 
 /* A keystore that came back from its words has no list of its keys: that which is one of these is
  * noted again. */
 static int find_own_key(struct cli *cli, const struct cli_object *object,
-			const struct multisig *multisig)
+			const struct multisig *multisig, bool *ret_own)
 {
 	struct keystore_entry entry = {.kind = object->kind, .id = object->id};
 	struct keystore keystore = {0};
-	struct identity owner;
+	struct identity owner = {0};
 	bool found = false;
 	int r = keys_load(cli, &keystore);
 
+	*ret_own = false;
+	for (size_t i = 0; !r && i < keystore.count; i++)
+		*ret_own |= !id_from_secret(cli->id, &keystore.entries[i].secret, &owner) &&
+			    multisig_has(multisig, &owner.key);
 	snprintf(entry.chain, sizeof(entry.chain), "%s", cli->params->name);
 	snprintf(entry.label, sizeof(entry.label), "%s", object->label);
 	for (entry.number = 0; !r && keystore.has_seed && !found && entry.number < KEYS_LOOKED_AT;
@@ -533,6 +542,7 @@ static int find_own_key(struct cli *cli, const struct cli_object *object,
 			break;
 		}
 	}
+	*ret_own |= found;
 	keystore_done(&keystore);
 	secret_wipe(&owner, sizeof(owner));
 	secret_wipe(&entry.secret, sizeof(entry.secret));
@@ -544,19 +554,25 @@ static int receive_multisig(struct cli *cli, const struct args *args,
 {
 	uint8_t witness[MULTISIG_SCRIPT_MAX], script[P2WSH_LEN];
 	struct multisig multisig;
+	bool own = false;
 	int r = parse_multisig(cli, args, &multisig);
 
 	if (!r)
 		r = keys_lock(cli);
 	if (!r)
-		r = find_own_key(cli, object, &multisig);
+		r = find_own_key(cli, object, &multisig, &own);
 	if (!r)
 		r = known_put_multisig(cli, &multisig);
 	keys_unlock(cli);
 	if (r)
 		return r;
 	multisig_p2wsh(witness, multisig_write(&multisig, witness), script);
-	return print_address(cli, object, script, sizeof(script), NULL, NULL);
+	if (!own)
+		cli_note(cli,
+			 "none of the keys is of %s: others own what is sent there (dnet receive "
+			 "%s --key prints the one that you have for it)",
+			 cli->conf.keystore, object->text);
+	return print_address(cli, object, script, sizeof(script), NULL, NULL, json_boolean(own));
 }
 
 static int receive_key(struct cli *cli, const struct args *args, const struct cli_object *object)
@@ -587,7 +603,7 @@ static int receive_key(struct cli *cli, const struct args *args, const struct cl
 	txbuild_p2wpkh(&owner.key, script);
 	if (cli->json || (!args_has(args, "key") && !args_has(args, "admin-key")))
 		return print_address(cli, object, script, sizeof(script), key,
-				     *admin_key ? admin_key : NULL);
+				     *admin_key ? admin_key : NULL, NULL);
 	puts(args_has(args, "key") ? key : admin_key);
 	return 0;
 }

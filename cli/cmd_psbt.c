@@ -35,10 +35,11 @@ struct view {
 	struct psbt_file file;
 	struct draft draft; /* for the summary; fee: when known */
 	bool fee_known;
-	struct cli_object object; /* whose seal it spends; kind 0: not known */
-	uint32_t sequence;	  /* of that seal */
-	char trap[320];		  /* why who signs it loses more than the records say; "": not so */
-	struct record *records;	  /* owned */
+	struct cli_object object; /* whose seal it spends, or that it makes; kind 0: not known */
+	bool creates;
+	uint32_t sequence;	/* of that seal */
+	char trap[320];		/* why who signs it loses more than the records say; "": not so */
+	struct record *records; /* owned */
 	size_t record_count;
 };
 
@@ -105,6 +106,23 @@ static int find_object(struct cli *cli, const struct outpoint *prev, struct cli_
 	return r;
 }
 
+/* What it makes, where it spends nobody's seal. */
+static void find_created(struct view *view)
+{
+	const struct record *first = &view->records[0];
+	struct cli_object *object = &view->object;
+
+	view->creates = view->record_count && !object->kind && record_is_create(first->type);
+	if (!view->creates)
+		return;
+	object->kind = record_creates(first->type);
+	object_id_derive(object->kind, &view->file.tx.inputs[0].prev, &object->id);
+	snprintf(object->label, sizeof(object->label), "%s",
+		 object->kind == OBJECT_DNET ? first->dnet_create.name
+					     : first->service_create.name);
+	names_fill_text(object);
+}
+
 static bool has_record(const struct view *view, enum record_type type)
 {
 	for (size_t i = 0; i < view->record_count; i++)
@@ -134,7 +152,8 @@ static int find_trap(struct view *view)
 			return 0;
 		}
 	}
-	if (r || has_record(view, RECORD_CLOSE) || has_record(view, RECORD_TRANSFER))
+	if (r || view->creates || has_record(view, RECORD_CLOSE) ||
+	    has_record(view, RECORD_TRANSFER))
 		return r;
 	names_script(view->cli, tx->outputs[1].script, tx->outputs[1].script_len, address);
 	if (!view->record_count || tx->output_count < 2)
@@ -168,7 +187,7 @@ static void find_fee(struct view *view)
 static int refresh(struct view *view)
 {
 	view->draft.tx = view->file.tx;
-	view->draft.spends = view->object.kind != 0;
+	view->draft.spends = view->object.kind && !view->creates;
 	txbuild_txid(&view->file.tx, &view->draft.txid);
 	find_fee(view);
 	return 0;
@@ -194,8 +213,10 @@ static int open_view(struct cli *cli, const char *path, struct view **ret_view)
 	if (view->record_count > RECORDS_MAX)
 		view->record_count = RECORDS_MAX;
 	r = find_object(cli, &view->file.tx.inputs[0].prev, &view->object, &view->sequence);
-	if (!r)
+	if (!r) {
+		find_created(view);
 		r = find_trap(view);
+	}
 	return r ? r : refresh(view);
 }
 
@@ -270,8 +291,8 @@ static void print_view(const struct view *view)
 	char state[48], amount[AMOUNT_TEXT_MAX];
 
 	if (view->object.kind)
-		printf("%s %s %s\n", names_kind(view->object.kind), view->object.text,
-		       view->object.label);
+		printf("%s%s %s %s\n", view->creates ? "makes " : "", names_kind(view->object.kind),
+		       view->object.text, view->object.label);
 	else
 		puts("it spends no seal that is known here");
 	summary_print(view->cli, &view->draft, view->records, 0, view->record_count, false);
@@ -509,6 +530,33 @@ static int mark_replaced(struct cli *cli, const struct outbox *outbox,
 	return r;
 }
 
+/* All inputs but a seal are the wallet's. */
+static void unlock_coins(const struct view *view)
+{
+	wallet_unlock(view->cli, &view->file.tx,
+		      view->draft.spends ? &view->file.tx.inputs[0].prev : NULL);
+}
+
+static int run_drop(struct cli *cli, const struct args *args)
+{
+	struct view *view;
+	int r = open_view(cli, args->words[0], &view);
+
+	if (!r)
+		r = wallet_check(cli);
+	if (!r)
+		unlock_coins(view);
+	if (!r && cli->json)
+		out_json(json_pack("{s:s, s:I}", "psbt", args->words[0], "inputs",
+				   (json_int_t)view->file.tx.input_count));
+	else if (!r)
+		printf("the wallet may spend its coins in %s again; remove the file\n",
+		       args->words[0]);
+	if (view)
+		view_done(view);
+	return r;
+}
+
 static int keep_and_send(struct view *view, char *hex)
 {
 	const struct record *last =
@@ -519,7 +567,7 @@ static int keep_and_send(struct view *view, char *hex)
 				   .raw = hex,
 				   .txid = view->draft.txid,
 				   .fee = view->draft.fee,
-				   .sequence = view->sequence + 1,
+				   .sequence = view->creates ? 0 : view->sequence + 1,
 				   .close = last && last->type == RECORD_CLOSE,
 				   .foreign = true};
 	struct known_seal known = {.kind = item.kind,
@@ -556,7 +604,7 @@ static int keep_and_send(struct view *view, char *hex)
 	if (!r)
 		r = mark_replaced(cli, &outbox, &item);
 	if (!r)
-		wallet_unlock(cli, &view->file.tx, &view->file.tx.inputs[0].prev);
+		unlock_coins(view);
 	outbox_done(&outbox);
 	keys_unlock(cli);
 	return r;
@@ -614,6 +662,8 @@ const struct cli_command cli_commands_psbt[] = {
 	 sign_options, 2, ARGS_MAX, false, run_combine},
 	{"psbt finish", "FILE", "lets the node's wallet sign its inputs", sign_options, 1, 1, false,
 	 run_finish},
+	{"psbt drop", "FILE", "gives one up: the wallet may spend its coins again", NULL, 1, 1,
+	 false, run_drop},
 	{"psbt send", "FILE", "sends it when all signatures are there", NULL, 1, 1, false,
 	 run_send},
 	{0},

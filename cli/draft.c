@@ -92,7 +92,7 @@ int draft_build(struct cli *cli, struct draft *draft)
 void draft_unlock(struct cli *cli, const struct draft *draft)
 {
 	if (draft->lock)
-		wallet_unlock(cli, &draft->tx, &draft->seal);
+		wallet_unlock(cli, &draft->tx, draft->spends ? &draft->seal : NULL);
 }
 
 void draft_done(struct draft *draft)

@@ -700,8 +700,8 @@ static int send_and_wait(struct plan *plan)
 	return r;
 }
 
-/* One transaction, for who has the keys. The wallet's coins stay locked until it is sent, or the
- * node ends. */
+/* One transaction, for who has the keys; of what it makes the key is in the keystore. The wallet's
+ * coins stay locked until it is sent or dropped, or the node ends. */
 static int write_psbt(struct plan *plan)
 {
 	const struct draft *draft = &plan->draft;
@@ -715,7 +715,9 @@ static int write_psbt(struct plan *plan)
 				 "that would be %zu transactions, and a PSBT is one",
 				 transactions_left(plan));
 	}
-	r = before_send(plan->publish);
+	r = plan->spends ? 0 : save_new_key(plan);
+	if (!r)
+		r = before_send(plan->publish);
 	if (!r)
 		r = psbt_file_new(cli, plan->psbt, draft, plan->spends ? &plan->seal : NULL,
 				  &plan->multisig);
@@ -725,7 +727,8 @@ static int write_psbt(struct plan *plan)
 	}
 	if (!cli->json) {
 		print_plan(plan);
-		printf("written to %s: dnet psbt sign, then dnet psbt send\n", plan->psbt);
+		printf("written to %s: dnet psbt %s, then dnet psbt send\n", plan->psbt,
+		       plan->spends ? "sign" : "finish where the coins are");
 		return 0;
 	}
 	transaction = summary_json(draft, plan->publish->records, first_record(plan),
@@ -761,11 +764,6 @@ int publish_run(struct cli *cli, const struct args *args, struct publish *publis
 			    .txids = json_array()};
 	int r = checks_run(cli, publish);
 
-	if (!r && plan.psbt && publish->create)
-		r = cli_error(cli, CLI_USAGE,
-			      "create it with a key of the keystore, and dnet "
-			      "transfer it",
-			      "an object is not made with --psbt");
 	if (!r && !dry)
 		r = keys_lock(cli);
 	if (!r)

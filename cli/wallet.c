@@ -291,21 +291,19 @@ static bool is_poor(const struct rpc_error *error)
 
 void wallet_unlock(struct cli *cli, const struct txbuild *tx, const struct outpoint *except)
 {
-	json_t *coins = json_array(), *answer = NULL;
-
+	/* Each by itself: one that is not locked any more, or spent, is no harm. */
 	for (size_t i = 0; i < tx->input_count; i++) {
 		const struct outpoint *coin = &tx->inputs[i].prev;
 		char txid[HASH_TEXT_SIZE];
+		json_t *answer = NULL;
 
-		if (outpoint_equal(coin, except))
+		if (except && outpoint_equal(coin, except))
 			continue;
 		hash_format(&coin->txid, txid);
-		json_array_append_new(coins, json_pack("{s:s, s:I}", "txid", txid, "vout",
-						       (json_int_t)coin->vout));
+		if (!rpc_callf(cli->rpc, &answer, "lockunspent", "[b[{s:s, s:I}]]", 1, "txid", txid,
+			       "vout", (json_int_t)coin->vout))
+			json_decref(answer);
 	}
-	/* One that is not locked any more, or spent, is no harm. */
-	if (!rpc_callf(cli->rpc, &answer, "lockunspent", "[bo]", 1, coins))
-		json_decref(answer);
 }
 
 int wallet_fund(struct cli *cli, const struct txbuild *carrier, uint64_t rate, bool lock,

@@ -72,6 +72,53 @@ def test_made_without_the_key_and_signed_with_it(world, tool):
     assert {n["name"] for n in watcher.ok("show", made)["nodes"]} == {"alice", "bob"}
 
 
+def test_an_object_is_made_by_coins_of_another_wallet(world, tool):
+    """The key of the object is in the keystore at once; who has the coins signs."""
+    _, node, _ = world
+    path = psbt_file(tool, "create")
+    done = tool.ok("create", "bought", "--ipv4", "10.77.0.0/24", "--psbt", path)
+    assert node.getrawmempool() == [] and node.listlockunspent()
+    shown = tool.ok("psbt", "show", path)
+    assert shown["id"] == done["id"] and shown["warning"] == "" and shown["fee"] > 0
+    assert shown["transaction"]["records"][0]["type"] == "DNET_CREATE"
+    assert "makes dnet" in tool.run("psbt", "show", path).stdout
+    tool.fails(DENIED, "--yes", "psbt", "sign", path, words="anything to sign")
+    with open(path) as f:
+        text = f.read().strip()
+    with open(path, "w") as f:
+        f.write(node.walletprocesspsbt(text)["psbt"])
+    sent = tool.ok("--yes", "psbt", "send", path)
+    assert sent["id"] == done["id"] and sent["seen"] is True and node.listlockunspent() == []
+    # it is this keystore's, and goes on at once
+    tool.write_ok("node", "add", "bought", KEYS[1] + "=alice", "--ipv4", "10.77.0.1")
+    mine(world)
+    shown = tool.ok("show", done["id"])
+    assert [n["name"] for n in shown["nodes"]] == ["alice"] and shown["sequence"] == 1
+
+
+def test_what_is_dropped_gives_its_coins_back(world, tool):
+    _, node, _ = world
+    tool.write_ok("create", "given")
+    mine(world)
+    for argv in (("node", "add", "given", KEYS[1]), ("create", "up")):
+        path = psbt_file(tool, argv[0])
+        tool.ok(*argv, "--psbt", path)
+        assert node.listlockunspent()
+        assert "inputs" in tool.ok("psbt", "drop", path)
+        assert node.listlockunspent() == []
+        tool.ok("psbt", "drop", path)  # again is no harm
+
+
+def test_who_has_none_of_the_keys_is_told(world, tool):
+    made = tool.write_ok("create", "three")["id"]
+    own = tool.ok("receive", made)["key"]
+    assert tool.ok("receive", made, own, KEYS[1], "--multisig", "2")["own"] is True
+    assert tool.ok("receive", made, KEYS[0], KEYS[1], "--multisig", "2")["own"] is False
+    done = tool.run("receive", made, KEYS[0], KEYS[1], "--multisig", "2")
+    assert done.returncode == 0 and "none of the keys" in done.stderr
+    assert "none" not in tool.run("receive", made, own, KEYS[1], "--multisig", "2").stderr
+
+
 def test_a_chain_nodes_wallet_reads_and_signs_it(world, tool):
     _, node, _ = world
     tool.write_ok("create", "shared")
@@ -248,7 +295,6 @@ def test_what_is_no_multisig_or_no_psbt_is_refused(world, tool):
             f.write(text)
         tool.fails(USAGE, "psbt", "show", path, words="no PSBT")
     tool.fails(USAGE, "psbt", "show", path + "none", words="cannot read")
-    tool.fails(USAGE, "create", "other", "--psbt", path, words="not made with --psbt")
     error = tool.fails(USAGE, "node", "add", made, *["%s=n%d" % (k, n) for n, k in enumerate(KEYS)], "--psbt", path,
                        words="a PSBT is one")
     assert "fewer" in error["next"]
