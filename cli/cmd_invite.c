@@ -1,4 +1,5 @@
 #include "cli/input.h"
+#include "cli/keys.h"
 #include "cli/names.h"
 #include "cli/out.h"
 #include "cli/publish.h"
@@ -31,6 +32,11 @@ static const struct arg_option invite_options[] = {
 static const struct arg_option approve_options[] = {
 	{"name", 0, "NAME", "another name than the wished one"},
 	{"ipv4", '4', "ADDRESS", "IPv4 address of the node, inside the dnet's network"},
+	{0},
+};
+
+static const struct arg_option deny_options[] = {
+	{"forget", 0, NULL, "takes back that it was denied, and nothing else"},
 	{0},
 };
 
@@ -174,7 +180,7 @@ static int take_words(struct cli *cli, const struct args *args, struct requests 
 	return r;
 }
 
-/* "member", "new", or "another node has the name". */
+/* "member", "denied", "new", or why it is none of these. */
 static const char *state_of(struct cli *cli, const struct request *request)
 {
 	struct roster_members members = {0};
@@ -186,6 +192,8 @@ static const char *state_of(struct cli *cli, const struct request *request)
 	by_name = roster_members_find_name(&members, request->name);
 	if (roster_members_find(&members, &request->key))
 		state = "member";
+	else if (known_denied(cli, &request->dnet, &request->key))
+		state = "denied";
 	else if (by_name)
 		state = "another node has the name";
 	else if (roster_members_revoked(&members, &request->key))
@@ -297,6 +305,10 @@ static int fill_records(struct cli *cli, const struct args *args, const struct r
 
 		hex_format(request->key.bytes, PUBKEY_LEN, key);
 		cli_note(cli, "%s  %s", key, request->name[0] ? request->name : "(no name)");
+		if (approve && known_denied(cli, &request->dnet, &request->key))
+			return cli_error(cli, CLI_DENIED,
+					 "dnet deny --forget with the same request takes that back",
+					 "%s was denied", key);
 		if (!approve && strcmp(state_of(cli, request), "member") != 0)
 			continue; /* who is not in needs no record to stay out */
 		record = publish_add(publish, approve ? RECORD_NODE_PUT : RECORD_NODE_DEL);
@@ -307,6 +319,29 @@ static int fill_records(struct cli *cli, const struct args *args, const struct r
 		else
 			record->node_del.key = request->key;
 	}
+	return r;
+}
+
+static int remember(struct cli *cli, const struct requests *requests, bool denied)
+{
+	int r = keys_lock(cli);
+
+	for (size_t i = 0; !r && i < requests->count; i++)
+		r = known_put_denied(cli, &requests->list[i].dnet, &requests->list[i].key, denied);
+	keys_unlock(cli);
+	return r;
+}
+
+static int forget(struct cli *cli, const struct args *args)
+{
+	struct requests *requests = xcalloc(1, sizeof(*requests));
+	int r = take_words(cli, args, requests);
+
+	if (!r)
+		r = remember(cli, requests, false);
+	if (!r && cli->json)
+		out_json(json_pack("{s:I}", "forgotten", (json_int_t)requests->count));
+	free(requests);
 	return r;
 }
 
@@ -321,9 +356,13 @@ static int decide(struct cli *cli, const struct args *args, bool approve)
 		r = same_dnet(cli, requests, &publish->object);
 	if (!r)
 		r = fill_records(cli, args, requests, approve, publish);
+	if (!r && publish->count)
+		r = publish_run(cli, args, publish);
+	if (!r && !approve && !args_has(args, "dry-run"))
+		r = remember(cli, requests, true);
 	free(requests);
 	if (r || publish->count)
-		return r ? r : publish_run(cli, args, publish);
+		return r;
 	if (cli->json)
 		out_json(json_pack("{s:s, s:b}", "id", publish->object.text, "sent", 0));
 	else
@@ -338,7 +377,7 @@ static int run_approve(struct cli *cli, const struct args *args)
 
 static int run_deny(struct cli *cli, const struct args *args)
 {
-	return decide(cli, args, false);
+	return args_has(args, "forget") ? forget(cli, args) : decide(cli, args, false);
 }
 
 const struct cli_command cli_commands_invite[] = {
@@ -348,7 +387,7 @@ const struct cli_command cli_commands_invite[] = {
 	 ARGS_MAX, false, run_requests},
 	{"approve", "REQUEST|FILE|-...", "lets in who asked", approve_options, 1, ARGS_MAX, true,
 	 run_approve},
-	{"deny", "REQUEST|FILE|-...", "shuts out who asked, where he is a member", NULL, 1,
-	 ARGS_MAX, true, run_deny},
+	{"deny", "REQUEST|FILE|-...", "shuts out who asked, where he is a member, and remembers it",
+	 deny_options, 1, ARGS_MAX, true, run_deny},
 	{0},
 };

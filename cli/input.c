@@ -9,16 +9,22 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { NAME_MAX_SHOWN = 100 };
+
 int input_read(struct cli *cli, const char *path, const char *next, char *dst, size_t size,
 	       size_t *ret_len)
 {
 	bool standard = !strcmp(path, "-");
 	_cleanup_(closep) int file = standard ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	const char *name = standard ? "standard input" : path;
+	char name[NAME_MAX_SHOWN + 1];
 	int r = !standard && file < 0
 			? -errno
 			: file_read_into(standard ? STDIN_FILENO : file, dst, size, ret_len);
 
+	/* A word that was meant for something else may be of any length. */
+	snprintf(name, sizeof(name), "%s", standard ? "standard input" : path);
+	if (strlen(path) > NAME_MAX_SHOWN)
+		memcpy(name + NAME_MAX_SHOWN - 3, "...", 4);
 	if (r == -EFBIG)
 		return cli_error(cli, CLI_USAGE, next, "%s has more than %zu bytes", name,
 				 size - 1);

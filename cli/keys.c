@@ -414,37 +414,44 @@ bool known_find(struct cli *cli, const struct object_id *id, struct known_seal *
 	return !known_visit(cli, same_id, &find) && find.found;
 }
 
-int known_check(struct cli *cli)
+/* Releases all; changed: it has what was to be put. 0, or -errno. */
+static int write_seals(const struct cli *cli, json_t *all, bool changed)
 {
 	_cleanup_(freep) char *path = seals_path(cli);
-	_cleanup_(freep) char *text = NULL;
+	_cleanup_(freep) char *text = changed ? json_dumps(all, JSON_INDENT(1)) : NULL;
+
+	json_decref(all);
+	return text && path ? file_replace(path, text, strlen(text), 0600) : -ENOMEM;
+}
+
+static int write_failed(struct cli *cli, const char *next, int r)
+{
+	_cleanup_(freep) char *path = seals_path(cli);
+
+	return cli_error(cli, CLI_FAILED, next, "cannot write %s: %s", path ? path : "",
+			 error_text(r));
+}
+
+int known_check(struct cli *cli)
+{
 	json_t *all = NULL;
 	int r = read_seals(cli, &all);
 
 	if (r)
 		return seals_failed(cli, r);
-	text = json_dumps(all, JSON_INDENT(1));
-	json_decref(all);
-	r = text && path ? file_replace(path, text, strlen(text), 0600) : -ENOMEM;
-	if (r)
-		return cli_error(cli, CLI_FAILED,
-				 "nothing was sent; make room, or make the folder writable",
-				 "cannot write %s: %s", path ? path : "", error_text(r));
-	return 0;
+	r = write_seals(cli, all, true);
+	return r ? write_failed(cli, "nothing was sent; make room, or make the folder writable", r)
+		 : 0;
 }
 
 int known_put(struct cli *cli, const struct known_seal *known)
 {
 	_cleanup_(freep) char *path = seals_path(cli);
-	_cleanup_(freep) char *text = NULL;
 	json_t *all = NULL;
 	int r = read_seals(cli, &all);
 
-	if (!r && seals_put(all, cli->params->name, known))
-		text = json_dumps(all, JSON_INDENT(1));
 	if (!r)
-		r = text && path ? file_replace(path, text, strlen(text), 0600) : -ENOMEM;
-	json_decref(all);
+		r = write_seals(cli, all, seals_put(all, cli->params->name, known));
 	if (r)
 		return cli_error(
 			cli, CLI_FAILED,
@@ -481,8 +488,6 @@ bool known_multisig(struct cli *cli, const uint8_t *script, size_t len,
 int known_put_multisig(struct cli *cli, struct multisig *multisig)
 {
 	char script[2 * P2WSH_LEN + 1], witness[2 * MULTISIG_SCRIPT_MAX + 1];
-	_cleanup_(freep) char *path = seals_path(cli);
-	_cleanup_(freep) char *text = NULL;
 	uint8_t raw[MULTISIG_SCRIPT_MAX], p2wsh[P2WSH_LEN];
 	size_t len = multisig_write(multisig, raw);
 	json_t *all = NULL;
@@ -493,12 +498,43 @@ int known_put_multisig(struct cli *cli, struct multisig *multisig)
 	multisig_p2wsh(raw, len, p2wsh);
 	hex_format(p2wsh, sizeof(p2wsh), script);
 	hex_format(raw, len, witness);
-	if (seals_put_script(all, script, witness))
-		text = json_dumps(all, JSON_INDENT(1));
-	r = text && path ? file_replace(path, text, strlen(text), 0600) : -ENOMEM;
+	r = write_seals(cli, all, seals_put_script(all, script, witness));
+	return r ? write_failed(cli, "make room, or let this user write there", r) : 0;
+}
+
+/* As seals.h has a request. */
+struct denied {
+	char dnet[OBJECT_ID_TEXT_SIZE], key[2 * PUBKEY_LEN + 1];
+};
+
+static struct denied denied_of(const struct object_id *dnet, const struct node_key *key)
+{
+	struct denied denied;
+
+	object_id_format(OBJECT_DNET, dnet, denied.dnet);
+	hex_format(key->bytes, PUBKEY_LEN, denied.key);
+	return denied;
+}
+
+bool known_denied(struct cli *cli, const struct object_id *dnet, const struct node_key *key)
+{
+	struct denied denied = denied_of(dnet, key);
+	json_t *all = NULL;
+	bool is = !read_seals(cli, &all) && seals_is_denied(all, denied.dnet, denied.key);
+
 	json_decref(all);
+	return is;
+}
+
+int known_put_denied(struct cli *cli, const struct object_id *dnet, const struct node_key *key,
+		     bool is)
+{
+	struct denied denied = denied_of(dnet, key);
+	json_t *all = NULL;
+	int r = read_seals(cli, &all);
+
 	if (r)
-		return cli_error(cli, CLI_FAILED, "make room, or let this user write there",
-				 "cannot write %s: %s", path ? path : "", error_text(r));
-	return 0;
+		return seals_failed(cli, r);
+	r = write_seals(cli, all, seals_put_denied(all, denied.dnet, denied.key, is));
+	return r ? write_failed(cli, "make room, or let this user write there", r) : 0;
 }

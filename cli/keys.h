@@ -47,5 +47,10 @@ bool known_multisig(struct cli *cli, const uint8_t *script, size_t len,
 /* Exit code. */
 int known_put_multisig(struct cli *cli, struct multisig *multisig);
 int known_put(struct cli *cli, const struct known_seal *known);
+/* What was said of the request of a key for a dnet. False also where the file cannot be read. */
+bool known_denied(struct cli *cli, const struct object_id *dnet, const struct node_key *key);
+/* Exit code. */
+int known_put_denied(struct cli *cli, const struct object_id *dnet, const struct node_key *key,
+		     bool denied);
 
 #endif

@@ -46,16 +46,21 @@ bool seals_read(const json_t *value, struct known_seal *ret_known)
 	return true;
 }
 
+/* The object of that name, made where there is none; NULL: no memory. */
+static json_t *part_of(json_t *all, const char *name)
+{
+	json_t *part = json_object_get(all, name);
+
+	if (json_is_object(part))
+		return part;
+	return json_object_set_new(all, name, json_object()) ? NULL : json_object_get(all, name);
+}
+
 bool seals_put(json_t *all, const char *name, const struct known_seal *known)
 {
 	char id[OBJECT_ID_TEXT_SIZE], txid[HASH_TEXT_SIZE];
-	json_t *chain = json_object_get(all, name);
+	json_t *chain = part_of(all, name);
 
-	if (!json_is_object(chain)) {
-		if (json_object_set_new(all, name, json_object()))
-			return false;
-		chain = json_object_get(all, name);
-	}
 	object_id_format(known->kind, &known->id, id);
 	hash_format(&known->outpoint.txid, txid);
 	return !json_object_set_new(
@@ -68,14 +73,22 @@ bool seals_put(json_t *all, const char *name, const struct known_seal *known)
 
 bool seals_put_script(json_t *all, const char *script, const char *witness_script)
 {
-	json_t *scripts = json_object_get(all, "scripts");
+	return !json_object_set_new(part_of(all, "scripts"), script, json_string(witness_script));
+}
 
-	if (!json_is_object(scripts)) {
-		if (json_object_set_new(all, "scripts", json_object()))
-			return false;
-		scripts = json_object_get(all, "scripts");
-	}
-	return !json_object_set_new(scripts, script, json_string(witness_script));
+bool seals_put_denied(json_t *all, const char *dnet, const char *key, bool denied)
+{
+	json_t *keys = part_of(part_of(all, "denied"), dnet);
+
+	if (denied)
+		return !json_object_set_new(keys, key, json_true());
+	(void)json_object_del(keys, key);
+	return keys;
+}
+
+bool seals_is_denied(const json_t *all, const char *dnet, const char *key)
+{
+	return json_object_get(json_object_get(json_object_get(all, "denied"), dnet), key);
 }
 
 const char *seals_find_script(const json_t *all, const char *script)

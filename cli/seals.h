@@ -32,6 +32,9 @@ bool seals_put(json_t *all, const char *chain, const struct known_seal *known);
 /* Beside the objects, under "scripts": the witness script that a seal of several owners has by its
  * script (P2WSH). Both in hex. */
 bool seals_put_script(json_t *all, const char *script, const char *witness_script);
+/* Beside them, under "denied": keys (hex) that the owner does not want in a dnet (its id). */
+bool seals_put_denied(json_t *all, const char *dnet, const char *key, bool denied);
+bool seals_is_denied(const json_t *all, const char *dnet, const char *key);
 /* Borrowed; NULL. */
 const char *seals_find_script(const json_t *all, const char *script);
 

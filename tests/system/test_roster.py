@@ -400,6 +400,13 @@ def test_who_has_the_link_asks_and_is_let_in(world):
     tool.fails(clilib.USAGE, "--socket", carol.socket, "join", link + "&h=2", words="h is in it twice")
     tool.fails(clilib.USAGE, "--socket", carol.socket, "join", link.replace("litecoin-regtest", "bitcoin"), words="of chain bitcoin")
     assert tool.ok("--yes", "deny", request)["sent"] is False
+    # which is remembered, and can be taken back
+    assert tool.ok("requests", request)[0]["state"] == "denied"
+    assert "--forget" in tool.fails(clilib.DENIED, "--yes", "approve", request, words="was denied")["next"]
+    tool.ok("deny", "--forget", request)
+    assert tool.ok("requests", request)[0]["state"] == "new"
+    # what is neither a request nor a file is not repeated at full length
+    assert len(tool.fails(clilib.USAGE, "requests", "x" * 2000)["message"]) < 200
     tool.write_ok("approve", request)
     world.mine()
     ask("join", link + "&later=1")
@@ -407,6 +414,8 @@ def test_who_has_the_link_asks_and_is_let_in(world):
     assert tool.ok("requests", request)[0]["state"] == "member"
     tool.write_ok("deny", request)
     lib.wait_for(lambda: carol.call("status")["dnets"][0]["state"].startswith("waiting"), "carol is out at once", 10)
+    world.mine()
+    assert tool.ok("requests", request)[0]["state"] == "denied"
 
 
 def test_members_have_a_psk_that_who_is_late_still_talks_without(world):

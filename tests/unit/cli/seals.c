@@ -68,6 +68,26 @@ static void a_later_seal_replaces_the_earlier_one(void **state)
 	json_decref(all);
 }
 
+static void what_was_denied_is_of_one_dnet_and_can_be_taken_back(void **state)
+{
+	struct known_seal known = sample("a");
+	json_t *all, *row = written(&known, &all);
+
+	(void)state;
+	(void)row;
+	assert_false(seals_is_denied(all, "dnet1a", "02aa"));
+	assert_true(seals_put_denied(all, "dnet1a", "02aa", false));
+	assert_true(seals_put_denied(all, "dnet1a", "02aa", true));
+	assert_true(seals_put_denied(all, "dnet1a", "02bb", true));
+	assert_true(seals_is_denied(all, "dnet1a", "02aa"));
+	assert_false(seals_is_denied(all, "dnet1b", "02aa"));
+	assert_true(seals_put_denied(all, "dnet1a", "02aa", false));
+	assert_false(seals_is_denied(all, "dnet1a", "02aa"));
+	assert_true(seals_is_denied(all, "dnet1a", "02bb"));
+	assert_int_equal(json_object_size(json_object_get(all, "litecoin")), 1);
+	json_decref(all);
+}
+
 static void a_field_that_is_missing_or_wrong_is_refused(void **state)
 {
 	static const struct {
@@ -129,6 +149,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_put_is_read_again),
 		cmocka_unit_test(a_later_seal_replaces_the_earlier_one),
+		cmocka_unit_test(what_was_denied_is_of_one_dnet_and_can_be_taken_back),
 		cmocka_unit_test(a_field_that_is_missing_or_wrong_is_refused),
 		cmocka_unit_test(what_is_no_object_is_refused),
 	};
