@@ -2,12 +2,13 @@
 """Writes a small chain.db as chainwatch does (doc/chain-db.md), for tests of its readers.
 
 chaindb.py FILE init                          an empty chain at height 100
-chaindb.py FILE dnet NAME [IPV4/BITS]         prints its id
+chaindb.py FILE dnet NAME [IPV4/BITS [ADMIN]] prints its id
 chaindb.py FILE ovc NAME KEY | ovr NAME KEY   prints its id
 chaindb.py FILE node DNET KEY NAME [IPV4]     adds or changes a node
 chaindb.py FILE del DNET KEY                  revokes it, as seen in the mempool
 chaindb.py FILE grant HELPER DNET [EXPIRY [KBIT/S [MIB]]]
 chaindb.py FILE link DNET HELPER | endpoint HELPER IPV4-OR-NAME PORT
+chaindb.py FILE roster DNET SEQUENCE ROOT     anchors it
 chaindb.py FILE close OBJECT
 chaindb.py FILE height N
 """
@@ -136,8 +137,8 @@ def cmd_init(chain):
     chain.block(100)
 
 
-def cmd_dnet(chain, name, prefix=None):
-    admin = bytes(31) + b"\1"
+def cmd_dnet(chain, name, prefix=None, admin="01".zfill(64)):
+    admin = bytes.fromhex(admin)
     net = ipaddress.ip_network(prefix) if prefix else None
     body = admin + (b"\1" + net.network_address.packed + bytes([net.prefixlen]) if net else b"\0") + name.encode()
     chain.create("dnet", name, admin.hex(), record(0x01, body), prefix)
@@ -176,6 +177,11 @@ def cmd_endpoint(chain, helper, host, port):
     body = b"\1" + int(port).to_bytes(2, "little")
     body += b"h" + host.encode() if host.upper() != host else b"\4" + ipaddress.ip_address(host).packed
     chain.add("endpoint", helper, ("udp", int(port), host), body, record(0x20, body))
+
+
+def cmd_roster(chain, dnet, sequence, root):
+    body = int(sequence).to_bytes(4, "little") + bytes.fromhex(root)
+    chain.add("roster", dnet, (int(sequence), root), b"", record(0x14, body))
 
 
 def cmd_close(chain, object_id):
