@@ -1,6 +1,7 @@
 #include "chainwatch/chain.h"
 
 #include "chainwatch/agreement.h"
+#include "chainwatch/cover.h"
 #include "core/error.h"
 #include "os/base.h"
 #include "os/clock.h"
@@ -47,6 +48,7 @@ struct chain {
 	size_t follow_count;
 	uint32_t told_below;	    /* up to this height it was said which of them were not made */
 	bool uncovered;		    /* whether all of follows has been read is to be looked up */
+	struct cover *cover;	    /* owned; NULL: nothing is read for who follows late */
 	struct agreement agreement; /* with the source, on our tip */
 	struct chain_report report;
 };
@@ -71,7 +73,9 @@ const char *chain_state_name(enum chain_state state)
 /* The source has to know what to look for before the next block. */
 static int tell_seals(struct chain *c)
 {
-	return c->source->ops->watch ? store_tell_seals(c->store, c->source) : 0;
+	if (!c->source->ops->watch)
+		return 0;
+	return store_tell_seals(c->store, c->source, c->config.beside);
 }
 
 /* The registry as the store has it, in place of the one there is. */
@@ -149,7 +153,7 @@ int chain_new(const struct chain_config *config, struct chain **ret_chain,
 			chain_free(c);
 			return result;
 		}
-		if (!result && c->source->ops->watch)
+		if (!result && c->source->ops->watch && !config->beside)
 			result = chain_follow(c, config->follows, config->follow_count);
 		if (!result)
 			result = reload(c);
@@ -168,6 +172,7 @@ void chain_free(struct chain *c)
 {
 	if (!c)
 		return;
+	cover_free(c->cover);
 	mempool_free(c->mempool);
 	registry_free(c->registry);
 	free(c->follows);
@@ -443,24 +448,20 @@ static int find_fork(struct chain *c, uint32_t *ret_height)
 		    tip.height - lowest + 1, lowest, c->config.birth_height);
 }
 
-/* What is undone is taken back in memory too; further down than that remembers, it is loaded. */
-static int undo_registry(struct chain *c, uint32_t fork, bool reread)
+static int undo_registry(struct chain *c, uint32_t fork)
 {
-	int result = reread ? reload(c) : registry_undo(c->registry, fork);
-
-	if (result) {
+	if (registry_undo(c->registry, fork)) {
 		c->lost = true;
 		return fail(c, -ENOMEM, "out of memory");
 	}
-	return reread ? 0 : tell_seals(c);
+	return tell_seals(c);
 }
 
-/* Undoes down to the block of base and applies what the source has above it, all in one
- * transaction: readers see the old chain or the new one, never the hole between them. reread: the
- * same chain again, with more that is followed. */
-static int replace_above(struct chain *c, const struct store_tip *base, bool reread)
+/* Undoes down to the fork and applies what the source has above it, all in one transaction: readers
+ * see the old chain or the new one, never the hole between them. */
+static int replace_above(struct chain *c, uint32_t fork)
 {
-	struct store_tip before, now = *base;
+	struct store_tip before, now = {.height = fork};
 	size_t count = BATCH;
 	bool out_of_time;
 	int result;
@@ -468,19 +469,17 @@ static int replace_above(struct chain *c, const struct store_tip *base, bool rer
 	store_tip(c->store, &before);
 	result = store_begin(c->store);
 	if (!result)
-		result = store_undo_onto(c->store, base);
+		result = store_undo(c->store, fork);
 	if (result)
 		fail_store(c, result);
 	if (!result)
-		result = undo_registry(c, base->height, reread);
+		result = undo_registry(c, fork);
 	while (!result && now.height < before.height && count == BATCH) {
 		result = go_forward(c, UINT64_MAX, true, &out_of_time, &count);
 		store_tip(c->store, &now);
 		if (!result && atomic_load(c->config.stop))
 			result = fail(c, -ECANCELED, "stopping");
 	}
-	if (!result && reread)
-		result = store_put_coverage(c->store, c->follows, c->follow_count);
 	if (!result) {
 		result = store_commit(c->store);
 		if (result)
@@ -499,16 +498,13 @@ static int replace_above(struct chain *c, const struct store_tip *base, bool rer
 
 static int reorganise(struct chain *c, uint32_t fork)
 {
-	struct store_tip before, base = {.height = fork};
+	struct store_tip before;
 	int result;
 
 	store_tip(c->store, &before);
 	log_notice("chain: blocks %u to %u are no longer on the best chain", fork + 1,
 		   before.height);
-	result = store_hash_at(c->store, fork, &base.hash);
-	if (result)
-		return fail_store(c, result);
-	result = replace_above(c, &base, false);
+	result = replace_above(c, fork);
 	if (result)
 		return result;
 	c->report.reorg = true;
@@ -517,42 +513,28 @@ static int reorganise(struct chain *c, uint32_t fork)
 	return 0;
 }
 
-/* What came to be followed after its block was passed is read now; only_ahead: what lies ahead is
- * noted, before it is passed. */
-static int cover(struct chain *c, bool only_ahead)
+/* What is followed since its block was passed is read beside, a piece at each step. */
+static int cover(struct chain *c, uint64_t budget_ms)
 {
-	struct source_header header = {.active = false};
-	struct store_tip tip, base;
-	uint32_t from;
-	size_t count = 0;
-	int result = store_find_uncovered(c->store, c->follows, c->follow_count, &from);
+	struct chain_report report = {.has_tip = false};
+	char error[STORE_ERROR_MAX];
+	bool done = false;
+	int result = 0;
 
-	store_tip(c->store, &tip);
-	if (!result && from > tip.height)
-		result = store_note_coverage(c->store, c->follows, c->follow_count);
-	if (result || from > tip.height) {
-		c->uncovered = result != 0;
-		return result ? fail_store(c, result) : 0;
-	}
-	if (only_ahead)
-		return 0;
-	if (from < c->config.birth_height)
-		from = c->config.birth_height;
-	base.height = from - 1;
-	result = c->source->ops->hashes(c->source, base.height, 1, &base.hash, &count);
-	if (!result && count == 1)
-		result = c->source->ops->header(c->source, &base.hash, &header);
+	if (!c->cover)
+		result = cover_new(&c->config, c->follows, c->follow_count, &c->cover, error);
 	if (result)
-		return fail_source(c, result);
-	if (count == 0)
-		return fail(c, -ERROR_BEHIND, "the source has not come to height %u again",
-			    base.height);
-	base.time = header.time;
-	log_notice("chain: blocks %u to %u are read again for what is followed now", from,
-		   tip.height);
-	result = replace_above(c, &base, true);
-	c->uncovered = result != 0;
-	return result;
+		return fail(c, result, "%s", error);
+	result = cover_step(c->cover, budget_ms, &report, &done);
+	c->report.more = true;
+	if (done || report.state == CHAIN_STOPPED) {
+		cover_free(c->cover);
+		c->cover = NULL;
+	}
+	if (done)
+		c->lost = c->tip_moved = c->report.blocks = true;
+	c->report.trouble = report.trouble;
+	return result ? fail(c, result, "%s", report.error) : 0;
 }
 
 /* Our tip is not on the source's best chain. */
@@ -677,6 +659,7 @@ static int tell_unmade(struct chain *c)
 
 static int step(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 {
+	bool behind = false;
 	struct store_tip tip;
 	int result = c->lost ? reload(c) : 0;
 
@@ -696,20 +679,24 @@ static int step(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 		store_set_now(c->store, clock_wall_s());
 		result = set_base(c);
 	}
-	if (!result && c->uncovered && c->source->ops->watch)
-		result = cover(c, true);
+	if (!result && c->uncovered) {
+		result = cover_note_ahead(&c->config, c->follows, c->follow_count, &behind);
+		c->uncovered = behind;
+		if (result)
+			fail_store(c, result);
+	}
 	if (!result) {
 		store_set_now(c->store, clock_wall_s());
 		result = follow(c, budget_ms, ret_at_tip);
 	}
-	if (!result && c->uncovered && c->source->ops->watch) {
-		result = cover(c, false);
-		*ret_at_tip &= !c->report.blocks;
-	}
+	if (c->config.beside)
+		return result;
 	if (!result && *ret_at_tip && !c->uncovered)
 		result = tell_unmade(c);
 	if (!result && *ret_at_tip)
 		result = watch_mempool(c);
+	if (!result && *ret_at_tip && behind)
+		result = cover(c, budget_ms);
 	return result;
 }
 
@@ -766,7 +753,9 @@ void chain_step(struct chain *c, uint64_t budget_ms, struct chain_report *ret_re
 		result = 0;
 	}
 	snprintf(report->doing, sizeof(report->doing), "%s",
-		 ops->doing ? ops->doing(c->source) : "");
+		 c->cover     ? cover_doing(c->cover)
+		 : ops->doing ? ops->doing(c->source)
+			      : "");
 	snprintf(report->how, sizeof(report->how), "%s", ops->how ? ops->how(c->source) : "");
 	report->parts_count = ops->parts ? ops->parts(c->source, report->parts) : 0;
 	report->failures += result != 0 || another;

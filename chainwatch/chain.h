@@ -38,6 +38,10 @@ struct chain_config {
 	/* For a source that is given the seals: what it follows; copied. */
 	const struct light_follow *follows;
 	size_t follow_count;
+	const char *cover_path; /* borrowed; where to read what is followed late; NULL: never */
+	/* Another chain of this source, which tells it what to follow; the mempool is not looked
+	 * at. */
+	bool beside;
 };
 
 /* What a step did and what is known after it; a value, so that another thread may have a copy. */

@@ -66,6 +66,12 @@ struct light_script {
 	UT_hash_handle hh;
 };
 
+/* The live seals of a reader. */
+struct light_seals {
+	struct source_seal *list; /* owned, the scripts too; sorted by outpoint */
+	size_t count;
+};
+
 /* Filters that are asked of one peer: of the window, or one in a dispute. */
 struct light_fetch {
 	struct p2p_peer *peer; /* borrowed; NULL: nothing is asked */
@@ -116,8 +122,7 @@ struct light {
 	size_t script_count;
 	uint64_t *values; /* owned; room for script_room */
 	size_t script_room;
-	struct source_seal *seals; /* owned, the scripts too; sorted by outpoint */
-	size_t seal_count;
+	struct light_seals seals[SOURCE_READERS];
 	struct light_window window;
 	struct light_fetch fetch;
 	struct light_block block;

@@ -16,6 +16,7 @@
  */
 #include "chainwatch/watch.h"
 
+#include "chainwatch/cover.h"
 #include "chainwatch/task.h"
 
 #include "config.h"
@@ -355,6 +356,7 @@ static struct chain *open_chain(const struct chainwatch_config *config,
 		.keep = (uint32_t)config->keep_headers,
 		.follows = config->light.follows,
 		.follow_count = config->light.follow_count,
+		.cover_path = config->cover_path,
 	};
 	char error[STORE_ERROR_MAX];
 	struct chain *chain = NULL;
@@ -422,6 +424,7 @@ static int serve(struct daemon *d, struct chainwatch_config *config,
 	if (is_light(config)) {
 		light_settings_load(&config->light, config->daemon.state_folder);
 		w.light = &config->light;
+		config->cover_path = cover_path(config->db);
 	}
 	source = open_source(config, params, config->daemon.state_folder, &w.stop);
 	if (source)
@@ -526,6 +529,7 @@ static int run_reading_task(const struct task *task, int argc, char **argv)
 		break;
 	}
 	source_list_done(&config.sources);
+	free(config.cover_path);
 	conf_free(&program, &config);
 	return status;
 }
@@ -611,6 +615,7 @@ int main(int argc, char **argv)
 		status = run_writing(&task, &d, &config, &params);
 	daemon_done(&d);
 	source_list_done(&config.sources);
+	free(config.cover_path);
 	conf_free(&program, &config);
 	return status;
 }

@@ -35,6 +35,12 @@ struct source_seal {
 	struct span script; /* borrowed */
 };
 
+enum source_reader {
+	SOURCE_READER,	      /* the chain of chain.db */
+	SOURCE_READER_BESIDE, /* what is read beside it (cover.h) */
+	SOURCE_READERS
+};
+
 /* A quick look at a source that is not in use. */
 struct source_probe {
 	uint32_t height;	/* of its best block */
@@ -106,8 +112,10 @@ struct source_ops {
 	void (*rest)(struct source *source);
 	void (*free)(struct source *source);
 	/* NULL: it gives whole blocks. Else it looks for these seals only, all that are live, from
-	 * the next block on, and within blocks() too. 0 or -ENOMEM. */
-	int (*watch)(struct source *source, const struct source_seal *seals, size_t count);
+	 * the next block on, and within blocks() too. Two may read with it: each tells its own
+	 * seals. 0 or -ENOMEM. */
+	int (*watch)(struct source *source, enum source_reader reader,
+		     const struct source_seal *seals, size_t count);
 	/* NULL: nothing to say. A new object for people. */
 	json_t *(*status)(struct source *source);
 

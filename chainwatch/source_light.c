@@ -343,29 +343,31 @@ static int compare_seals(const void *a, const void *b)
 const struct source_seal *light_find_seal(const struct light *l,
 					  const uint8_t outpoint[OUTPOINT_LEN])
 {
+	const struct source_seal *found = NULL;
 	struct source_seal key;
 
-	if (l->seal_count == 0)
-		return NULL;
 	memcpy(&key.outpoint.txid, outpoint, HASH_LEN);
 	key.outpoint.vout = load_u32(outpoint + HASH_LEN);
-	return bsearch(&key, l->seals, l->seal_count, sizeof(key), compare_seals);
+	for (size_t i = 0; !found && i < SOURCE_READERS; i++)
+		if (l->seals[i].count > 0)
+			found = bsearch(&key, l->seals[i].list, l->seals[i].count, sizeof(key),
+					compare_seals);
+	return found;
 }
 
-static void free_seals(struct light *l)
+static void free_seals(struct light_seals *s)
 {
-	for (size_t i = 0; i < l->seal_count; i++)
-		free((void *)l->seals[i].script.data);
-	free(l->seals);
-	l->seals = NULL;
-	l->seal_count = 0;
+	for (size_t i = 0; i < s->count; i++)
+		free((void *)s->list[i].script.data);
+	free(s->list);
+	*s = (struct light_seals){.list = NULL};
 }
 
-static int copy_seals(struct light *l, const struct source_seal *seals, size_t count)
+static int copy_seals(struct light_seals *s, const struct source_seal *seals, size_t count)
 {
-	free_seals(l);
-	l->seals = calloc(count + 1, sizeof(*l->seals));
-	if (!l->seals)
+	free_seals(s);
+	s->list = calloc(count + 1, sizeof(*s->list));
+	if (!s->list)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		uint8_t *script = malloc(seals[i].script.len + 1);
@@ -373,11 +375,11 @@ static int copy_seals(struct light *l, const struct source_seal *seals, size_t c
 		if (!script)
 			return -ENOMEM;
 		memcpy(script, seals[i].script.data, seals[i].script.len);
-		l->seals[i] = seals[i];
-		l->seals[i].script.data = script;
-		l->seal_count++;
+		s->list[i] = seals[i];
+		s->list[i].script.data = script;
+		s->count++;
 	}
-	qsort(l->seals, count, sizeof(*l->seals), compare_seals);
+	qsort(s->list, count, sizeof(*s->list), compare_seals);
 	return 0;
 }
 
@@ -435,7 +437,8 @@ static int make_room(struct light *l)
 
 /* Scripts of seals that were stay: a reorganisation may bring their transactions again, in blocks
  * where nothing else would tell of them. */
-static int light_watch(struct source *source, const struct source_seal *seals, size_t count)
+static int light_watch(struct source *source, enum source_reader reader,
+		       const struct source_seal *seals, size_t count)
 {
 	struct light *l = (struct light *)source;
 	struct light_script *script, *next;
@@ -445,10 +448,11 @@ static int light_watch(struct source *source, const struct source_seal *seals, s
 	{
 		script->live = false;
 	}
-	result = copy_seals(l, seals, count);
-	for (size_t i = 0; !result && i < count; i++)
-		if (seals[i].script.len > 0)
-			result = add_script(l, seals[i].script);
+	result = copy_seals(&l->seals[reader], seals, count);
+	for (size_t r = 0; r < SOURCE_READERS; r++)
+		for (size_t i = 0; !result && i < l->seals[r].count; i++)
+			if (l->seals[r].list[i].script.len > 0)
+				result = add_script(l, l->seals[r].list[i].script);
 	if (l->script_count > LIGHT_SCRIPTS_MAX)
 		drop_scripts(l, false);
 	if (!result)
@@ -484,7 +488,8 @@ static void light_free(struct source *source)
 	headerfile_close(l->file);
 	headers_free(l->headers);
 	id_free(l->id);
-	free_seals(l);
+	for (size_t i = 0; i < SOURCE_READERS; i++)
+		free_seals(&l->seals[i]);
 	drop_scripts(l, true);
 	free(l->scripts);
 	free(l->values);

@@ -105,10 +105,8 @@ struct light_follow;
 struct source;
 
 /* Tells a source that has watch() all seals that are live, as they are written and perhaps not
- * committed. */
-int store_tell_seals(struct store *store, struct source *source);
-/* Inside a transaction: as store_undo() to the height of base, whose header need not be kept. */
-int store_undo_onto(struct store *store, const struct store_tip *base);
+ * committed. beside: this is not chain.db, but read beside it (cover.h). */
+int store_tell_seals(struct store *store, struct source *source, bool beside);
 /* The database holds only what was followed (source = light). */
 int store_is_partial(struct store *store, bool *ret_partial);
 /* The lowest height that is still to be read for one of these; UINT32_MAX: none. */
@@ -123,6 +121,11 @@ int store_tell_unmade(struct store *store, const struct light_follow *follows, s
 int store_put_coverage(struct store *store, const struct light_follow *follows, size_t count);
 /* The same in a transaction of its own. */
 int store_note_coverage(struct store *store, const struct light_follow *follows, size_t count);
+
+/* The objects that the chain.db at this path knows and this one does not, and all that is of them,
+ * in one transaction, after which these are covered. Both have the same tip. */
+int store_merge(struct store *store, const char *path, const struct light_follow *follows,
+		size_t count);
 
 struct store_counts {
 	uint64_t records, refused, revocations, pending; /* since the start; pending: now */

@@ -68,28 +68,17 @@ static int read_seals(struct store *store, struct seals *seals)
 	return code == SQLITE_DONE ? 0 : store_fail(store, "cannot read");
 }
 
-int store_tell_seals(struct store *store, struct source *source)
+int store_tell_seals(struct store *store, struct source *source, bool beside)
 {
 	struct seals seals = {.list = NULL};
 	int result = read_seals(store, &seals);
 
 	if (!result)
-		result = source->ops->watch(source, seals.list, seals.count);
+		result = source->ops->watch(source, beside ? SOURCE_READER_BESIDE : SOURCE_READER,
+					    seals.list, seals.count);
 	for (size_t i = 0; i < seals.count; i++)
 		free((void *)seals.list[i].script.data);
 	free(seals.list);
-	return result;
-}
-
-int store_undo_onto(struct store *store, const struct store_tip *base)
-{
-	int result = store_undo(store, base->height);
-
-	/* the header that it stands on may be older than those that are kept */
-	if (!result && !store->has_tip) {
-		result = store_add_block(store, base);
-		store->has_tip = !result;
-	}
 	return result;
 }
 

@@ -37,6 +37,7 @@ struct chainwatch_config {
 	int64_t keep_headers;
 	char *db;
 	struct light_settings light;
+	char *cover_path;	    /* owned; with source = light */
 	struct source_list sources; /* of source, or of rpc-url and what belongs to it */
 };
 
