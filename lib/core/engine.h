@@ -33,6 +33,9 @@ struct engine_io {
 	void (*random)(void *ctx, void *dst, size_t len);
 	/* Wall clock for handshake timestamps: 12 bytes TAI64N. */
 	void (*timestamp)(void *ctx, uint8_t dst[12]);
+	/* The longest IP packet that goes to dst in one piece, as far as the machine knows; 0: it
+	 * does not. NULL op: likewise. */
+	uint16_t (*path_mtu)(void *ctx, const struct endpoint *dst);
 };
 
 /* What the owner of a realm is asked and told. ctx is the one of the realm. Peers may be removed

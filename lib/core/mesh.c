@@ -109,6 +109,11 @@ void mesh_set_gso_usable(struct mesh *mesh, unsigned gso_usable)
 	mesh->gso_usable = gso_usable;
 }
 
+void mesh_set_mtu(struct mesh *mesh, uint16_t mtu)
+{
+	realm_set_mtu(mesh->realm, mtu);
+}
+
 void mesh_free(struct mesh *mesh)
 {
 	struct helper *h;

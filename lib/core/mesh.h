@@ -37,6 +37,9 @@ struct mesh *mesh_new(struct engine *engine, const struct engine_io *engine_io,
 		      const struct identity *pair, unsigned gso_usable);
 /* The TUN takes other ones from now on. */
 void mesh_set_gso_usable(struct mesh *mesh, unsigned gso_usable);
+/* The longest packet that our TUN takes; peers are told it with each handshake from now on. Until
+ * then: any. */
+void mesh_set_mtu(struct mesh *mesh, uint16_t mtu);
 void mesh_free(struct mesh *mesh); /* BYE to all, wipes */
 
 /* Takes over the netmap (owned by the mesh from now on). Removed nodes are cut before it returns;
@@ -149,6 +152,7 @@ struct mesh_peer_status {
 	struct endpoint endpoint; /* of the path; the OVR's when relayed */
 	struct object_id relay;
 	uint64_t rtt_ns;    /* 0: unknown */
+	uint16_t mtu;	    /* the longest packet that is sent to it; 0: any */
 	const char *state;  /* "idle", "connecting", "connected", static */
 	const char *reason; /* why the path is what it is; static text; never NULL */
 	bool native;	    /* mesh_set_carrier() */

@@ -13,7 +13,7 @@
  * for us, is it allowed, then joined with its neighbours towards the TUN. */
 
 enum { IPV4_FRAGMENT_BITS = 0x3fff }; /* more fragments, and the offset */
-enum { ICMP_BURST = 50, ICMP_PER_SECOND = 50, IPV6_MTU_MIN = 1280 };
+enum { ICMP_BURST = 50, ICMP_PER_SECOND = 50 };
 
 static bool via_equal(const struct via *a, const struct via *b)
 {

@@ -100,7 +100,10 @@ struct mesh_peer {
 	struct peer *peer;
 	uint64_t idle_since; /* 0: it is not */
 	bool up;
-	uint16_t mtu;
+	uint16_t takes;	 /* the longest packet that it takes, as it said */
+	uint16_t mtu;	 /* the longest that is sent to it: what it takes, as far as the path
+			    does; 0: any */
+	uint64_t mtu_at; /* when the path was looked at last */
 	struct path_set paths;
 	uint64_t changes; /* of paths that were told */
 	struct mesh_lane lanes[PATH_LANES];

@@ -1,5 +1,7 @@
 #include "core/mesh_parts.h"
 
+#include "core/session.h"
+#include "wire/ip.h"
 #include "wire/message.h"
 
 #include <stdlib.h>
@@ -16,6 +18,8 @@
 #define ASK_RELAYED    (5 * NS_PER_S) /* PROTOCOL 7.4 */
 #define CANDIDATES_MIN (1 * NS_PER_S) /* between two that are accepted */
 #define PING_AGAIN     (2 * NS_PER_S)
+
+#define MTU_AGAIN (1 * NS_PER_S) /* between two looks at the path's */
 
 /* PROTOCOL 7.5: introductions to a peer are believed at 2 a second, burst 10 */
 enum { INTRODUCTION_RATE = 2, INTRODUCTION_BURST = 10 };
@@ -256,11 +260,39 @@ static void probe(struct mesh_peer *p, uint64_t now)
 	}
 }
 
+/* What a datagram that goes that way in one piece leaves to the packet inside. Less than every link
+ * takes (RFC 8200, 5) is nothing to ask of our host: then there are fragments below us. */
+static size_t room_inside(const struct mesh_peer *p, const struct via *via)
+{
+	const struct engine_io *io = &p->mesh->io;
+	size_t mtu = io->path_mtu ? io->path_mtu(io->ctx, &via->endpoint) : 0;
+	size_t headers = UDP_HEADER_LEN + SESSION_OVERHEAD + (via->lane ? LANE_HEADER_LEN : 0) +
+			 (via->endpoint.addr.family == ADDR_V4 ? IPV4_HEADER_MIN : IPV6_HEADER_LEN);
+
+	if (!mtu)
+		return UINT16_MAX;
+	return mtu < headers + IPV6_MTU_MIN ? IPV6_MTU_MIN : mtu - headers;
+}
+
+static void learn_mtu(struct mesh_peer *p, uint64_t now)
+{
+	const struct path *path = path_current(&p->paths);
+	size_t room;
+
+	if (!p->up || !path || (p->mtu_at && now - p->mtu_at < MTU_AGAIN))
+		return;
+	room = room_inside(p, &path->via);
+	p->mtu = room < p->takes ? (uint16_t)room : p->takes;
+	p->mtu_at = now;
+}
+
 static void tell_change(struct mesh_peer *p, uint64_t now)
 {
 	if (p->changes == p->paths.changes)
 		return;
 	p->changes = p->paths.changes;
+	p->mtu_at = 0;
+	learn_mtu(p, now);
 	mesh_count(p->mesh, MESH_path_changed);
 	/* No direct path any more: the helpers may know better at once. */
 	if (path_wanting(&p->paths))
@@ -288,6 +320,7 @@ void mesh_peer_ping(struct mesh_peer *p, uint64_t now)
 
 void mesh_peer_tick(struct mesh_peer *p, uint64_t now)
 {
+	learn_mtu(p, now);
 	punch(p, now);
 	probe(p, now);
 	tell_change(p, now);
@@ -317,7 +350,9 @@ static void on_session_changed(void *ctx, struct peer *peer, bool up)
 	path_set_up(&p->paths, up, now);
 	if (up) {
 		peer_get_stats(peer, &stats);
-		p->mtu = stats.mtu;
+		p->takes = p->mtu = stats.mtu;
+		p->mtu_at = 0;
+		learn_mtu(p, now);
 		mesh_peer_tell_candidates(p, now);
 		data_unstage(p, now);
 		data_flush_boxes(p->mesh, p, now);

@@ -31,6 +31,7 @@ void mesh_visit_peers(const struct mesh *mesh, mesh_visit_peer *visit, void *ctx
 		if (!m)
 			continue;
 		peer_get_stats(m->peer, &s.stats);
+		s.mtu = p ? p->mtu : 0;
 		s.stats.rx_bytes = m->rx_bytes;
 		s.stats.tx_bytes = m->tx_bytes;
 		s.stats.rx_packets = m->rx_packets;

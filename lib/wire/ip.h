@@ -22,6 +22,7 @@ enum {
 	IP_PROTO_DSTOPTS = 60,
 	IPV4_HEADER_MIN = 20,
 	IPV6_HEADER_LEN = 40,
+	IPV6_MTU_MIN = 1280, /* RFC 8200, 5: every link takes this much */
 	TCP_HEADER_MIN = 20,
 	UDP_HEADER_LEN = 8,
 	ICMP_HEADER_LEN = 8,

@@ -430,7 +430,7 @@ static const struct realm_ops actor_ops = {.authorize = authorize};
 static void start(unsigned i)
 {
 	struct actor *actor = &actors[i];
-	struct engine_io io = {actor, io_send, io_random, io_timestamp};
+	struct engine_io io = {actor, io_send, io_random, io_timestamp, NULL};
 	const struct mesh_io out = {.ctx = NULL, .deliver = io_deliver};
 	const struct via via = {.endpoint = actors[SELF].endpoint};
 

@@ -226,7 +226,7 @@ static void io_carried(void *ctx, const struct node_key *key, uint8_t backend, c
 static void start_mesh(struct member *m)
 {
 	struct machine *mc = m->machine;
-	struct engine_io io = {mc, io_send, io_random, io_timestamp};
+	struct engine_io io = {mc, io_send, io_random, io_timestamp, NULL};
 	struct mesh_io out = {.ctx = m,
 			      .deliver = io_deliver,
 			      .event = io_event,
@@ -244,7 +244,7 @@ static void start_mesh(struct member *m)
 
 static void start(struct machine *mc)
 {
-	struct engine_io io = {mc, io_send, io_random, io_timestamp};
+	struct engine_io io = {mc, io_send, io_random, io_timestamp, NULL};
 	struct heap_account *before = enter(mc);
 	struct member *m;
 

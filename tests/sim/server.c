@@ -85,7 +85,7 @@ static void receive(void *ctx, const struct endpoint *src, uint8_t *bytes, size_
 
 static void start(struct server *s)
 {
-	struct engine_io io = {s, io_send, io_random, io_timestamp};
+	struct engine_io io = {s, io_send, io_random, io_timestamp, NULL};
 	struct heap_account *before = heap_charge(&s->heap);
 
 	s->engine = engine_new(&io, s->id, AEAD_CHACHA20_POLY1305, sim_now(s->net));

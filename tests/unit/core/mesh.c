@@ -32,6 +32,7 @@ struct world {
 	struct object_id dnet;
 	uint64_t now;
 	unsigned sent, delivered;
+	uint16_t path_mtu;
 	uint8_t last[2000];
 	size_t last_len;
 	uint8_t chance;
@@ -55,6 +56,11 @@ static void io_random(void *ctx, void *dst, size_t len)
 static void io_timestamp(void *ctx, uint8_t dst[12])
 {
 	memset(dst, 0, 12);
+}
+
+static uint16_t io_path_mtu(void *ctx, const struct endpoint *dst)
+{
+	return ((struct world *)ctx)->path_mtu;
 }
 
 static void io_deliver(void *ctx, struct packet *packet)
@@ -114,7 +120,7 @@ static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	uint8_t seed[ID_SEED_LEN] = {3};
-	struct engine_io io = {w, io_send, io_random, io_timestamp};
+	struct engine_io io = {w, io_send, io_random, io_timestamp, io_path_mtu};
 	struct mesh_io out = {.ctx = w, .deliver = io_deliver};
 
 	memset(&w->dnet, 0xd0, sizeof(w->dnet));
@@ -328,6 +334,47 @@ static void packets_larger_than_the_peer_takes_are_answered(void **state)
 	p->up = false;
 }
 
+static void a_narrow_path_lets_shorter_packets_through(void **state)
+{
+	static const struct {
+		uint16_t path, takes, mtu;
+		uint8_t family;
+		uint64_t lane;
+	} table[] = {
+		{0, 1400, 1400, ADDR_V4, 0},	{1460, 1400, 1400, ADDR_V4, 0},
+		{1459, 1400, 1399, ADDR_V4, 0}, {1480, 1400, 1400, ADDR_V6, 0},
+		{1479, 1400, 1399, ADDR_V6, 0}, {1472, 1400, 1400, ADDR_V4, 1},
+		{1471, 1400, 1399, ADDR_V4, 1}, {1341, 1400, 1281, ADDR_V4, 0},
+		{1340, 1400, 1280, ADDR_V4, 0}, {1339, 1400, 1280, ADDR_V4, 0},
+		{68, 1400, 1280, ADDR_V4, 0},	{UINT16_MAX, UINT16_MAX, 65475, ADDR_V4, 0},
+		{1500, 1281, 1281, ADDR_V4, 0},
+	};
+	struct world *w = *state;
+	struct mesh_peer *p;
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct via via = {{{table[i].family, {9, 9, 9, 9}}, 9}, table[i].lane};
+
+		assert_int_equal(mesh_set_netmap(w->mesh, netmap(w, 0x3, false), w->now), 0);
+		p = activate(w, 1);
+		p->up = true;
+		p->takes = table[i].takes;
+		path_set_up(&p->paths, true, w->now);
+		w->path_mtu = table[i].path;
+		if (via.lane)
+			path_add_lane(&p->paths, &via, w->now);
+		path_heard(&p->paths, &via, w->now);
+		mesh_peer_tick(p, w->now);
+		assert_int_equal(p->mtu, table[i].mtu);
+		/* What changes is seen within a second. */
+		w->path_mtu = 1400;
+		mesh_peer_tick(p, w->now + NS_PER_S - 1);
+		assert_int_equal(p->mtu, table[i].mtu);
+		p->up = false;
+		assert_int_equal(mesh_set_netmap(w->mesh, netmap(w, 0x1, false), w->now), 0);
+	}
+}
+
 static void one_super_packet_is_judged_by_its_segments(void **state)
 {
 	struct world *w = *state;
@@ -444,6 +491,7 @@ int main(void)
 		T(a_foreign_source_is_told_nothing),
 		T(what_waits_is_bounded),
 		T(packets_larger_than_the_peer_takes_are_answered),
+		T(a_narrow_path_lets_shorter_packets_through),
 		T(one_super_packet_is_judged_by_its_segments),
 		T(an_idle_member_keeps_where_it_was_and_nothing_else),
 		T(without_memory_for_a_peer_packets_are_lost_and_counted),
