@@ -35,13 +35,40 @@ uint8_t aead_supported(void)
 	return (uint8_t)(AEAD_CHACHA20_POLY1305 | (cpu_has_aes() ? AEAD_AES256_GCM : 0));
 }
 
+const char *aead_kind_name(enum aead_kind kind)
+{
+	switch (kind) {
+	case AEAD_CHACHA20_POLY1305:
+		return "ChaCha20-Poly1305";
+	case AEAD_AES256_GCM:
+		return "AES-256-GCM";
+	}
+	return "none";
+}
+
+const char *aead_provider_name(enum aead_provider_id provider)
+{
+	static const char *const names[AEAD_PROVIDERS] = {
+		[AEAD_IPSEC_MB] = "libipsec-mb",
+		[AEAD_LIBCRYPTO] = "libcrypto",
+		[AEAD_LIBSODIUM] = "libsodium",
+	};
+
+	return names[provider];
+}
+
+bool aead_usable(enum aead_provider_id provider, enum aead_kind kind)
+{
+	return sodium_init() >= 0 && providers[provider]->usable(kind);
+}
+
 struct aead_key *aead_key_new_by(enum aead_provider_id provider, enum aead_kind kind,
 				 const uint8_t key[static AEAD_KEY_LEN])
 {
 	const struct aead_ops *ops = providers[provider];
 	struct aead_key *prepared;
 
-	if (sodium_init() < 0 || !ops->usable(kind))
+	if (!aead_usable(provider, kind))
 		return NULL;
 	prepared = ops->key_new(kind, key);
 	if (!prepared)
@@ -52,10 +79,25 @@ struct aead_key *aead_key_new_by(enum aead_provider_id provider, enum aead_kind 
 	return prepared;
 }
 
+/* Set at the start of the process, read only afterwards; AEAD_PROVIDERS: none is preferred. By
+ * kind.
+ */
+static enum aead_provider_id preferred[] = {
+	[AEAD_CHACHA20_POLY1305] = AEAD_PROVIDERS,
+	[AEAD_AES256_GCM] = AEAD_PROVIDERS,
+};
+
+void aead_prefer(enum aead_provider_id provider, enum aead_kind kind)
+{
+	preferred[kind] = provider;
+}
+
 struct aead_key *aead_key_new(enum aead_kind kind, const uint8_t key[static AEAD_KEY_LEN])
 {
 	struct aead_key *prepared = NULL;
 
+	if (preferred[kind] != AEAD_PROVIDERS)
+		prepared = aead_key_new_by(preferred[kind], kind, key);
 	for (int i = 0; i < AEAD_PROVIDERS && !prepared; i++)
 		prepared = aead_key_new_by((enum aead_provider_id)i, kind, key);
 	return prepared;

@@ -19,13 +19,22 @@ enum { AEAD_KEY_LEN = 32, AEAD_TAG_LEN = 16, AEAD_NONCE_LEN = 12 };
 /* Who works it out, best first. */
 enum aead_provider_id { AEAD_IPSEC_MB, AEAD_LIBCRYPTO, AEAD_LIBSODIUM, AEAD_PROVIDERS };
 
+const char *aead_kind_name(enum aead_kind kind);		/* "AES-256-GCM", … */
+const char *aead_provider_name(enum aead_provider_id provider); /* "libcrypto", … */
+/* Whether it is built in, and for this CPU. */
+bool aead_usable(enum aead_provider_id provider, enum aead_kind kind);
+/* Keys of this kind are made by that provider from now on, while it is usable. For the whole
+ * process: to be called at its start, before there are other threads. */
+void aead_prefer(enum aead_provider_id provider, enum aead_kind kind);
+
 /* One direction's key, prepared. Opaque; holds key material: freed only by aead_key_free(), which
  * wipes. For one thread at a time. */
 struct aead_key;
 
 /* Ciphers to offer: ChaCha20-Poly1305 always, AES-256-GCM where it is fast here. */
 uint8_t aead_supported(void);
-/* Allocates (handshake time, not the data path). NULL: out of memory. */
+/* By the preferred provider, or else the best that is usable. Allocates (handshake time, not the
+ * data path). NULL: out of memory. */
 struct aead_key *aead_key_new(enum aead_kind kind, const uint8_t key[static AEAD_KEY_LEN]);
 /* The same by one provider, for tests and measurements; also NULL where it is not built in or not
  * for this CPU. */

@@ -4,6 +4,7 @@
 #include "fixture/hex.h"
 #include "fixture/rng.h"
 
+#include <malloc.h>
 #include <string.h>
 
 static const enum aead_kind kinds[] = {AEAD_CHACHA20_POLY1305, AEAD_AES256_GCM};
@@ -88,15 +89,18 @@ static void the_counter_makes_the_nonce_as_in_bolt_8(void **state)
 /* Each provider seals, and each opens what each sealed; in place and not. */
 static void all_providers_give_the_same_bytes(void **state)
 {
-	static uint8_t plain[2000], sealed[AEAD_PROVIDERS][2000 + AEAD_TAG_LEN], out[2016];
+	enum { LONGEST = 65536 };
+	static uint8_t plain[LONGEST], sealed[AEAD_PROVIDERS][LONGEST + AEAD_TAG_LEN],
+		out[LONGEST + AEAD_TAG_LEN];
 	struct rng rng = rng_new("all_providers_give_the_same_bytes");
 	struct aead_key *keys[AEAD_PROVIDERS];
 	uint8_t bytes[AEAD_KEY_LEN], aad[64];
 	int first;
 
-	for (int round = 0; round < 2 * 2002; round++) {
+	for (int round = 0; round < 2 * 2004; round++) {
 		enum aead_kind kind = kinds[round % 2];
-		size_t len = round < 2 * 2001 ? (size_t)round / 2 : 0,
+		size_t len = round < 2 * 2001 ? (size_t)round / 2
+					      : LONGEST - 2003 + (size_t)round / 2,
 		       aad_len = rng_below(&rng, 64);
 		uint64_t counter = rng_next(&rng) >> rng_below(&rng, 64);
 
@@ -156,6 +160,68 @@ static void a_wrong_tag_is_refused_and_leaves_no_plain_text(void **state)
 	}
 }
 
+/* Whatever a provider allocates for a key is handed back with nothing of the key in it. */
+static uint8_t *watched;
+static size_t watched_len;
+static bool wiped;
+
+void __real_free(void *p);
+void __wrap_free(void *p);
+
+void __wrap_free(void *p)
+{
+	if (p && p == watched) {
+		wiped = true;
+		for (size_t i = 0; i < watched_len; i++)
+			wiped &= !watched[i];
+	}
+	__real_free(p);
+}
+
+static void a_key_is_wiped_before_its_memory_goes_back(void **state)
+{
+	static const uint8_t text[100] = {1};
+	uint8_t bytes[AEAD_KEY_LEN], out[sizeof(text) + AEAD_TAG_LEN];
+	struct aead_key *key;
+
+	memset(bytes, 0xa5, sizeof(bytes));
+	for (int i = 0; i < 2 * AEAD_PROVIDERS; i++) {
+		/* Of libcrypto the contexts are its own to wipe (EVP_CIPHER_CTX_free()). */
+		if (i / 2 == AEAD_LIBCRYPTO)
+			continue;
+		key = aead_key_new_by((enum aead_provider_id)(i / 2), kinds[i % 2], bytes);
+		if (!key)
+			continue;
+		aead_seal(key, 0, text, 5, text, sizeof(text), out);
+		watched = (uint8_t *)key;
+		watched_len = malloc_usable_size(key) / 64 * 64;
+		wiped = false;
+		aead_key_free(key);
+		assert_true(wiped);
+		watched = NULL;
+	}
+}
+
+static void a_preferred_provider_is_taken_where_it_can(void **state)
+{
+	static const uint8_t bytes[AEAD_KEY_LEN];
+	struct aead_key *key;
+
+	for (int i = 0; i < 2 * AEAD_PROVIDERS; i++) {
+		enum aead_provider_id by = (enum aead_provider_id)(i / 2);
+		enum aead_kind kind = kinds[i % 2];
+		const char *name = aead_provider_name(by);
+
+		aead_prefer(by, kind);
+		key = aead_key_new(kind, bytes);
+		assert_non_null(key);
+		assert_int_equal(aead_usable(by, kind),
+				 !strncmp(aead_provider(key), name, strlen(name)));
+		aead_key_free(key);
+		aead_prefer(AEAD_PROVIDERS, kind);
+	}
+}
+
 static void there_is_always_a_provider_for_what_is_offered(void **state)
 {
 	static const uint8_t bytes[AEAD_KEY_LEN];
@@ -180,6 +246,8 @@ int main(void)
 		cmocka_unit_test(the_counter_makes_the_nonce_as_in_bolt_8),
 		cmocka_unit_test(all_providers_give_the_same_bytes),
 		cmocka_unit_test(a_wrong_tag_is_refused_and_leaves_no_plain_text),
+		cmocka_unit_test(a_key_is_wiped_before_its_memory_goes_back),
+		cmocka_unit_test(a_preferred_provider_is_taken_where_it_can),
 		cmocka_unit_test(there_is_always_a_provider_for_what_is_offered),
 	};
 
