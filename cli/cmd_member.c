@@ -397,6 +397,22 @@ static void print_dnet(const struct cli *cli, const json_t *dnet)
 	print_helpers(cli, json_object_get(dnet, "helpers"));
 }
 
+/* Who seals, and what of the kernel's help is missing. */
+static void print_datapath(const json_t *datapath)
+{
+	static const char *const offloads[][2] = {{"udp_gso_off", "UDP segmentation offload"},
+						  {"udp_gro_off", "UDP receive offload"}};
+	const json_t *cipher;
+	size_t i;
+
+	json_array_foreach(json_object_get(datapath, "ciphers"), i, cipher)
+		printf("%s by %s%s", text_of(cipher, "name"), text_of(cipher, "by"),
+		       i + 1 < json_array_size(json_object_get(datapath, "ciphers")) ? ", " : "\n");
+	for (i = 0; i < sizeof(offloads) / sizeof(offloads[0]); i++)
+		if (*text_of(datapath, offloads[i][0]))
+			printf("no %s: %s\n", offloads[i][1], text_of(datapath, offloads[i][0]));
+}
+
 static int run_status(struct cli *cli, const struct args *args)
 {
 	json_t *result, *chain, *value;
@@ -420,6 +436,7 @@ static int run_status(struct cli *cli, const struct args *args)
 	else
 		printf("no block of the chain is known");
 	printf("%s%s\n", *text_of(chain, "error") ? ": " : "", text_of(chain, "error"));
+	print_datapath(json_object_get(result, "datapath"));
 	json_array_foreach(json_object_get(result, "dnets"), i, value) print_dnet(cli, value);
 	json_decref(result);
 	return 0;

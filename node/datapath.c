@@ -34,6 +34,7 @@ struct datapath_port {
 	void (*lost)(void *ctx);
 	void *ctx;
 	int fd;		       /* borrowed; -1: none */
+	bool bare;	       /* it is a TUN_OFFLOAD_BARE one */
 	struct mesh *mesh;     /* borrowed; NULL: none */
 	struct loop_fd *watch; /* owned; while there are both */
 };
@@ -175,7 +176,7 @@ static void on_tun(void *arg, int fd, unsigned events)
 	(void)events;
 	for (int i = 0; i < TUN_BUDGET_PACKETS && bytes < TUN_BUDGET_BYTES; i++) {
 		struct packet packet;
-		enum tun_result r = tun_read(fd, dp->tun_buffer, &packet);
+		enum tun_result r = tun_read(fd, port->bare, dp->tun_buffer, &packet);
 		if (r == TUN_EMPTY)
 			break;
 		if (r == TUN_BROKEN) {
@@ -201,7 +202,7 @@ void datapath_deliver(void *arg, struct packet *packet)
 {
 	struct datapath_port *port = arg;
 	struct datapath *dp = port->dp;
-	int r = port->fd >= 0 ? tun_write(port->fd, packet) : -ENODEV;
+	int r = port->fd >= 0 ? tun_write(port->fd, port->bare, packet) : -ENODEV;
 	if (r < 0) {
 		count(dp, DATAPATH_tun_write_failed, 1);
 		return;
@@ -334,12 +335,19 @@ void datapath_set_time(struct datapath *dp, uint64_t floor_ns,
 	datapath_keep_time(dp);
 }
 
+static uint16_t path_mtu(void *ctx, const struct endpoint *dst)
+{
+	(void)ctx;
+	return udp_path_mtu(dst);
+}
+
 void datapath_engine_io(struct datapath *dp, struct engine_io *ret_io)
 {
 	*ret_io = (struct engine_io){.ctx = dp,
 				     .send = send_datagrams,
 				     .random = fill_random,
-				     .timestamp = fill_timestamp};
+				     .timestamp = fill_timestamp,
+				     .path_mtu = path_mtu};
 }
 
 struct datapath *datapath_new(struct loop *loop, struct udp_socket *v4, struct udp_socket *v6)
@@ -416,11 +424,12 @@ static void set_watch(struct datapath_port *port)
 	port->watch = NULL;
 }
 
-void datapath_port_set_tun(struct datapath_port *port, int fd)
+void datapath_port_set_tun(struct datapath_port *port, int fd, enum tun_offload offload)
 {
 	loop_fd_free(port->watch);
 	port->watch = NULL;
 	port->fd = fd;
+	port->bare = offload == TUN_OFFLOAD_BARE;
 	set_watch(port);
 }
 

@@ -39,7 +39,7 @@ void datapath_wake(struct datapath *dp);
 struct datapath_port *datapath_port_new(struct datapath *dp, void (*lost)(void *ctx), void *ctx);
 void datapath_port_free(struct datapath_port *port);
 /* fd -1: none. */
-void datapath_port_set_tun(struct datapath_port *port, int fd);
+void datapath_port_set_tun(struct datapath_port *port, int fd, enum tun_offload offload);
 void datapath_port_set_mesh(struct datapath_port *port,
 			    struct mesh *mesh); /* borrowed; NULL: none */
 /* mesh_io.deliver; ctx is the port. */

@@ -273,6 +273,10 @@ static bool open_device(struct netcfg *n, uint64_t now_ms)
 		return false;
 	}
 	say_drift(n, NETCFG_LINK, "interface made");
+	if (n->wanted.device == NETCFG_DEVICE_MESH && offload != n->wanted.offload)
+		log_notice("%s: the TUN devices of this kernel leave us '%s' at most, not '%s'",
+			   n->wanted.name, tun_offload_name(offload),
+			   tun_offload_name(n->wanted.offload));
 	/* One line for it: that a new one has nothing on it yet is no further drift. */
 	for (size_t i = 0; i < NETCFG_PART_COUNT; i++)
 		n->parts[i].was_applied = false;

@@ -1,6 +1,6 @@
 #include "node/node.h"
 
-#include "core/aead.h"
+#include "node/ciphers.h"
 #include "node/cmds.h"
 #include "node/datapath.h"
 #include "node/ping.h"
@@ -251,6 +251,15 @@ int node_set_down(struct node *n, struct overlay *o, bool down)
 
 /* ---- Life ---- */
 
+/* Once for both families: the kernel is the same. */
+static void say_missing(const struct udp_socket *s)
+{
+	if (udp_lacks(s->gso_off))
+		log_notice("UDP segmentation offload is off: %s; sending one by one", s->gso_off);
+	if (udp_lacks(s->gro_off))
+		log_notice("UDP receive offload is off: %s; receiving one by one", s->gro_off);
+}
+
 static int open_sockets(struct node *n)
 {
 	struct udp_options options = {.receive_buffer = (size_t)n->config->udp_buffer,
@@ -266,6 +275,7 @@ static int open_sockets(struct node *n)
 	}
 	if (r < 0)
 		return r;
+	say_missing(n->udp4.fd >= 0 ? &n->udp4 : &n->udp6);
 	struct endpoint bound;
 	r = udp_local_endpoint(n->udp4.fd >= 0 ? &n->udp4 : &n->udp6, &bound);
 	if (r == 0 && !n->config->port)
@@ -282,7 +292,9 @@ static int open_engine(struct node *n)
 	n->id = id_new(seed);
 	n->datapath = datapath_new(n->loop, &n->udp4, &n->udp6);
 	datapath_engine_io(n->datapath, &n->engine_io);
-	n->engine = engine_new(&n->engine_io, n->id, aead_supported(), clock_boottime_ns());
+	ciphers_choose(settings_aead(n->config));
+	n->engine =
+		engine_new(&n->engine_io, n->id, settings_ciphers(n->config), clock_boottime_ns());
 	if (!n->id || !n->engine) {
 		log_error("out of memory");
 		return -ENOMEM;

@@ -151,6 +151,7 @@ static void start_mesh(struct overlay *o)
 		log_error("%s: out of memory for the mesh", o->id_text);
 		return;
 	}
+	mesh_set_mtu(o->mesh, (uint16_t)o->env->config->mtu);
 	mesh_set_local_endpoints(o->mesh, o->local, o->local_count, clock_boottime_ns());
 	datapath_port_set_mesh(o->port, o->mesh);
 }
@@ -196,7 +197,7 @@ static bool take_netmap(struct overlay *o, struct netmap *netmap)
 static void on_slot_tun(void *ctx, int fd, enum tun_offload offload)
 {
 	struct overlay *o = ctx;
-	datapath_port_set_tun(o->port, fd);
+	datapath_port_set_tun(o->port, fd, offload);
 	if (fd >= 0 && o->mesh)
 		mesh_set_gso_usable(o->mesh, tun_offload_gso(offload));
 }

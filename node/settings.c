@@ -22,7 +22,9 @@ static const struct conf_option options[] = {
 	 offsetof(struct dnetd_config, interface_prefix),
 	 "names of interfaces are this and a number"},
 	{"network", "mtu", CONF_INT, "1400", PRIV_MTU_MIN, TUN_PACKET_MAX,
-	 offsetof(struct dnetd_config, mtu), "largest packet inside the overlay, in bytes"},
+	 offsetof(struct dnetd_config, mtu),
+	 "largest packet inside the overlay, in bytes; less where the path to a member, or the "
+	 "member, takes less"},
 	{"network", "txqueuelen", CONF_INT, "128", 1, 10000,
 	 offsetof(struct dnetd_config, txqueuelen),
 	 "packets that wait in the interface; short keeps the round trip short under load"},
@@ -31,12 +33,19 @@ static const struct conf_option options[] = {
 	 "each interface has a routing table of its own: this and the interface's number"},
 	{"network", "tun-offload", CONF_STRING, "uso", 0, 0,
 	 offsetof(struct dnetd_config, tun_offload),
-	 "what the interface may leave to dnetd: none, checksum, tso or uso (each with those "
-	 "before)"},
+	 "what the interface may leave to dnetd: bare (no virtio headers), none, checksum, tso or "
+	 "uso (each with those before)"},
 	{"network", "udp-gso", CONF_BOOL, "yes", 0, 0, offsetof(struct dnetd_config, udp_gso),
 	 "send many datagrams in one call where the kernel can"},
 	{"network", "udp-gro", CONF_BOOL, "yes", 0, 0, offsetof(struct dnetd_config, udp_gro),
 	 "receive many datagrams in one call where the kernel can"},
+	{"network", "cipher", CONF_STRING, "auto", 0, 0, offsetof(struct dnetd_config, cipher),
+	 "what packets are sealed with: auto (AES-256-GCM where both ends have instructions for "
+	 "it), or chacha20-poly1305 with everybody"},
+	{"network", "cipher-library", CONF_STRING, "auto", 0, 0,
+	 offsetof(struct dnetd_config, cipher_library),
+	 "who seals: auto (the fastest here, measured at the start), libipsec-mb, libcrypto or "
+	 "libsodium (where that one cannot, another does)"},
 	{"network", "udp-buffer", CONF_INT, "2097152", 65536, 67108864,
 	 offsetof(struct dnetd_config, udp_buffer),
 	 "bytes of the sockets' buffers, each direction"},
@@ -242,13 +251,43 @@ static bool check_peer_endpoints(const struct dnetd_config *config,
 	return true;
 }
 
+/* AEAD_PROVIDERS for "auto"; false: no such name. */
+static bool provider_parse(const char *text, enum aead_provider_id *ret)
+{
+	int i = 0;
+	if (strcmp(text, "auto") == 0)
+		i = AEAD_PROVIDERS;
+	while (i < AEAD_PROVIDERS &&
+	       strcmp(text, aead_provider_name((enum aead_provider_id)i)) != 0)
+		i++;
+	*ret = (enum aead_provider_id)i;
+	return i < AEAD_PROVIDERS || strcmp(text, "auto") == 0;
+}
+
+static bool check_cipher(const struct dnetd_config *config, char error[static CONF_ERROR_MAX])
+{
+	enum aead_provider_id provider;
+	if (strcmp(config->cipher, "auto") != 0 &&
+	    strcmp(config->cipher, "chacha20-poly1305") != 0) {
+		snprintf(error, CONF_ERROR_MAX, "cipher '%s' is none of auto, chacha20-poly1305",
+			 config->cipher);
+		return false;
+	}
+	if (provider_parse(config->cipher_library, &provider))
+		return true;
+	snprintf(error, CONF_ERROR_MAX,
+		 "cipher-library '%s' is none of auto, libipsec-mb, libcrypto, libsodium",
+		 config->cipher_library);
+	return false;
+}
+
 bool settings_check(const struct dnetd_config *config, char error[static CONF_ERROR_MAX])
 {
 	enum tun_offload offload;
 	struct object_id id;
 	if (!tun_offload_parse(config->tun_offload, &offload)) {
 		snprintf(error, CONF_ERROR_MAX,
-			 "tun-offload '%s' is none of none, checksum, tso, uso",
+			 "tun-offload '%s' is none of bare, none, checksum, tso, uso",
 			 config->tun_offload);
 		return false;
 	}
@@ -257,7 +296,7 @@ bool settings_check(const struct dnetd_config *config, char error[static CONF_ER
 			 config->wireguard);
 		return false;
 	}
-	if (!check_prefix(config->interface_prefix, error) ||
+	if (!check_cipher(config, error) || !check_prefix(config->interface_prefix, error) ||
 	    !check_backends(config->backend, error) || !check_peer_endpoints(config, error) ||
 	    !check_rosters(config, error))
 		return false;
@@ -320,4 +359,17 @@ enum tun_offload settings_offload(const struct dnetd_config *config)
 	enum tun_offload offload = TUN_OFFLOAD_NONE;
 	(void)tun_offload_parse(config->tun_offload, &offload);
 	return offload;
+}
+
+enum aead_provider_id settings_aead(const struct dnetd_config *config)
+{
+	enum aead_provider_id provider;
+	(void)provider_parse(config->cipher_library, &provider);
+	return provider;
+}
+
+uint8_t settings_ciphers(const struct dnetd_config *config)
+{
+	bool any = strcmp(config->cipher, "auto") == 0;
+	return any ? aead_supported() : AEAD_CHACHA20_POLY1305;
 }

@@ -4,6 +4,7 @@
 /* The configuration of dnetd. */
 
 #include "adapters/adapter.h"
+#include "core/aead.h"
 #include "node/tun.h"
 #include "os/conf.h"
 #include "os/daemon.h"
@@ -25,6 +26,8 @@ struct dnetd_config {
 	char *tun_offload;
 	bool udp_gso;
 	bool udp_gro;
+	char *cipher;
+	char *cipher_library;
 	int64_t udp_buffer;
 	struct conf_list peer_endpoints;
 	char *chain_db;
@@ -61,5 +64,9 @@ const char *settings_roster(const struct dnetd_config *config, const struct obje
 /* The i-th of config->rosters. */
 const char *settings_roster_at(const struct dnetd_config *config, size_t i);
 enum tun_offload settings_offload(const struct dnetd_config *config);
+/* Who works out the ciphers; AEAD_PROVIDERS: whoever is fastest. */
+enum aead_provider_id settings_aead(const struct dnetd_config *config);
+/* What is offered to peers: bits of enum aead_kind. */
+uint8_t settings_ciphers(const struct dnetd_config *config);
 
 #endif

@@ -1,6 +1,7 @@
 #include "node/show.h"
 
 #include "adapters/adapter.h"
+#include "core/aead.h"
 #include "core/mesh.h"
 #include "node/carriers.h"
 #include "node/datapath.h"
@@ -10,9 +11,11 @@
 #include "node/node.h"
 #include "node/rosters.h"
 #include "node/settings.h"
+#include "node/slot.h"
 #include "os/base.h"
 #include "os/clock.h"
 #include "os/ctl_value.h"
+#include "os/udp.h"
 #include "service/chain.h"
 #include "wire/bech32.h"
 #include "wire/hex.h"
@@ -203,6 +206,9 @@ static json_t *show_overlay(const struct overlay *o)
 		"height", (json_int_t)(map ? map->height : 0), "parts", parts_of(o), "helpers",
 		show_helpers(o), "peers_total", total, "peers_connected", connected);
 	json_object_set_new(json, "backend", json_string(slot_ops(o->slots[0])->name));
+	if (only_native(o))
+		json_object_set_new(json, "tun_offload",
+				    json_string(tun_offload_name(slot_offload(o->slots[0]))));
 	json_object_set_new(json, "backends", backends_of(o));
 	json_object_set_new(json, "unreachable", unreachable_of(o));
 	json_object_set_new(json, "remark", text_or_null(self ? self->remark : NULL));
@@ -239,6 +245,33 @@ static const char *node_state(const struct node *n)
 	return "ok";
 }
 
+/* Who seals, and with what. */
+static json_t *show_ciphers(const struct node *n)
+{
+	static const enum aead_kind kinds[] = {AEAD_AES256_GCM, AEAD_CHACHA20_POLY1305};
+	static const uint8_t zeros[AEAD_KEY_LEN];
+	json_t *array = json_array();
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct aead_key *key = NULL;
+		if (settings_ciphers(n->config) & kinds[i])
+			key = aead_key_new(kinds[i], zeros);
+		if (key)
+			json_array_append_new(array, json_pack("{s:s, s:s}", "name",
+							       aead_kind_name(kinds[i]), "by",
+							       aead_provider(key)));
+		aead_key_free(key);
+	}
+	return array;
+}
+
+static json_t *show_datapath(const struct node *n)
+{
+	const struct udp_socket *s = n->udp4.fd >= 0 ? &n->udp4 : &n->udp6;
+	return json_pack("{s:o, s:b, s:o, s:b, s:o}", "ciphers", show_ciphers(n), "udp_gso",
+			 (int)s->gso, "udp_gso_off", text_or_null(s->gso_off), "udp_gro",
+			 (int)s->gro, "udp_gro_off", text_or_null(s->gro_off));
+}
+
 json_t *show_status(const struct node *n)
 {
 	const struct overlay *o;
@@ -247,9 +280,9 @@ json_t *show_status(const struct node *n)
 	json_array_append_new(dnets, show_overlay(o));
 	struct endpoint bound = {0};
 	(void)udp_local_endpoint(n->udp4.fd >= 0 ? &n->udp4 : &n->udp6, &bound);
-	return json_pack("{s:s, s:s, s:i, s:i, s:o, s:o}", "version", dnetd_program.version,
+	return json_pack("{s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "version", dnetd_program.version,
 			 "state", node_state(n), "pid", (int)getpid(), "port", (int)bound.port,
-			 "dnets", dnets, "chain", show_chain(n));
+			 "dnets", dnets, "chain", show_chain(n), "datapath", show_datapath(n));
 }
 
 /* ---- peers ---- */
@@ -336,6 +369,11 @@ static void visit_peer(void *ctx, const struct mesh_peer_status *s)
 		s->path == PATH_RELAY ? json_string(relay) : json_null(), "rtt_ms",
 		show_milliseconds(s->rtt_ns), "rx_bytes", (json_int_t)s->stats.rx_bytes, "tx_bytes",
 		(json_int_t)s->stats.tx_bytes, "last_handshake_s", age, "reason", s->reason);
+	bool sealed = s->stats.aead && strcmp(s->state, "connected") == 0;
+	json_object_set_new(peer, "cipher",
+			    sealed ? json_string(aead_kind_name((enum aead_kind)s->stats.aead))
+				   : json_null());
+	json_object_set_new(peer, "mtu", sealed ? json_integer(s->mtu) : json_null());
 	add_backend(arg, s, hex, peer);
 	json_array_append_new(arg->array, peer);
 }

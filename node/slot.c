@@ -28,6 +28,7 @@ struct slot {
 	const struct adapter_ops *ops;
 	struct adapter *adapter; /* owned; NULL: not running */
 	enum adapter_device device;
+	enum tun_offload offload;
 	struct netcfg *netcfg; /* owned */
 	struct guard *guard;   /* owned; NULL: the data path does it */
 	char interface[IF_NAMESIZE];
@@ -104,6 +105,11 @@ static bool on_carry(void *ctx, const struct node_key *key, const void *bytes, s
 	return s->io.carry(s->io.ctx, s->ops->backend, key, bytes, len);
 }
 
+enum tun_offload slot_offload(const struct slot *slot)
+{
+	return slot->offload;
+}
+
 static void on_changed(void *ctx)
 {
 	const struct slot *s = ctx;
@@ -124,6 +130,7 @@ static bool on_opened(void *ctx, int fd, enum tun_offload offload)
 	}
 	log_info("interface %s, %s, offload %s", s->interface, s->ops->name,
 		 tun_offload_name(offload));
+	s->offload = offload;
 	if (s->device == ADAPTER_DEVICE_MESH)
 		s->io.tun(s->io.ctx, fd, offload);
 	if (s->adapter && s->ops->device)

@@ -86,6 +86,8 @@ bool slot_is_up(const struct slot *slot);
 uint64_t slot_pass(struct slot *slot, uint64_t now_ms);
 /* All that is wanted of it is there. */
 bool slot_is_good(const struct slot *slot);
+/* What its TUN leaves to the data path; TUN_OFFLOAD_BARE too where there is none. */
+enum tun_offload slot_offload(const struct slot *slot);
 /* NULL: packets of this backend pass the data path, or its program keeps the interface. */
 struct guard *slot_guard(const struct slot *slot);
 /* Of a slot with a guard: packets are refused and let through as the policy says. ret_error: why

@@ -1,5 +1,6 @@
 #include "node/tun.h"
 
+#include "core/segment.h"
 #include "os/base.h"
 #include "wire/buf.h"
 
@@ -30,6 +31,7 @@ static const struct {
 	unsigned flags;
 	unsigned gso;
 } levels[] = {
+	[TUN_OFFLOAD_BARE] = {"bare", 0, 0},
 	[TUN_OFFLOAD_NONE] = {"none", 0, 0},
 	[TUN_OFFLOAD_CHECKSUM] = {"checksum", TUN_F_CSUM, 0},
 	[TUN_OFFLOAD_TSO] = {"tso", TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6,
@@ -144,10 +146,17 @@ int tun_open(const char *name, enum tun_offload *offload, char error[static TUN_
 	_cleanup_(closep) int fd = open_device(error);
 	if (fd < 0)
 		return fd;
-	int r = attach(fd, name, IFF_NO_PI | IFF_VNET_HDR, error);
+	int r = -EINVAL;
+	if (*offload != TUN_OFFLOAD_BARE)
+		r = attach(fd, name, IFF_NO_PI | IFF_VNET_HDR, error);
+	if (r == -EINVAL) {
+		*offload = TUN_OFFLOAD_BARE;
+		r = attach(fd, name, IFF_NO_PI, error);
+	}
 	if (r < 0)
 		return r;
-	r = set_offload(fd, offload);
+	if (*offload != TUN_OFFLOAD_BARE)
+		r = set_offload(fd, offload);
 	if (r < 0) {
 		snprintf(error, TUN_ERROR_MAX, "cannot set the offloads of %s: %s", name,
 			 strerror(-r));
@@ -235,29 +244,41 @@ void tun_header_write(const struct packet *packet, uint8_t ret_header[static TUN
 	memcpy(ret_header, &v, sizeof(v));
 }
 
-enum tun_result tun_read(int fd, uint8_t *buffer, struct packet *ret_packet)
+enum tun_result tun_read(int fd, bool bare, uint8_t *buffer, struct packet *ret_packet)
 {
-	ssize_t n;
+	ssize_t header = bare ? 0 : TUN_HEADER_LEN, n;
 	do {
 		n = read(fd, buffer, TUN_BUFFER_SIZE);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? TUN_EMPTY : TUN_BROKEN;
-	if (n <= TUN_HEADER_LEN)
+	if (n <= header)
 		return TUN_MALFORMED;
-	struct packet packet = {.data = buffer + TUN_HEADER_LEN, .len = (size_t)n - TUN_HEADER_LEN};
-	if (!tun_header_parse(buffer, packet.len, &packet))
+	struct packet packet = {.data = buffer + header, .len = (size_t)(n - header)};
+	if (!bare && !tun_header_parse(buffer, packet.len, &packet))
 		return TUN_MALFORMED;
 	*ret_packet = packet;
 	return TUN_PACKET;
 }
 
-int tun_write(int fd, const struct packet *packet)
+/* A kernel that takes no virtio header finishes no checksum either. */
+static bool fit_for_bare(const struct packet *packet)
 {
-	uint8_t *start = packet->data - TUN_HEADER_LEN;
-	tun_header_write(packet, start);
-	size_t len = packet->len + TUN_HEADER_LEN;
+	return packet->gso == GSO_NONE &&
+	       (!packet->partial_checksum ||
+		checksum_finish(packet->data, packet->len, packet->csum_start,
+				packet->csum_offset));
+}
+
+int tun_write(int fd, bool bare, const struct packet *packet)
+{
+	uint8_t *start = packet->data - (bare ? 0 : TUN_HEADER_LEN);
+	size_t len = packet->len + (bare ? 0 : TUN_HEADER_LEN);
 	ssize_t n;
+	if (!bare)
+		tun_header_write(packet, start);
+	else if (!fit_for_bare(packet))
+		return -EINVAL;
 	do {
 		n = write(fd, start, len);
 	} while (n < 0 && errno == EINTR);

@@ -2,7 +2,7 @@
 #define NODE_TUN_H
 
 /* A TUN device with virtio headers: super-packets (TSO, USO) and partial checksums cross it as they
- * are. */
+ * are; or a bare one, where the kernel has no such headers. */
 
 #include "core/packet.h"
 
@@ -21,7 +21,8 @@ enum {
 
 /* What the kernel may leave to us, each level with those before it. */
 enum tun_offload {
-	TUN_OFFLOAD_NONE,     /* no virtio header work: checksums done, one packet a read */
+	TUN_OFFLOAD_BARE,     /* nothing, and no virtio headers: emulations of Linux have none */
+	TUN_OFFLOAD_NONE,     /* nothing: checksums done, one packet a read */
 	TUN_OFFLOAD_CHECKSUM, /* partial checksums */
 	TUN_OFFLOAD_TSO,      /* and TCP super-packets */
 	TUN_OFFLOAD_USO,      /* and UDP super-packets: Linux 6.2 */
@@ -51,11 +52,12 @@ enum tun_result {
 	TUN_BROKEN,    /* the device has gone; errno says why */
 };
 
-/* The next packet. buffer has TUN_BUFFER_SIZE bytes. */
-enum tun_result tun_read(int fd, uint8_t *buffer, struct packet *ret_packet);
-/* Writes a packet that has TUN_HEADER_LEN writable bytes before its data, which it spoils. 0 or
- * -errno: -EIO is a link that is down, -EAGAIN a full queue. */
-int tun_write(int fd, const struct packet *packet);
+/* The next packet; bare: of a TUN_OFFLOAD_BARE device. buffer has TUN_BUFFER_SIZE bytes. */
+enum tun_result tun_read(int fd, bool bare, uint8_t *buffer, struct packet *ret_packet);
+/* Writes a packet that has TUN_HEADER_LEN writable bytes before its data, which it spoils; of a
+ * bare device it finishes a partial checksum in the packet. 0 or -errno: -EIO is a link that is
+ * down, -EAGAIN a full queue, -EINVAL an offload that this device has not. */
+int tun_write(int fd, bool bare, const struct packet *packet);
 
 /* The two conversions, for tests. False: they do not fit together. */
 bool tun_header_parse(const uint8_t header[static TUN_HEADER_LEN], size_t len,

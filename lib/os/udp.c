@@ -107,6 +107,15 @@ static int set_path_options(struct udp_socket *s, const struct udp_options *o)
 	return result;
 }
 
+static const char off_configured[] = "configured";
+static const char off_missing[] = "the kernel has none";
+static const char off_refused[] = "an interface on the way out has no checksum offload";
+
+bool udp_lacks(const char *off)
+{
+	return off && off != off_configured;
+}
+
 /* Fills what depends on kernel and options; fd and family are set. */
 static int configure(struct udp_socket *s, const struct udp_options *options)
 {
@@ -120,9 +129,14 @@ static int configure(struct udp_socket *s, const struct udp_options *options)
 	s->segments_max = UDP_SEGMENTS_MAX;
 	s->recvmmsg = !o->no_recvmmsg && !forced_off("norecvmmsg");
 	/* A kernel that does not know UDP_SEGMENT would send one huge datagram: ask first. */
-	s->gso = !o->no_gso && !forced_off("nogso") &&
-		 !getsockopt(s->fd, SOL_UDP, UDP_SEGMENT, &unused, &size);
-	s->gro = !o->no_gro && !forced_off("nogro") && !set_int(s->fd, SOL_UDP, UDP_GRO, 1);
+	s->gso_off = o->no_gso || forced_off("nogso")			       ? off_configured
+		     : getsockopt(s->fd, SOL_UDP, UDP_SEGMENT, &unused, &size) ? off_missing
+									       : NULL;
+	s->gro_off = o->no_gro || forced_off("nogro")	   ? off_configured
+		     : set_int(s->fd, SOL_UDP, UDP_GRO, 1) ? off_missing
+							   : NULL;
+	s->gso = !s->gso_off;
+	s->gro = !s->gro_off;
 	return set_path_options(s, o);
 }
 
@@ -277,6 +291,23 @@ int udp_local_endpoint(const struct udp_socket *s, struct endpoint *ret_endpoint
 		return -errno;
 	from_sockaddr(&any, ret_endpoint);
 	return 0;
+}
+
+uint16_t udp_path_mtu(const struct endpoint *destination)
+{
+	bool v6 = destination->addr.family == ADDR_V6;
+	int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu = 0;
+	union sockaddr_any any;
+	socklen_t len = to_sockaddr(destination, &any), size = sizeof(mtu);
+
+	if (fd < 0)
+		return 0;
+	/* Only a connected socket has a path; nothing is sent for it. */
+	if (connect(fd, &any.any, len) ||
+	    getsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MTU : IP_MTU, &mtu, &size))
+		mtu = 0;
+	close(fd);
+	return (uint16_t)MIN(mtu, UINT16_MAX);
 }
 
 static void read_control(struct msghdr *header, struct udp_message *m)
@@ -514,8 +545,8 @@ static bool adapt(struct udp_socket *s, size_t segments, int result, bool *singl
 	case EIO:
 		/* No checksum offload on the way out (udp(7)): it will stay so. */
 		s->gso = false;
-		log_notice("UDP segmentation offload does not work on this path; sending one by "
-			   "one");
+		s->gso_off = off_refused;
+		log_notice("UDP segmentation offload is off: %s; sending one by one", off_refused);
 		return true;
 	case EINVAL:
 		if (segments > SEGMENTS_OLD_MAX && s->segments_max > SEGMENTS_OLD_MAX) {

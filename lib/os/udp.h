@@ -38,6 +38,7 @@ struct udp_socket {
 	int fd; /* -1: closed. Watch it for LOOP_READ, and LOOP_WRITE after -EAGAIN */
 	uint8_t family;
 	bool gso, gro, recvmmsg, want_local;
+	const char *gso_off, *gro_off; /* why it is off; static; NULL: it is on */
 	uint8_t segments_max;
 	uint64_t received_datagrams; /* as the network had them: segments count */
 	uint64_t received_bytes;
@@ -68,7 +69,12 @@ int udp_open_pair(uint16_t port, const struct udp_options *options, struct udp_s
 		  struct udp_socket *ret_v6);
 /* Takes a bound UDP socket that another process opened and handed over. */
 int udp_adopt(int fd, const struct udp_options *options, struct udp_socket *ret_socket);
+/* Of gso_off and gro_off: it was wanted, and cannot be. */
+bool udp_lacks(const char *off);
 void udp_close(struct udp_socket *socket);
+/* The longest IP packet that goes there in one piece, as far as the kernel has learned; 0: it has
+ * no route. */
+uint16_t udp_path_mtu(const struct endpoint *destination);
 /* Where it is bound. */
 int udp_local_endpoint(const struct udp_socket *socket, struct endpoint *ret_endpoint);
 

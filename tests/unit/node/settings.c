@@ -69,6 +69,26 @@ static void a_dnet_may_have_its_own_backend(void **state)
 	assert_non_null(strstr(error, "DNET-ID NAME"));
 }
 
+static void ciphers_are_checked(void **state)
+{
+	(void)state;
+	assert_true(good_with("cipher", "auto"));
+	assert_int_equal(settings_ciphers(&config), aead_supported());
+	assert_true(good_with("cipher", "chacha20-poly1305"));
+	assert_int_equal(settings_ciphers(&config), AEAD_CHACHA20_POLY1305);
+	assert_false(good_with("cipher", "aes-256-gcm")); /* not everybody has it */
+	assert_non_null(strstr(error, "chacha20-poly1305"));
+	assert_true(good_with("cipher", "auto"));
+	assert_true(good_with("cipher-library", "auto"));
+	assert_int_equal(settings_aead(&config), AEAD_PROVIDERS);
+	for (int i = 0; i < AEAD_PROVIDERS; i++) {
+		assert_true(
+			good_with("cipher-library", aead_provider_name((enum aead_provider_id)i)));
+		assert_int_equal(settings_aead(&config), i);
+	}
+	assert_false(good_with("cipher-library", "libtomcrypt"));
+}
+
 static void offloads_and_prefixes_are_checked(void **state)
 {
 	(void)state;
@@ -124,6 +144,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(exec_needs_a_program_by_its_path, defaults,
 						release),
 		cmocka_unit_test_setup_teardown(a_dnet_may_have_its_own_backend, defaults, release),
+		cmocka_unit_test_setup_teardown(ciphers_are_checked, defaults, release),
 		cmocka_unit_test_setup_teardown(offloads_and_prefixes_are_checked, defaults,
 						release),
 		cmocka_unit_test_setup_teardown(numbers_have_their_bounds, defaults, release),

@@ -1,9 +1,13 @@
 #include "fixture/test.h"
 
+#include "fixture/packet.h"
 #include "node/tun.h"
 
+#include <errno.h>
 #include <linux/virtio_net.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static void fill(uint8_t header[TUN_HEADER_LEN], uint8_t flags, uint8_t type, uint16_t size,
 		 uint16_t start, uint16_t offset)
@@ -110,10 +114,47 @@ static void a_header_never_says_more_than_the_packet_has(void **state)
 	assert_int_equal(v.hdr_len, 60);
 }
 
+/* A device that is a pair of sockets: one packet a call, as a TUN. */
+static void a_bare_device_has_packets_without_a_header(void **state)
+{
+	struct packet_spec spec = {.version = 4, .flags = PACKET_ACK};
+	uint8_t bytes[TUN_HEADER_LEN + 200], whole[200], back[TUN_BUFFER_SIZE];
+	const uint8_t payload[61] = {7, 8, 9};
+	struct packet packet, got;
+	int fds[2];
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds), 0);
+	for (int i = 0; i < 4; i++) {
+		spec.version = i & 1 ? 6 : 4;
+		spec.udp = i & 2;
+		spec.full = false;
+		size_t len = packet_build(&spec, payload, sizeof(payload), bytes + TUN_HEADER_LEN);
+		packet = packet_of(&spec, bytes + TUN_HEADER_LEN, len, 0);
+		spec.full = true;
+		packet_build(&spec, payload, sizeof(payload), whole);
+		/* A partial checksum is finished, as nobody behind it does. */
+		assert_int_equal(tun_write(fds[0], true, &packet), 0);
+		assert_int_equal(tun_read(fds[1], true, back, &got), TUN_PACKET);
+		assert_int_equal(got.len, len);
+		assert_memory_equal(got.data, whole, len);
+		assert_false(got.partial_checksum);
+		assert_int_equal(got.gso, GSO_NONE);
+		packet.gso = GSO_UDP;
+		packet.gso_size = 10;
+		assert_int_equal(tun_write(fds[0], true, &packet), -EINVAL);
+		packet.gso = GSO_NONE;
+		packet.csum_offset = 200;
+		assert_int_equal(tun_write(fds[0], true, &packet), -EINVAL);
+		assert_int_equal(tun_read(fds[1], true, back, &got), TUN_EMPTY);
+	}
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void offload_names_go_both_ways(void **state)
 {
 	(void)state;
-	for (int i = TUN_OFFLOAD_NONE; i <= TUN_OFFLOAD_USO; i++) {
+	for (int i = TUN_OFFLOAD_BARE; i <= TUN_OFFLOAD_USO; i++) {
 		enum tun_offload back;
 		assert_true(tun_offload_parse(tun_offload_name((enum tun_offload)i), &back));
 		assert_int_equal(back, i);
@@ -131,6 +172,7 @@ int main(void)
 		cmocka_unit_test(a_checksum_field_has_to_lie_inside_the_packet),
 		cmocka_unit_test(what_is_written_is_read_back),
 		cmocka_unit_test(a_header_never_says_more_than_the_packet_has),
+		cmocka_unit_test(a_bare_device_has_packets_without_a_header),
 		cmocka_unit_test(offload_names_go_both_ways),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

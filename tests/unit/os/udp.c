@@ -395,6 +395,16 @@ static void both_families_get_the_same_port(void **state)
 	udp_close(&v6);
 }
 
+static void the_mtu_of_a_path_is_that_of_its_interface(void **state)
+{
+	struct endpoint to;
+
+	assert_true(endpoint_parse("127.0.0.1:9", &to));
+	assert_int_equal(udp_path_mtu(&to), UINT16_MAX); /* of 65,536 */
+	assert_true(endpoint_parse("255.255.255.255:9", &to));
+	assert_int_equal(udp_path_mtu(&to), 0);
+}
+
 static void a_socket_of_another_process_can_be_taken_over(void **state)
 {
 	struct udp_socket adopted;
@@ -431,6 +441,7 @@ int main(void)
 		cmocka_unit_test(a_closed_port_does_not_disturb_the_socket),
 		cmocka_unit_test(the_local_address_is_told_when_wanted),
 		cmocka_unit_test(both_families_get_the_same_port),
+		cmocka_unit_test(the_mtu_of_a_path_is_that_of_its_interface),
 		cmocka_unit_test(a_socket_of_another_process_can_be_taken_over),
 	};
 
