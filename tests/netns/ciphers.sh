@@ -11,6 +11,7 @@ netns a
 netns b
 veth a 198.51.100.1/24 b 198.51.100.2/24
 meet
+"$build/dnet" --socket "$dir/a.sock" status | grep -q "ChaCha20-Poly1305 by lib" || die "dnet status names no library"
 while IFS='|' read -r options_a options_b cipher; do
 	again "198.51.100.2:$port_b" "$options_a" "$options_b"
 	[ -z "$cipher" ] || is b peers '{}' ".[0].cipher == \"$cipher\" and .[0].mtu == 1400" >/dev/null ||

@@ -473,7 +473,7 @@ static void a_flow_stays_in_order(void **state)
 
 /* ---- random flows, all the way ---- */
 
-enum { FLOWS = 6, STREAM_MAX = 1 << 21, SUPER_PACKETS = 60, WIRE_MAX = 4000 };
+enum { FLOWS = 12, STREAM_MAX = 1 << 21, SUPER_PACKETS = 60, WIRE_MAX = 4000 };
 
 /* Bytes of one flow at three places: what the application wrote, the packets that came out of the
  * tunnel, and those packets again after joining and cutting. */
@@ -522,7 +522,7 @@ static void run_init(struct run *r, struct rng rng)
 
 		f->spec = (struct packet_spec){
 			.version = i % 2 ? 6 : 4,
-			.udp = i >= 4,
+			.udp = i % 6 >= 4,
 			.host = (uint8_t)i,
 			.flags = PACKET_ACK,
 			.src_port = (uint16_t)rng_next(&r->rng),
@@ -530,6 +530,8 @@ static void run_init(struct run *r, struct rng rng)
 			.id = (uint16_t)rng_next(&r->rng),
 			.options = i & 2 ? 12 : 0,
 			.df = i & 2,
+			.tos = (uint8_t)rng_next(&r->rng),
+			.ip_options = i >= 6 ? 8 * (1 + i % 4) : 0,
 		};
 		for (int k = 0; k < 4; k++) {
 			streams[k]->bytes = malloc(STREAM_MAX);
@@ -628,30 +630,22 @@ static void spoil_wire(struct run *r)
 	}
 }
 
-static size_t payload_at(const uint8_t *ip)
-{
-	size_t at = ip[0] >> 4 == 4 ? 20 : 40;
-	uint8_t protocol = ip[0] >> 4 == 4 ? ip[9] : ip[6];
-
-	return at + (protocol == 17 ? 8u : (size_t)(ip[at + 12] >> 4) * 4);
-}
-
 /* What came out of the coalescer: read as the application does, and cut again. */
 static void take_delivered(struct run *r, struct sink *s)
 {
 	for (unsigned i = 0; i < s->count; i++) {
 		struct packet *p = &s->got[i].packet;
 		struct flow *f = flow_of(r, p->data);
-		size_t at = payload_at(p->data), ip_len = p->data[0] >> 4 == 4 ? 20 : 40;
+		size_t at = packet_header_len(&f->spec), ip_len = packet_ip_len(&f->spec);
 		size_t gso = p->gso_size ? p->gso_size : p->len, segments = 0, first;
-		uint8_t *content, protocol = p->data[ip_len == 20 ? 9 : 6];
+		uint8_t *content, protocol = f->spec.udp ? 17 : 6;
 
 		stream_add(&f->read, p->data + at, p->len - at);
 		if (p->partial_checksum)
 			assert_int_equal(load_u16be(p->data + p->csum_start + p->csum_offset),
 					 packet_pseudo_sum(p->data, protocol, p->len - ip_len));
-		if (ip_len == 20)
-			assert_int_equal(packet_sum(p->data, 20, 0), 0xffff);
+		if (f->spec.version == 4)
+			assert_int_equal(packet_sum(p->data, ip_len, 0), 0xffff);
 		first = r->wire_count;
 		seal_packet(r, p);
 		box_to_wire(r);
