@@ -14,6 +14,8 @@ import live
 import spec_protocol as spec
 import testlib as lib
 
+DAEMONS = ("dnetd", "ovcd", "ovrd")
+STUN = bytes.fromhex("000100002112a442") + bytes(range(12))
 CHUNK = 48  # datagrams at once, so that no socket's buffer is too small
 
 

@@ -1,5 +1,5 @@
 """Nobody is sent more than came in his name: spoofed datagrams of every kind to dnetd, ovcd and ovrd, from the addresses of
-victims, and each byte that comes back is counted with its IP and UDP headers. See test_messages.py for the world."""
+victims, and each byte that comes back is counted with its IP and UDP headers. See stage.py for the world."""
 
 import os
 import random
@@ -12,9 +12,12 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pytest  # noqa: E402
 
+import live  # noqa: E402
 import spec_protocol as spec  # noqa: E402
 import testlib as lib  # noqa: E402
-from test_messages import DAEMONS, STUN, Stage, key_of, packet6  # noqa: E402
+from stage import DAEMONS, STUN, Stage, key_of, packet6  # noqa: E402
+
+live.need_namespaces()
 
 SO_RCVBUFFORCE = 33  # socket(7); not in the module
 VICTIMS = ["203.0.113.%d" % i for i in range(1, 9)]

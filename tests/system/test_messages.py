@@ -19,7 +19,7 @@ import live  # noqa: E402
 import spec_protocol as spec  # noqa: E402
 import stage as stages  # noqa: E402
 import testlib as lib  # noqa: E402
-from stage import CHUNK, key_of, packet6  # noqa: E402
+from stage import CHUNK, DAEMONS, STUN, key_of, packet6  # noqa: E402
 
 live.need_namespaces()
 
@@ -118,9 +118,6 @@ def nobody_answers(sock):
     sock.setblocking(False)
     with pytest.raises(BlockingIOError):
         raise AssertionError("a stranger was answered: %s" % sock.recv(65535).hex())
-
-
-DAEMONS = ("dnetd", "ovcd", "ovrd")
 
 
 @pytest.mark.parametrize("daemon", DAEMONS)
@@ -222,9 +219,6 @@ def test_lanes_at_a_member(stage):
     ovr.ping()
     stage.all_refused("dnetd", ovr.socket, [head + member.seal(b"")], "closed", ["lane_foreign"])
     nobody_answers(stranger)
-
-
-STUN = bytes.fromhex("000100002112a442") + bytes(range(12))
 
 
 @pytest.mark.parametrize("daemon", ("dnetd", "ovrd"))
