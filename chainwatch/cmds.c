@@ -198,8 +198,10 @@ static void cmd_follow(struct ctl_request *request, json_t *params, void *arg)
 	}
 	result = light_settings_follow(w->light, &follow, w->config->daemon.state_folder, &is_new);
 	if (result) {
-		ctl_reply_error(request, CTL_EFAILED, NULL, "it cannot be followed: %s",
-				strerror(-result));
+		ctl_reply_error(request, CTL_EFAILED,
+				result == -ENOSPC ? "remove lines of `follow` from the state folder"
+						  : "see to the disk of the state folder",
+				"it cannot be followed: %s", strerror(-result));
 		return;
 	}
 	w->follows_new |= is_new;

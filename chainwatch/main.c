@@ -147,7 +147,9 @@ static bool read_chain_file(const char *path, struct chainparams *params)
 	int result = file_read(path, CHAIN_FILE_MAX, &text, &len);
 
 	if (result) {
-		log_error("chain-file %s: %s", path, strerror(-result));
+		log_error("chain-file %s cannot be read: %s", path,
+			  result == -EFBIG ? "more than 64 KiB, so it is no chain-file"
+					   : strerror(-result));
 		return false;
 	}
 	result = conf_visit_text(path, text, len, on_field, &override, error);
@@ -240,6 +242,23 @@ static bool complete_config(struct chainwatch_config *config, struct chainparams
 	return check_follows(config);
 }
 
+/* What somebody left who ran as root without `user` belongs to it from now on. */
+static bool give_db(const struct chainwatch_config *config, unsigned uid, unsigned gid)
+{
+	static const char *const ends[] = {"", "-wal", "-shm", "-lock"};
+	char name[4096];
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		snprintf(name, sizeof(name), "%s%s", config->db, ends[i]);
+		if (lchown(name, uid, gid) && errno != ENOENT) {
+			log_error("cannot give %s to %s: %s", name, config->daemon.user,
+				  strerror(errno));
+			return false;
+		}
+	}
+	return true;
+}
+
 /* The folder is for readers too: they may be other users. */
 static bool make_db_folder(const struct chainwatch_config *config)
 {
@@ -249,16 +268,19 @@ static bool make_db_folder(const struct chainwatch_config *config)
 	int result = file_make_folder(folder, 0755);
 
 	if (result) {
-		log_error("folder %s of db: %s", folder, strerror(-result));
+		log_error("the folder of db, %s, cannot be made: %s: make it and give it to the "
+			  "user of chainwatch, or use another db",
+			  folder, strerror(-result));
 		return false;
 	}
-	if (config->daemon.user[0] && geteuid() == 0 &&
-	    sandbox_user_find(config->daemon.user, &uid, &gid) == 0 &&
-	    (chown(folder, uid, gid) || chown(config->daemon.state_folder, uid, gid))) {
+	if (!config->daemon.user[0] || geteuid() != 0 ||
+	    sandbox_user_find(config->daemon.user, &uid, &gid) != 0)
+		return true;
+	if (chown(folder, uid, gid) || chown(config->daemon.state_folder, uid, gid)) {
 		log_error("cannot give %s to %s: %s", folder, config->daemon.user, strerror(errno));
 		return false;
 	}
-	return true;
+	return give_db(config, uid, gid);
 }
 
 /* One writer: another state folder does not make another db. */
@@ -271,6 +293,10 @@ static bool lock_db(const struct chainwatch_config *config, int *ret_fd)
 	if (result == -EBUSY)
 		log_error("%s is written by process %d; two chainwatch need two db files (--db)",
 			  config->db, (int)pid);
+	else if (result == -EACCES)
+		log_error("%s belongs to another user: chown it, and %s*, to the one that "
+			  "chainwatch runs as (user)",
+			  path, config->db);
 	else if (result)
 		log_error("%s: %s", path, strerror(-result));
 	return !result;
@@ -407,19 +433,44 @@ static bool open_control(struct watch *w)
 	return !result;
 }
 
+/* chain.db for one who writes it; afterwards, of the rights of who started us, none are left: its
+ * files belong to `user`. */
+static struct store *take_db(const struct chainwatch_config *config,
+			     const struct chainparams *params, int *ret_lock)
+{
+	if (!make_db_folder(config) || !enter_sandbox(config) || !lock_db(config, ret_lock))
+		return NULL;
+	return open_store(config, params);
+}
+
+static bool rescan(const struct task *task, const struct chainwatch_config *config,
+		   struct store *store)
+{
+	if (store_rescan(store, task->from, (uint32_t)config->birth_height)) {
+		log_error("%s", store_error(store));
+		return false;
+	}
+	log_notice("chain.db: taken back; reading from height %u on",
+		   MAX(task->from, (uint32_t)config->birth_height));
+	return true;
+}
+
 /* The loop, until a signal. */
-static int serve(struct daemon *d, struct chainwatch_config *config,
-		 const struct chainparams *params, struct store *store)
+static int serve(const struct task *task, struct daemon *d, struct chainwatch_config *config,
+		 const struct chainparams *params)
 {
 	static struct watch w; /* large, and there is one */
 	struct source *source = NULL;
+	struct store *store = NULL;
 	struct chain *chain = NULL;
-	int status = STATUS_FAILED;
+	int status = STATUS_FAILED, db_lock = -1;
 
 	w.config = config;
 	w.loop = d->loop;
 	/* the socket is bound by the user who started us, everything else after */
-	if (!open_control(&w) || !enter_sandbox(config))
+	if (open_control(&w))
+		store = take_db(config, params, &db_lock);
+	if (!store || (task->kind == TASK_RESCAN && !rescan(task, config, store)))
 		goto out;
 	if (is_light(config)) {
 		light_settings_load(&config->light, config->daemon.state_folder);
@@ -439,12 +490,13 @@ static int serve(struct daemon *d, struct chainwatch_config *config,
 		status = 0;
 	}
 	watch_done(&w);
-	source->ops->free(source);
-	return status;
+	w.ctl = NULL;
 out:
 	ctl_server_free(w.ctl);
 	if (source)
 		source->ops->free(source);
+	store_close(store);
+	file_unlock(db_lock);
 	return status;
 }
 
@@ -486,7 +538,8 @@ static int run_beside(const struct task *task, const struct chainwatch_config *c
 	if (task->kind == TASK_EXPORT) {
 		fd = open(task->file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 		if (fd < 0) {
-			log_error("%s: %s", task->file, strerror(errno));
+			log_error("cannot make %s: %s%s", task->file, strerror(errno),
+				  errno == EEXIST ? ": an export writes over nothing" : "");
 			return STATUS_FAILED;
 		}
 	}
@@ -535,13 +588,14 @@ static int run_reading_task(const struct task *task, int argc, char **argv)
 }
 
 static int import(const struct task *task, const struct chainwatch_config *config,
-		  const struct chainparams *params, struct store *store)
+		  const struct chainparams *params)
 {
 	_cleanup_(freep) char *data = NULL;
 	atomic_bool stop = false;
-	struct source *source;
-	struct task_world world;
+	struct source *source = NULL;
+	struct store *store;
 	size_t len;
+	int db_lock = -1, status = STATUS_FAILED;
 	int result = file_read(task->file, STATEFILE_BYTES_MAX, &data, &len);
 
 	if (result) {
@@ -550,43 +604,15 @@ static int import(const struct task *task, const struct chainwatch_config *confi
 					   : strerror(-result));
 		return STATUS_FAILED;
 	}
-	if (!enter_sandbox(config))
-		return STATUS_FAILED;
-	source = open_source(config, params, config->daemon.state_folder, &stop);
-	if (!source)
-		return STATUS_FAILED;
-	world = world_of(config, params, source, &stop);
-	result = task_import(&world, store, data, len);
-	source->ops->free(source);
-	return result;
-}
+	store = take_db(config, params, &db_lock);
+	if (store)
+		source = open_source(config, params, config->daemon.state_folder, &stop);
+	if (source) {
+		const struct task_world world = world_of(config, params, source, &stop);
 
-static bool rescan(const struct task *task, const struct chainwatch_config *config,
-		   struct store *store)
-{
-	if (store_rescan(store, task->from, (uint32_t)config->birth_height)) {
-		log_error("%s", store_error(store));
-		return false;
+		status = task_import(&world, store, data, len);
+		source->ops->free(source);
 	}
-	log_notice("chain.db: taken back; reading from height %u on",
-		   MAX(task->from, (uint32_t)config->birth_height));
-	return true;
-}
-
-/* chain.db is ours from here on. */
-static int run_writing(const struct task *task, struct daemon *d, struct chainwatch_config *config,
-		       const struct chainparams *params)
-{
-	struct store *store = NULL;
-	int status = STATUS_FAILED, db_lock = -1;
-
-	if ((task->kind != TASK_IMPORT || has_whole_blocks(config)) && make_db_folder(config) &&
-	    lock_db(config, &db_lock))
-		store = open_store(config, params);
-	if (store && task->kind == TASK_IMPORT)
-		status = import(task, config, params, store);
-	else if (store && (task->kind != TASK_RESCAN || rescan(task, config, store)))
-		status = serve(d, config, params, store);
 	store_close(store);
 	file_unlock(db_lock);
 	return status;
@@ -611,8 +637,11 @@ int main(int argc, char **argv)
 		status = STATUS_CONFIG;
 	if (status < 0 && d.check_only)
 		status = daemon_check_done(&d);
-	if (status < 0)
-		status = run_writing(&task, &d, &config, &params);
+	if (status < 0 && task.kind != TASK_IMPORT)
+		status = serve(&task, &d, &config, &params);
+	else if (status < 0)
+		status =
+			has_whole_blocks(&config) ? import(&task, &config, &params) : STATUS_FAILED;
 	daemon_done(&d);
 	source_list_done(&config.sources);
 	free(config.cover_path);

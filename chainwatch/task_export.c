@@ -54,7 +54,9 @@ static bool put(struct export *x, const void *data, size_t len)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			log_error("cannot write the file: %s", strerror(errno));
+			log_error("cannot write the file: %s; it is removed: make room, or use "
+				  "another disk",
+				  strerror(errno));
 			return false;
 		}
 		at += n;
@@ -301,7 +303,8 @@ static bool write_all(struct export *x)
 		return false;
 	if (fsync(x->fd) == 0 || errno == EINVAL)
 		return true;
-	log_error("cannot write the file: %s", strerror(errno));
+	log_error("cannot write the file: %s; it is removed: make room, or use another disk",
+		  strerror(errno));
 	return false;
 }
 

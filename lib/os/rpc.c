@@ -228,11 +228,14 @@ static int read_cookie(struct rpc *rpc, bool *ret_changed)
 			"cookie file %s is not there: start the chain node, or check rpc-cookie",
 			rpc->cookie_file);
 	if (result)
-		return fail(rpc, RPC_CONFIG, "cannot read cookie file %s: %s", rpc->cookie_file,
-			    strerror(-result));
+		return fail(rpc, RPC_CONFIG,
+			    "cannot read cookie file %s: %s: let our user read it, or use rpc-user "
+			    "and rpc-password",
+			    rpc->cookie_file, strerror(-result));
 	text[strcspn(text, "\r\n")] = '\0';
 	if (!strchr(text, ':'))
-		return fail(rpc, RPC_CONFIG, "cookie file %s is not \"user:password\"",
+		return fail(rpc, RPC_CONFIG,
+			    "cookie file %s is not \"user:password\": check rpc-cookie",
 			    rpc->cookie_file);
 	*ret_changed = strcmp(text, rpc->cookie) != 0;
 	snprintf(rpc->cookie, sizeof(rpc->cookie), "%s", text);
@@ -270,22 +273,30 @@ static int fail_transport(struct rpc *rpc, CURLcode code)
 		code = CURLE_WEIRD_SERVER_REPLY;
 
 	if (rpc->too_long)
-		return fail(rpc, RPC_GARBAGE, "%s answers with more than %zu bytes", rpc->shown,
-			    rpc->max_answer);
+		return fail(rpc, RPC_GARBAGE,
+			    "%s answers with more than %zu bytes, as no chain node does: check "
+			    "that rpc-url, or source, names the RPC port of one",
+			    rpc->shown, rpc->max_answer);
 	switch ((int)code) {
 	case CURLE_ABORTED_BY_CALLBACK:
 		return fail(rpc, RPC_CANCELLED, "cancelled");
 	case CURLE_OPERATION_TIMEDOUT:
-		return fail(rpc, RPC_TIMEOUT, "no answer from the chain node at %s: %s", rpc->shown,
-			    cause);
+		return fail(rpc, RPC_TIMEOUT,
+			    "no answer from the chain node at %s: %s (is it overloaded? "
+			    "rpc-timeout can be raised)",
+			    rpc->shown, cause);
 	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
-		return fail(rpc, RPC_CONFIG, "%s is not an http URL: %s", rpc->shown, cause);
+		return fail(rpc, RPC_CONFIG, "%s is not an http URL: %s: check rpc-url", rpc->shown,
+			    cause);
 	case CURLE_WRITE_ERROR:
 		fail(rpc, RPC_DOWN, "out of memory");
 		return -ENOMEM;
 	case CURLE_WEIRD_SERVER_REPLY:
-		return fail(rpc, RPC_GARBAGE, "%s does not speak HTTP: %s", rpc->shown, cause);
+		return fail(rpc, RPC_GARBAGE,
+			    "%s does not speak HTTP: %s: check the port, or use rpcs:// if it "
+			    "speaks TLS",
+			    rpc->shown, cause);
 	}
 	return fail(rpc, RPC_DOWN, "cannot reach the chain node at %s: %s (is it running?)",
 		    rpc->shown, cause);
@@ -362,7 +373,7 @@ static int send_request(struct rpc *rpc, const struct request *request)
 	if (rpc->error.http_status == HTTP_UNAVAILABLE)
 		return fail(rpc, RPC_DOWN,
 			    "the chain node at %s is stopping, or has more to do than it takes "
-			    "(HTTP 503)",
+			    "(HTTP 503): if it stays so, raise its rpcworkqueue",
 			    rpc->shown);
 	return 0;
 }

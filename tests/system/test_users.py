@@ -4,6 +4,7 @@ from a file system that is read-only to them."""
 import grp
 import json
 import os
+import pwd
 import re
 import socket
 import sys
@@ -144,6 +145,48 @@ def test_it_is_readable_when_chainwatch_has_ended(world, number):
     node.mine(1)
     for reader in readers:
         reader.reads(height + 1)
+
+
+def owners(watch):
+    return {entry.name: entry.stat().st_uid for entry in os.scandir(os.path.dirname(watch.db))}
+
+
+def test_started_by_root_with_user_its_files_are_of_that_user():
+    """Not of root: who starts it as that user later could not write them."""
+    with lib.Folder() as folder:
+        os.chmod(folder, 0o711)
+        node = lib.Litecoind(os.path.join(folder, "node"))
+        watch = lib.Chainwatch(folder, node, user="nobody")
+        nobody = pwd.getpwnam("nobody").pw_uid
+        try:
+            node.start()
+            node.wallet(3)
+            watch.start()
+            watch.wait_tip()
+            assert set(owners(watch).values()) == {nobody}, owners(watch)
+            assert {"chain.db", "chain.db-wal", "chain.db-shm", "chain.db-lock"} <= set(owners(watch))
+            # and what was root's is handed over
+            watch.stop()
+            for name in owners(watch):
+                os.chown(os.path.join(os.path.dirname(watch.db), name), 0, 0)
+            watch.start()
+            node.mine()
+            watch.wait_tip()
+            assert set(owners(watch).values()) == {nobody}, owners(watch)
+            watch.stop()
+            # another one may not have them, and is told
+            own = os.path.join(folder, "own")
+            os.mkdir(own)
+            os.chown(own, USERS["chainwatch"], GROUP)
+            os.chmod(os.path.dirname(watch.db), 0o777)
+            del watch.options["user"]
+            watch.options.update(state=own, control=os.path.join(own, "sock"))
+            done = lib.subprocess.run(as_user("chainwatch") + watch.argv(), text=True, capture_output=True)
+            assert "chain.db-lock belongs to another user" in done.stdout + done.stderr, done
+            assert done.returncode == 1
+        finally:
+            watch.stop()
+            node.stop()
 
 
 def test_each_is_what_its_unit_says(world):
