@@ -15,9 +15,10 @@
 #include <string.h>
 
 enum {
-	BATCH = 64,	     /* blocks asked for at once */
-	NEAR = 6,	     /* blocks behind that still count as following */
-	FAR = 200,	     /* so many behind, a step is one transaction of the store */
+	BATCH = 64, /* blocks asked for at once */
+	NEAR = 6,   /* blocks behind that still count as following */
+	FAR = 20,   /* so many behind, a step is one transaction of the store */
+	CHANGES_MAX = 100000,
 	ENOUGH = 1,	     /* ends a walk over blocks, and is no failure */
 	ERROR_BEHIND = 2000, /* the source's chain is shorter, and it does not know our tip */
 	ERROR_MOVED,	     /* the source changed its mind meanwhile: step again */
@@ -303,18 +304,25 @@ static void take_back(struct chain *c)
 	struct store_tip tip;
 
 	store_rollback(c->store);
-	if (!store_tip(c->store, &tip) || registry_undo(c->registry, tip.height))
+	if (store_tip(c->store, &tip))
+		registry_undo(c->registry, tip.height);
+	else
 		c->lost = true;
 }
 
 static void commit_done(struct chain *c)
 {
+	struct store_tip tip;
 	uint32_t lowest;
 
 	c->report.blocks = true;
 	c->tip_moved = true;
 	if (store_lowest(c->store, &lowest) == 0)
 		registry_prune(c->registry, lowest);
+	if (store_tip(c->store, &tip))
+		registry_bound(c->registry,
+			       c->config.changes_max ? c->config.changes_max : CHANGES_MAX,
+			       tip.height);
 }
 
 /* Blocks that the source hands out. */
@@ -448,13 +456,18 @@ static int find_fork(struct chain *c, uint32_t *ret_height)
 		    tip.height - lowest + 1, lowest, c->config.birth_height);
 }
 
+/* In memory too; further down than that remembers, what is left is loaded. */
 static int undo_registry(struct chain *c, uint32_t fork)
 {
-	if (registry_undo(c->registry, fork)) {
+	if (fork >= registry_floor(c->registry)) {
+		registry_undo(c->registry, fork);
+		return tell_seals(c);
+	}
+	if (reload(c)) {
 		c->lost = true;
 		return fail(c, -ENOMEM, "out of memory");
 	}
-	return tell_seals(c);
+	return 0;
 }
 
 /* Undoes down to the fork and applies what the source has above it, all in one transaction: readers
@@ -579,6 +592,17 @@ static void log_progress(struct chain *c, const struct store_tip *tip)
 		 100.0 * (tip->height - first + 1) / (c->report.source_height - first + 1));
 }
 
+/* One of the indexes that were left out while everything was read. */
+static int build_index(struct chain *c)
+{
+	int result = store_index(c->store, c->config.stop);
+
+	c->report.more = true;
+	if (result == -ECANCELED)
+		return fail(c, result, "stopping");
+	return result ? fail_store(c, result) : 0;
+}
+
 /* Brings the tip nearer to the source's. *ret_at_tip: it is there. */
 static int follow(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 {
@@ -586,7 +610,7 @@ static int follow(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 	struct store_tip tip;
 	struct hash256 best;
 	uint64_t until_ns;
-	bool out_of_time;
+	bool out_of_time, far;
 	size_t count;
 	int result = c->source->ops->tip(c->source, &best);
 
@@ -598,6 +622,9 @@ static int follow(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 	*ret_at_tip = memcmp(&best, &tip.hash, sizeof(best)) == 0;
 	if (*ret_at_tip) {
 		c->report.source_height = tip.height;
+		*ret_at_tip = store_is_indexed(c->store);
+		if (!*ret_at_tip)
+			return build_index(c);
 		agreement_note(&c->agreement, c->source, &tip.hash);
 		return 0;
 	}
@@ -612,8 +639,11 @@ static int follow(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 	if (!result)
 		c->report.source_height = header.height;
 	until_ns = clock_monotonic_ns() + budget_ms * NS_PER_MS;
-	if (tip.height + FAR < c->report.source_height && tip.height >= c->careful_until)
+	far = tip.height + FAR < c->report.source_height;
+	if (far && tip.height >= c->careful_until)
 		result = go_far_forward(c, until_ns);
+	else if (!far && !store_is_indexed(c->store))
+		result = build_index(c);
 	else
 		result = go_forward(c, until_ns, false, &out_of_time, &count);
 	c->report.more = true;

@@ -34,6 +34,9 @@ struct chain_config {
 	const atomic_bool *stop; /* borrowed; true: come back soon */
 	uint32_t birth_height;
 	uint32_t keep;
+	/* Beginnings and ends that are remembered for a reorganisation; of one that goes further
+	 * back the registry is loaded anew. 0: 100,000 */
+	size_t changes_max;
 	uint8_t seed[16]; /* random */
 	/* For a source that is given the seals: what it follows; copied. */
 	const struct light_follow *follows;

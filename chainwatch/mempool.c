@@ -253,7 +253,7 @@ static int evaluate(struct mempool *m, uint32_t height)
 {
 	struct candidate *candidate, *next;
 	uint32_t index = 0;
-	int result = store_begin(m->store), undone;
+	int result = store_begin(m->store);
 
 	if (!result)
 		result = store_clear_pending(m->store);
@@ -266,9 +266,7 @@ static int evaluate(struct mempool *m, uint32_t height)
 		if (!result)
 			result = judge(m, candidate, 0, &index);
 	}
-	undone = registry_undo(m->registry, height);
-	if (!result)
-		result = undone;
+	registry_undo(m->registry, height);
 	if (!result)
 		result = store_commit(m->store);
 	if (result)

@@ -11,10 +11,7 @@
 /* object: whose seal moved; subject: what a later record replaces or removes it by. */
 #define ROW_TABLE(name, columns)                                                                   \
 	"CREATE TABLE " name " (object TEXT NOT NULL, " columns ", subject BLOB NOT NULL,"         \
-	" record BLOB NOT NULL, " STATE_COLUMNS ");"                                               \
-	"CREATE INDEX " name "_object ON " name " (object, subject);"                              \
-	"CREATE INDEX " name "_from ON " name " (from_height);"                                    \
-	"CREATE INDEX " name "_to ON " name " (to_height) WHERE to_height IS NOT NULL;"
+	" record BLOB NOT NULL, " STATE_COLUMNS ");"
 
 /* RECORDS 5.3 as a condition on the row x, for revocations of the given type. A CLOSE hides the
  * CREATE for ever, and so everything of the object, whatever branch goes on without it. Two
@@ -32,6 +29,7 @@ const char *const schema_state_tables[] = {
 	"object", "seal", "node", "link", "roster", "endpoint", "grant_", "transfer", NULL,
 };
 
+/* Indexes are in store_index.c. */
 const char schema_tables_sql[] =
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
 
@@ -42,23 +40,13 @@ const char schema_tables_sql[] =
 	" tx_index INTEGER NOT NULL, vout INTEGER NOT NULL, pos INTEGER NOT NULL,"
 	" txid TEXT NOT NULL, time INTEGER NOT NULL, object TEXT, sequence INTEGER,"
 	" type TEXT NOT NULL, text TEXT NOT NULL, refused TEXT, raw BLOB NOT NULL);"
-	"CREATE INDEX record_log_height ON record_log (height);"
-	"CREATE INDEX record_log_object ON record_log (object);"
-	"CREATE INDEX record_log_txid ON record_log (txid);"
 
 	"CREATE TABLE object (id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL,"
 	" key TEXT NOT NULL, ipv4_prefix TEXT, record BLOB NOT NULL, " STATE_COLUMNS ");"
-	"CREATE INDEX object_name ON object (name);"
-	"CREATE INDEX object_from ON object (from_height);"
-	"CREATE INDEX object_to ON object (to_height) WHERE to_height IS NOT NULL;"
 
 	"CREATE TABLE seal (object TEXT NOT NULL, txid TEXT NOT NULL, vout INTEGER NOT NULL,"
 	" value INTEGER NOT NULL, script BLOB NOT NULL, sequence INTEGER NOT NULL,"
-	" tx_index INTEGER NOT NULL, from_height INTEGER NOT NULL, to_height INTEGER,"
-	" PRIMARY KEY (txid, vout));"
-	"CREATE INDEX seal_object ON seal (object, sequence);"
-	"CREATE INDEX seal_from ON seal (from_height);"
-	"CREATE INDEX seal_to ON seal (to_height) WHERE to_height IS NOT NULL;"
+	" tx_index INTEGER NOT NULL, from_height INTEGER NOT NULL, to_height INTEGER);"
 
 	/* clang-format off */
 	ROW_TABLE("node", "key TEXT NOT NULL, name TEXT NOT NULL, ipv4 TEXT, ipv6 TEXT, flags INTEGER")
@@ -68,7 +56,6 @@ const char schema_tables_sql[] =
 	ROW_TABLE("grant_", "dnet TEXT NOT NULL, expiry INTEGER, rate_kbit INTEGER,"
 			    " volume_mib INTEGER")
 	ROW_TABLE("transfer", "admin_key TEXT NOT NULL")
-	"CREATE INDEX grant_dnet ON grant_ (dnet);"
 
 	"CREATE TABLE revocation (object TEXT NOT NULL, type TEXT NOT NULL,"
 	" subject BLOB NOT NULL, sequence INTEGER NOT NULL, txid TEXT NOT NULL,"

@@ -16,10 +16,8 @@
 enum { BUSY_MS = 5000 };
 
 #define STATE_VALUES "?, ?, NULL, ?, ?, ?, ?)"
-/* with a NULL subject all of the object */
-#define END_ROW(table)                                                                             \
-	"UPDATE " table " SET to_height = ?1 WHERE object = ?2 AND to_height IS NULL"              \
-	" AND (?3 IS NULL OR subject = ?3)"
+/* The row is where it was put, unless somebody laid the file anew; then it is looked for. */
+#define END_ROW(table) STORE_END_ROW_BY_KEY(table) " AND rowid = ?"
 
 /* The columns in the order in which store_rows.c binds them. */
 #define PUT_ROW(table, columns, values)                                                            \
@@ -42,7 +40,7 @@ static const char *const statement_sql[STORE_STATEMENTS] = {
 	[STORE_OBJECT_END] = "UPDATE object SET to_height = ? WHERE id = ?",
 	[STORE_SEAL] = "INSERT INTO seal (object, txid, vout, value, script, sequence, tx_index,"
 		       " from_height) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-	[STORE_SEAL_SPENT] = "UPDATE seal SET to_height = ? WHERE txid = ? AND vout = ?",
+	[STORE_SEAL_SPENT] = STORE_SEAL_SPENT_BY_KEY " AND rowid = ?",
 	[STORE_REVOCATION] = "INSERT OR IGNORE INTO revocation (object, type, subject, sequence,"
 			     " txid, vout, pos, seen, height, source, text)"
 			     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -351,9 +349,11 @@ static int set_up(struct store *store, const struct store_config *config)
 {
 	int one = 1, result = 0;
 
-	/* URIs: for store_attach(); a path of our own is absolute, so it is none */
+	/* URIs: for store_attach(); a path of our own is absolute, so it is none. No mutex: a store
+	 * is used by one thread at a time. */
 	if (sqlite3_open_v2(config->path, &store->db,
-			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI |
+				    SQLITE_OPEN_NOMUTEX,
 			    NULL) != SQLITE_OK)
 		return store_fail(store, config->path);
 	sqlite3_extended_result_codes(store->db, 1);
@@ -385,7 +385,7 @@ static int set_up(struct store *store, const struct store_config *config)
 					" PRAGMA temp_store = MEMORY;"
 					/* KiB: what is written while the chain is read anew
 					 * fits, and nothing of a transaction goes out twice */
-					" PRAGMA cache_size = -65536;"
+					" PRAGMA cache_size = -32768;"
 					/* pages, and bytes that a long one leaves behind */
 					" PRAGMA wal_autocheckpoint = 4000;"
 					" PRAGMA journal_size_limit = 67108864");
@@ -396,6 +396,8 @@ static int set_up(struct store *store, const struct store_config *config)
 		result = prepare(store);
 	if (!result)
 		result = read_tip(store);
+	if (!result)
+		result = store_look_for_indexes(store);
 	if (!result)
 		result = remember_file(store);
 	store->committed = store->tip;
@@ -557,24 +559,59 @@ int store_set_base(struct store *store, const struct store_tip *base)
 	return result;
 }
 
-/* Doing it in one place is what keeps undo honest: each table, the same two statements. */
-int store_undo(struct store *store, uint32_t height)
+/* Rows of a table stand in the order of the chain: those above a height are its last ones. */
+#define ABOVE(table, column)                                                                       \
+	" rowid > coalesce((SELECT rowid FROM " table " WHERE " column                             \
+	" <= %u ORDER BY rowid DESC LIMIT 1), 0)"
+
+/* Objects that changed above a height. Their transactions spent the seals of the sequence before.
+ */
+#define TOUCHED(columns)                                                                           \
+	"(SELECT " columns " FROM record_log WHERE object NOT NULL AND" ABOVE(                     \
+		"record_log", "height") " UNION SELECT " columns                                   \
+					" FROM seal WHERE" ABOVE("seal", "from_height") ")"
+
+static int revive_rows(struct store *store, const char *table, uint32_t height)
+{
+	const char *these = "object IN " TOUCHED("object");
+	char sql[768];
+	size_t len;
+
+	if (strcmp(table, "object") == 0)
+		these = "id IN " TOUCHED("object");
+	else if (strcmp(table, "seal") == 0)
+		these = "(object, sequence) IN " TOUCHED("object, sequence - 1");
+	len = (size_t)snprintf(sql, sizeof(sql),
+			       "UPDATE %s SET to_height = NULL WHERE to_height > %u AND ", table,
+			       height);
+	snprintf(sql + len, sizeof(sql) - len, these, height, height);
+	return execute(store, sql);
+}
+
+static int delete_above(struct store *store, const char *table, const char *column, uint32_t height)
 {
 	char sql[256];
+
+	snprintf(sql, sizeof(sql), "DELETE FROM %s WHERE" ABOVE("%s", "%s"), table, table, column,
+		 height);
+	return execute(store, sql);
+}
+
+/* Doing it in one place is what keeps undo honest: each table, the same two statements. What was
+ * touched is read from the rows that go, so these go last. */
+int store_undo(struct store *store, uint32_t height)
+{
+	const char *const *table;
 	int result = 0;
 
-	for (const char *const *table = schema_state_tables; !result && *table; table++) {
-		snprintf(sql, sizeof(sql),
-			 "DELETE FROM %s WHERE from_height > %u;"
-			 "UPDATE %s SET to_height = NULL WHERE to_height > %u",
-			 *table, height, *table, height);
-		result = execute(store, sql);
-	}
-	snprintf(sql, sizeof(sql),
-		 "DELETE FROM record_log WHERE height > %u; DELETE FROM block WHERE height > %u",
-		 height, height);
+	for (table = schema_state_tables; !result && *table; table++)
+		result = revive_rows(store, *table, height);
+	for (table = schema_state_tables; !result && *table; table++)
+		result = delete_above(store, *table, "from_height", height);
 	if (!result)
-		result = execute(store, sql);
+		result = delete_above(store, "record_log", "height", height);
+	if (!result)
+		result = delete_above(store, "block", "height", height);
 	store->dirty = true;
 	return result ? result : read_tip(store);
 }

@@ -6,6 +6,7 @@
 
 #include "core/registry.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,6 +72,14 @@ int store_clear_pending(struct store *store);
 const struct registry_sink *store_sink(struct store *store);
 /* Wall clock for what is seen from now on, seconds since 1970. */
 void store_set_now(struct store *store, uint64_t now_s);
+
+/* While the chain is first read the tables have no indexes but those of their keys: nothing is
+ * looked up in them, and made at the end each costs a fraction. Readers get the same answers, more
+ * slowly. store_index() makes one that is missing, or removes one that an older chainwatch had,
+ * each in a transaction of its own: whatever is killed goes on with the next. -ECANCELED: *stop was
+ * set meanwhile. */
+bool store_is_indexed(const struct store *store);
+int store_index(struct store *store, const atomic_bool *stop);
 
 /* Takes back every block from this height on, or all of them when it is birth_height or below;
  * revocations stay. -EINVAL: there is nothing to take back; -ERANGE: those headers are not kept. */

@@ -6,16 +6,18 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* What ended and can still be undone, then what is live; that order is the registry's wish. */
-#define WANTED                                                                                     \
-	" WHERE to_height IS NULL OR to_height > (SELECT min(height) FROM block)"                  \
-	" ORDER BY to_height IS NULL, from_height"
+/* What ended and can still be undone, then what is live; that order is the registry's wish. In the
+ * order of the chain, which is that of the rows. */
+static const char *const wanted[] = {
+	"to_height > (SELECT min(height) FROM block)",
+	"to_height IS NULL",
+};
 
 static int load_object(struct registry *registry, sqlite3_stmt *statement)
 {
 	struct record_row row;
 
-	if (!chaindb_read_row(statement, 0, &row))
+	if (!chaindb_read_row(statement, 1, &row))
 		return -EINVAL;
 	return registry_load_object(registry, (enum object_kind)row.kind, &row.object,
 				    row.from_height, row.to_height);
@@ -25,27 +27,29 @@ static int load_row(struct registry *registry, sqlite3_stmt *statement)
 {
 	struct record_row row;
 
-	return chaindb_read_row(statement, 0, &row) ? registry_load_row(registry, &row) : -EINVAL;
+	if (!chaindb_read_row(statement, 1, &row))
+		return -EINVAL;
+	return registry_load_row(registry, &row, (uint64_t)sqlite3_column_int64(statement, 0));
 }
 
 static int load_seal(struct registry *registry, sqlite3_stmt *statement)
 {
 	uint32_t from_height, to_height = REGISTRY_LIVE;
-	struct registry_seal seal = {.sequence = 0};
+	struct registry_seal seal = {.ref = (uint64_t)sqlite3_column_int64(statement, 0)};
 
-	if (!chaindb_read_id(statement, 0, &seal.kind, &seal.object) ||
-	    !chaindb_read_hash(statement, 1, &seal.outpoint.txid) ||
-	    !chaindb_read_u32(statement, 2, &seal.outpoint.vout) ||
-	    !chaindb_read_u32(statement, 3, &seal.sequence) ||
-	    !chaindb_read_u32(statement, 4, &from_height) ||
-	    (sqlite3_column_type(statement, 5) != SQLITE_NULL &&
-	     !chaindb_read_u32(statement, 5, &to_height)))
+	if (!chaindb_read_id(statement, 1, &seal.kind, &seal.object) ||
+	    !chaindb_read_hash(statement, 2, &seal.outpoint.txid) ||
+	    !chaindb_read_u32(statement, 3, &seal.outpoint.vout) ||
+	    !chaindb_read_u32(statement, 4, &seal.sequence) ||
+	    !chaindb_read_u32(statement, 5, &from_height) ||
+	    (sqlite3_column_type(statement, 6) != SQLITE_NULL &&
+	     !chaindb_read_u32(statement, 6, &to_height)))
 		return -EINVAL;
 	return registry_load_seal(registry, &seal, from_height, to_height);
 }
 
-static int load(struct store *store, struct registry *registry, const char *sql,
-		int (*read)(struct registry *, sqlite3_stmt *))
+static int load_some(struct store *store, struct registry *registry, const char *sql,
+		     int (*read)(struct registry *, sqlite3_stmt *))
 {
 	_cleanup_(chaindb_finalizep) sqlite3_stmt *statement = NULL;
 	int code, result = 0;
@@ -65,21 +69,36 @@ static int load(struct store *store, struct registry *registry, const char *sql,
 	return code == SQLITE_DONE ? 0 : store_fail(store, "cannot read");
 }
 
-#define ROWS(table) "SELECT " CHAINDB_ROW_COLUMNS " FROM " table WANTED
+static int load(struct store *store, struct registry *registry, const char *columns,
+		const char *table, int (*read)(struct registry *, sqlite3_stmt *))
+{
+	char sql[256];
+	int result = 0;
+
+	for (size_t i = 0; !result && i < ARRAY_SIZE(wanted); i++) {
+		snprintf(sql, sizeof(sql), "SELECT rowid, %s FROM %s WHERE %s ORDER BY rowid",
+			 columns, table, wanted[i]);
+		result = load_some(store, registry, sql, read);
+	}
+	return result;
+}
 
 int store_load(struct store *store, struct registry *registry)
 {
-	static const char *const rows[] = {ROWS("node"),     ROWS("link"),   ROWS("roster"),
-					   ROWS("endpoint"), ROWS("grant_"), ROWS("transfer")};
-	int result =
-		load(store, registry, ROWS("(SELECT id AS object, * FROM object)"), load_object);
+	static const char *const tables[] = {"node",	 "link",   "roster",
+					     "endpoint", "grant_", "transfer"};
+	uint32_t lowest;
+	int result = store->has_tip ? store_lowest(store, &lowest) : 0;
 
+	if (!result && store->has_tip)
+		registry_prune(registry, lowest);
+	if (!result)
+		result = load(store, registry, "id AS " CHAINDB_ROW_COLUMNS, "object", load_object);
 	if (!result)
 		result = load(store, registry,
-			      "SELECT object, txid, vout, sequence, from_height, to_height"
-			      " FROM seal" WANTED,
+			      "object, txid, vout, sequence, from_height, to_height", "seal",
 			      load_seal);
-	for (size_t i = 0; !result && i < ARRAY_SIZE(rows); i++)
-		result = load(store, registry, rows[i], load_row);
+	for (size_t i = 0; !result && i < ARRAY_SIZE(tables); i++)
+		result = load(store, registry, CHAINDB_ROW_COLUMNS, tables[i], load_row);
 	return result;
 }

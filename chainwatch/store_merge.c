@@ -51,6 +51,23 @@ static int copy_rows(struct store *store, const char *table, const char *column)
 	return run(store, sql);
 }
 
+/* Rows stand in the order of the chain: store_undo() relies on it. */
+static int sort_rows(struct store *store, const char *table)
+{
+	char columns[COLUMNS_MAX], sql[5 * COLUMNS_MAX];
+	int result = read_columns(store, table, columns);
+
+	if (result)
+		return result;
+	snprintf(sql, sizeof(sql),
+		 "CREATE TEMP TABLE sorted AS SELECT %s FROM main.%s ORDER BY from_height,"
+		 " tx_index, rowid; DELETE FROM main.%s;"
+		 "INSERT INTO main.%s (%s) SELECT * FROM temp.sorted ORDER BY rowid;"
+		 "DROP TABLE temp.sorted",
+		 columns, table, table, table, columns);
+	return run(store, sql);
+}
+
 /* What was refused because its object was not known is not, and the order is that of the chain. */
 static int copy_log(struct store *store)
 {
@@ -78,8 +95,11 @@ static int copy_all(struct store *store)
 	int result = run(store, "CREATE TEMP TABLE new_object AS SELECT id FROM other.object"
 				" WHERE id NOT IN (SELECT id FROM main.object)");
 
-	for (const char *const *table = schema_state_tables; !result && *table; table++)
+	for (const char *const *table = schema_state_tables; !result && *table; table++) {
 		result = copy_rows(store, *table, strcmp(*table, "object") == 0 ? "id" : "object");
+		if (!result)
+			result = sort_rows(store, *table);
+	}
 	if (!result)
 		result = copy_rows(store, "revocation", "object");
 	if (!result)

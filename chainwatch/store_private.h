@@ -6,6 +6,8 @@
 #include "chainwatch/store.h"
 
 #include "os/base.h"
+#include "wire/bech32.h"
+#include "wire/hex.h"
 
 #include <sqlite3.h>
 #include <sys/types.h>
@@ -55,8 +57,22 @@ struct store {
 	uint32_t keep;
 	uint64_t now_s;
 	struct store_counts counts;
+	bool indexed; /* see store_index() */
+	/* Texts that the next row is likely to want again. */
+	struct store_memo {
+		enum object_kind kind; /* 0: none yet */
+		struct object_id id;
+		struct hash256 hash;
+		char id_text[OBJECT_ID_TEXT_SIZE], hash_text[HASH_TEXT_SIZE];
+	} memo;
 	char error[STORE_ERROR_MAX];
 };
+
+#define STORE_END_ROW_BY_KEY(table)                                                                \
+	"UPDATE " table " SET to_height = ? WHERE object = ? AND subject = ? AND to_height IS "    \
+	"NULL"
+#define STORE_SEAL_SPENT_BY_KEY                                                                    \
+	"UPDATE seal SET to_height = ? WHERE txid = ? AND vout = ? AND to_height IS NULL"
 
 /* Notes why, by SQLite's code; returns the negative errno. */
 int store_fail(struct store *store, const char *what);
@@ -68,6 +84,10 @@ sqlite3_stmt *store_statement(struct store *store, enum store_statement which);
 int store_step(struct store *store, sqlite3_stmt *statement);
 /* Brings an older schema to CHAINDB_SCHEMA, all or nothing. */
 int store_migrate(struct store *store);
+/* Sets store->indexed. */
+int store_look_for_indexes(struct store *store);
+/* Removes them all, where the tables have been emptied. */
+int store_drop_indexes(struct store *store);
 /* The callbacks of store_sink(). */
 void store_init_sink(struct store *store);
 

@@ -4,13 +4,18 @@
 #include "wire/describe.h"
 #include "wire/hex.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Binds the columns of a row one after the other; the order is that of the statement. */
+/* Binds the columns of a row one after the other; the order is that of the statement. What it makes
+ * for that lives as long as it does: until the statement was stepped. */
 struct binder {
+	struct store *store;
 	sqlite3_stmt *statement;
 	int next;
+	size_t used;
+	char made[1024];
 };
 
 static void bind_int(struct binder *b, int64_t value)
@@ -18,9 +23,10 @@ static void bind_int(struct binder *b, int64_t value)
 	sqlite3_bind_int64(b->statement, b->next++, value);
 }
 
+/* Borrowed until the statement was stepped. */
 static void bind_text(struct binder *b, const char *text)
 {
-	sqlite3_bind_text(b->statement, b->next++, text, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(b->statement, b->next++, text, -1, SQLITE_STATIC);
 }
 
 static void bind_null(struct binder *b)
@@ -28,23 +34,40 @@ static void bind_null(struct binder *b)
 	sqlite3_bind_null(b->statement, b->next++);
 }
 
-/* Empty is an empty blob, not NULL. */
+/* Borrowed too. Empty is an empty blob, not NULL. */
 static void bind_blob(struct binder *b, const void *data, size_t len)
 {
-	sqlite3_bind_blob64(b->statement, b->next++, len ? data : "", len, SQLITE_TRANSIENT);
+	sqlite3_bind_blob64(b->statement, b->next++, len ? data : "", len, SQLITE_STATIC);
+}
+
+static char *room(struct binder *b, size_t size)
+{
+	char *made = b->made + b->used;
+
+	assert(size <= sizeof(b->made) - b->used);
+	b->used += size;
+	return made;
+}
+
+static void bind_copy(struct binder *b, const char *text, size_t size)
+{
+	bind_text(b, memcpy(room(b, size), text, size));
 }
 
 static void bind_hash(struct binder *b, const struct hash256 *hash)
 {
-	char text[HASH_TEXT_SIZE];
+	struct store_memo *memo = &b->store->memo;
 
-	hash_format(hash, text);
-	bind_text(b, text);
+	if (!memo->hash_text[0] || memcmp(&memo->hash, hash, sizeof(*hash)) != 0) {
+		memo->hash = *hash;
+		hash_format(hash, memo->hash_text);
+	}
+	bind_copy(b, memo->hash_text, sizeof(memo->hash_text));
 }
 
 static void bind_hex(struct binder *b, const uint8_t *data, size_t len)
 {
-	char text[2 * PUBKEY_LEN + 1];
+	char *text = room(b, 2 * len + 1);
 
 	hex_format(data, len, text);
 	bind_text(b, text);
@@ -52,36 +75,41 @@ static void bind_hex(struct binder *b, const uint8_t *data, size_t len)
 
 static void bind_id(struct binder *b, enum object_kind kind, const struct object_id *id)
 {
-	char text[OBJECT_ID_TEXT_SIZE];
+	struct store_memo *memo = &b->store->memo;
 
-	object_id_format(kind, id, text);
-	bind_text(b, text);
+	if (memo->kind != kind || !object_id_equal(&memo->id, id)) {
+		memo->kind = kind;
+		memo->id = *id;
+		object_id_format(kind, id, memo->id_text);
+	}
+	bind_copy(b, memo->id_text, sizeof(memo->id_text));
 }
 
 static void bind_address(struct binder *b, const struct address *address)
 {
-	char text[ADDRESS_TEXT_MAX];
-
 	if (address->family == ADDR_NONE)
 		bind_null(b);
 	else
-		bind_text(b, address_format(address, text));
+		bind_text(b, address_format(address, room(b, ADDRESS_TEXT_MAX)));
 }
 
 /* The record as it stood in the payload. */
 static void bind_record(struct binder *b, const struct record *record)
 {
-	uint8_t mem[RECORD_HEADER_LEN + RECORD_BODY_MAX];
+	char *mem = room(b, RECORD_HEADER_LEN + RECORD_BODY_MAX);
 	struct writer w;
 
-	writer_init(&w, mem, sizeof(mem));
+	writer_init(&w, mem, RECORD_HEADER_LEN + RECORD_BODY_MAX);
 	record_write(&w, record);
 	bind_blob(b, mem, writer_len(&w));
 }
 
-static struct binder binder_of(struct store *store, enum store_statement which)
+static void begin(struct binder *b, struct store *store, enum store_statement which)
 {
-	return (struct binder){.statement = store_statement(store, which), .next = 1};
+	b->store = store;
+	b->statement = store_statement(store, which);
+	b->next = 1;
+	b->used = 0;
 }
 
 static bool is_pending(const struct registry_place *place)
@@ -105,11 +133,12 @@ static int add_pending(struct store *store, const struct registry_place *place,
 		       const struct registry_seal *seal, const struct registry_seal *spent,
 		       const struct record_row *create)
 {
-	struct binder b = binder_of(store, STORE_PENDING);
 	const struct registry_seal *known = seal ? seal : spent;
 	const struct record *record = create ? &create->record : NULL;
 	enum object_kind kind = create ? (enum object_kind)create->kind : known->kind;
+	struct binder b;
 
+	begin(&b, store, STORE_PENDING);
 	bind_hash(&b, &place->txid);
 	bind_id(&b, kind, create ? &create->object : &known->object);
 	bind_text(&b, object_kind_name(kind));
@@ -144,7 +173,7 @@ static int on_object(void *arg, const struct registry_place *place, const struct
 
 	if (is_pending(place))
 		return add_pending(store, place, NULL, NULL, row);
-	b = binder_of(store, STORE_OBJECT);
+	begin(&b, store, STORE_OBJECT);
 	bind_id(&b, kind, &row->object);
 	bind_text(&b, object_kind_name(kind));
 	if (kind == OBJECT_DNET) {
@@ -166,13 +195,14 @@ static int on_object(void *arg, const struct registry_place *place, const struct
 static const struct {
 	uint8_t type;
 	enum store_statement put, end;
+	const char *end_by_key;
 } row_statements[] = {
-	{RECORD_NODE_PUT, STORE_NODE, STORE_NODE_END},
-	{RECORD_LINK, STORE_LINK, STORE_LINK_END},
-	{RECORD_ROSTER, STORE_ROSTER, STORE_ROSTER_END},
-	{RECORD_ENDPOINT_PUT, STORE_ENDPOINT, STORE_ENDPOINT_END},
-	{RECORD_GRANT, STORE_GRANT, STORE_GRANT_END},
-	{RECORD_TRANSFER, STORE_TRANSFER, STORE_TRANSFER_END},
+	{RECORD_NODE_PUT, STORE_NODE, STORE_NODE_END, STORE_END_ROW_BY_KEY("node")},
+	{RECORD_LINK, STORE_LINK, STORE_LINK_END, STORE_END_ROW_BY_KEY("link")},
+	{RECORD_ROSTER, STORE_ROSTER, STORE_ROSTER_END, STORE_END_ROW_BY_KEY("roster")},
+	{RECORD_ENDPOINT_PUT, STORE_ENDPOINT, STORE_ENDPOINT_END, STORE_END_ROW_BY_KEY("endpoint")},
+	{RECORD_GRANT, STORE_GRANT, STORE_GRANT_END, STORE_END_ROW_BY_KEY("grant_")},
+	{RECORD_TRANSFER, STORE_TRANSFER, STORE_TRANSFER_END, STORE_END_ROW_BY_KEY("transfer")},
 };
 
 enum { ROW_STATEMENTS = sizeof(row_statements) / sizeof(row_statements[0]) };
@@ -191,31 +221,24 @@ static int on_object_end(void *arg, const struct registry_place *place, enum obj
 {
 	struct store *store = arg;
 	struct binder b;
-	int result;
 
 	if (is_pending(place))
 		return 0;
-	b = binder_of(store, STORE_OBJECT_END);
+	begin(&b, store, STORE_OBJECT_END);
 	bind_int(&b, place->height);
 	bind_id(&b, kind, object);
-	result = store_step(store, b.statement);
-	/* a NULL subject means all of the object */
-	for (size_t i = 0; !result && i < ROW_STATEMENTS; i++) {
-		b = binder_of(store, row_statements[i].end);
-		bind_int(&b, place->height);
-		bind_id(&b, kind, object);
-		bind_null(&b);
-		result = store_step(store, b.statement);
-	}
-	return result;
+	return store_step(store, b.statement);
 }
 
-static int on_seal(void *arg, const struct registry_place *place, const struct registry_seal *seal)
+static int on_seal(void *arg, const struct registry_place *place, const struct registry_seal *seal,
+		   uint64_t *ref)
 {
 	bool pending = is_pending(place);
 	struct store *store = arg;
-	struct binder b = binder_of(store, pending ? STORE_PENDING_SEAL : STORE_SEAL);
+	struct binder b;
+	int result;
 
+	begin(&b, store, pending ? STORE_PENDING_SEAL : STORE_SEAL);
 	bind_id(&b, seal->kind, &seal->object);
 	bind_hash(&b, &seal->outpoint.txid);
 	bind_int(&b, seal->outpoint.vout);
@@ -226,7 +249,47 @@ static int on_seal(void *arg, const struct registry_place *place, const struct r
 		bind_int(&b, place->tx_index);
 		bind_int(&b, place->height);
 	}
-	return store_step(store, b.statement);
+	result = store_step(store, b.statement);
+	*ref = result || pending ? 0 : (uint64_t)sqlite3_last_insert_rowid(store->db);
+	return result;
+}
+
+/* Ends a seal or row where it was put. *ret_found: it was there. */
+static int end_at(struct binder *b, uint64_t ref, bool *ret_found)
+{
+	int result;
+
+	bind_int(b, (int64_t)ref);
+	result = store_step(b->store, b->statement);
+	*ret_found = !result && sqlite3_changes(b->store->db) == 1;
+	return result;
+}
+
+/* The same by its key: a VACUUM by somebody else numbers rows anew. */
+static int begin_look(struct binder *b, struct store *store, const char *sql)
+{
+	if (sqlite3_prepare_v2(store->db, sql, -1, &b->statement, NULL) != SQLITE_OK)
+		return store_fail(store, "cannot write");
+	b->store = store;
+	b->next = 1;
+	b->used = 0;
+	return 0;
+}
+
+static int end_look(struct binder *b)
+{
+	int result = store_step(b->store, b->statement);
+
+	sqlite3_finalize(b->statement);
+	return result;
+}
+
+static void bind_seal_spent(struct binder *b, const struct registry_place *place,
+			    const struct registry_seal *seal)
+{
+	bind_int(b, place->height);
+	bind_hash(b, &seal->outpoint.txid);
+	bind_int(b, seal->outpoint.vout);
 }
 
 static int on_seal_spent(void *arg, const struct registry_place *place,
@@ -234,20 +297,25 @@ static int on_seal_spent(void *arg, const struct registry_place *place,
 {
 	struct store *store = arg;
 	struct binder b;
+	bool found;
+	int result;
 
 	if (is_pending(place))
 		return add_pending(store, place, NULL, seal, NULL);
-	b = binder_of(store, STORE_SEAL_SPENT);
-	bind_int(&b, place->height);
-	bind_hash(&b, &seal->outpoint.txid);
-	bind_int(&b, seal->outpoint.vout);
-	return store_step(store, b.statement);
+	begin(&b, store, STORE_SEAL_SPENT);
+	bind_seal_spent(&b, place, seal);
+	result = end_at(&b, seal->ref, &found);
+	if (result || found)
+		return result;
+	result = begin_look(&b, store, STORE_SEAL_SPENT_BY_KEY);
+	if (result)
+		return result;
+	bind_seal_spent(&b, place, seal);
+	return end_look(&b);
 }
 
 static void bind_columns(struct binder *b, const struct record *record)
 {
-	char text[RECORD_TEXT_SIZE];
-
 	switch ((enum record_type)record->type) {
 	case RECORD_NODE_PUT:
 		bind_hex(b, record->node_put.key.bytes, PUBKEY_LEN);
@@ -272,7 +340,7 @@ static void bind_columns(struct binder *b, const struct record *record)
 		if (record->endpoint.address.family == ADDR_NONE)
 			bind_text(b, record->endpoint.host);
 		else
-			bind_text(b, address_format(&record->endpoint.address, text));
+			bind_address(b, &record->endpoint.address);
 		break;
 	case RECORD_GRANT:
 		bind_id(b, OBJECT_DNET, &record->grant.dnet);
@@ -295,37 +363,55 @@ static void bind_columns(struct binder *b, const struct record *record)
 	}
 }
 
-static int on_row(void *arg, const struct registry_place *place, const struct record_row *row)
+static int on_row(void *arg, const struct registry_place *place, const struct record_row *row,
+		  uint64_t *ref)
 {
 	uint8_t key[RECORD_KEY_MAX];
 	struct store *store = arg;
 	struct binder b;
+	int result;
 
 	if (is_pending(place))
 		return 0;
-	b = binder_of(store, row_statements[row_index(row->record.type)].put);
+	begin(&b, store, row_statements[row_index(row->record.type)].put);
 	bind_id(&b, (enum object_kind)row->kind, &row->object);
 	bind_columns(&b, &row->record);
 	bind_blob(&b, key, record_key(&row->record, key));
 	bind_record(&b, &row->record);
 	bind_place(&b, place, row);
-	return store_step(store, b.statement);
+	result = store_step(store, b.statement);
+	*ref = result ? 0 : (uint64_t)sqlite3_last_insert_rowid(store->db);
+	return result;
 }
 
-static int on_row_end(void *arg, const struct registry_place *place, enum object_kind kind,
-		      const struct object_id *object, uint8_t type, const uint8_t *key,
-		      size_t key_len)
+static void bind_row_end(struct binder *b, const struct registry_place *place,
+			 const struct registry_row_end *end)
 {
-	struct store *store = arg;
+	bind_int(b, place->height);
+	bind_id(b, end->kind, end->object);
+	bind_blob(b, end->key, end->key_len);
+}
+
+static int on_row_end(void *arg, const struct registry_place *place,
+		      const struct registry_row_end *end)
+{
+	size_t which = row_index(end->type);
 	struct binder b;
+	bool found;
+	int result;
 
 	if (is_pending(place))
 		return 0;
-	b = binder_of(store, row_statements[row_index(type)].end);
-	bind_int(&b, place->height);
-	bind_id(&b, kind, object);
-	bind_blob(&b, key, key_len);
-	return store_step(store, b.statement);
+	begin(&b, arg, row_statements[which].end);
+	bind_row_end(&b, place, end);
+	result = end_at(&b, end->ref, &found);
+	if (result || found)
+		return result;
+	result = begin_look(&b, arg, row_statements[which].end_by_key);
+	if (result)
+		return result;
+	bind_row_end(&b, place, end);
+	return end_look(&b);
 }
 
 static void event_text(const struct registry_event *event, char type[static 32],
@@ -355,9 +441,10 @@ static int on_event(void *arg, const struct registry_place *place,
 		    const struct registry_event *event)
 {
 	struct store *store = arg;
-	struct binder b = binder_of(store, is_pending(place) ? STORE_PENDING_LOG : STORE_LOG);
 	char type[32], text[RECORD_TEXT_SIZE];
+	struct binder b;
 
+	begin(&b, store, is_pending(place) ? STORE_PENDING_LOG : STORE_LOG);
 	event_text(event, type, text);
 	if (!is_pending(place)) {
 		bind_int(&b, place->height);
@@ -390,11 +477,12 @@ static int on_revocation(void *arg, const struct registry_place *place,
 			 const struct registry_revocation *revocation)
 {
 	struct store *store = arg;
-	struct binder b = binder_of(store, STORE_REVOCATION);
 	char text[RECORD_TEXT_SIZE];
 	struct record record;
+	struct binder b;
 	int result;
 
+	begin(&b, store, STORE_REVOCATION);
 	bind_id(&b, revocation->kind, &revocation->object);
 	bind_text(&b, record_type_name(revocation->type));
 	bind_blob(&b, revocation->key, revocation->key_len);

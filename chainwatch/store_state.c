@@ -52,6 +52,8 @@ static int forget_all(struct store *store, uint32_t birth_height)
 		 birth_height);
 	if (!result)
 		result = run(store, sql);
+	if (!result)
+		result = store_drop_indexes(store);
 	store->dirty = true;
 	if (!result)
 		result = store_commit(store);
@@ -59,7 +61,7 @@ static int forget_all(struct store *store, uint32_t birth_height)
 		store_rollback(store);
 	else
 		store->has_tip = false;
-	return result;
+	return result ? result : store_look_for_indexes(store);
 }
 
 int store_rescan(struct store *store, uint32_t from, uint32_t birth_height)

@@ -203,6 +203,9 @@ static bool fill(struct import *m)
 	}
 	if (!ok)
 		store_rollback(m->store);
+	/* else chainwatch does it */
+	while (ok && !store_is_indexed(m->store) && store_index(m->store, m->world->stop) == 0)
+		;
 	return ok;
 }
 

@@ -101,7 +101,8 @@ static int tell_object_end(const struct apply *a, const struct object *object)
 {
 	if (!a->sink->on_object_end)
 		return 0;
-	return a->sink->on_object_end(a->sink->arg, &a->place, object->kind, &object->id);
+	return a->sink->on_object_end(a->sink->arg, &a->place, (enum object_kind)object->kind,
+				      &object->id);
 }
 
 static int tell_seal_spent(const struct apply *a, const struct seal *spent)
@@ -111,11 +112,41 @@ static int tell_seal_spent(const struct apply *a, const struct seal *spent)
 		.object = spent->object->id,
 		.kind = spent->object->kind,
 		.sequence = spent->sequence,
+		.ref = spent->ref,
 	};
 
 	if (!a->sink->on_seal_spent)
 		return 0;
 	return a->sink->on_seal_spent(a->sink->arg, &a->place, &seal);
+}
+
+static int end_row(struct apply *a, struct row *row)
+{
+	const struct registry_row_end end = {
+		.object = &row->object->id,
+		.kind = (enum object_kind)row->object->kind,
+		.type = row->type,
+		.key = row->bytes,
+		.key_len = row->len,
+		.ref = row->ref,
+	};
+	int result = registry_end_row(a->registry, row, a->place.height);
+
+	if (result || !a->sink->on_row_end)
+		return result;
+	return a->sink->on_row_end(a->sink->arg, &a->place, &end);
+}
+
+/* With everything that it has in force. */
+static int end_object(struct apply *a, struct object *object)
+{
+	int result = 0;
+
+	while (!result && object->rows)
+		result = end_row(a, object->rows);
+	if (!result)
+		result = registry_end_object(a->registry, object, a->place.height);
+	return result ? result : tell_object_end(a, object);
 }
 
 /* RECORDS 3.4: A transaction that spends a live seal in any other way (no carrier, no seal output,
@@ -137,9 +168,7 @@ static int lose_seal(struct apply *a, struct seal *seal)
 	if (!result)
 		result = registry_end_seal(a->registry, seal, a->place.height);
 	if (!result)
-		result = registry_end_object(a->registry, object, a->place.height);
-	if (!result)
-		result = tell_object_end(a, object);
+		result = end_object(a, object);
 	if (!result && a->sink->on_event)
 		result = a->sink->on_event(a->sink->arg, &a->place, &event);
 	if (!result)
@@ -156,6 +185,7 @@ static int new_seal(struct apply *a, uint32_t seal_index)
 		.sequence = a->sequence,
 	};
 	struct tx_output output;
+	struct seal *begun;
 	int result;
 
 	if (!tx_output_at(a->tx, seal_index, &output))
@@ -163,22 +193,10 @@ static int new_seal(struct apply *a, uint32_t seal_index)
 	seal.value = output.value;
 	seal.script = output.script;
 	result = registry_begin_seal(a->registry, a->object, &seal.outpoint, a->sequence,
-				     a->place.height);
+				     a->place.height, &begun);
 	if (result || !a->sink->on_seal)
 		return result;
-	return a->sink->on_seal(a->sink->arg, &a->place, &seal);
-}
-
-static int end_row_of_key(struct apply *a, struct row *row)
-{
-	const struct object *object = row->object;
-	struct row_key key = row->key;
-	int result = registry_end_row(a->registry, row, a->place.height);
-
-	if (result || !a->sink->on_row_end)
-		return result;
-	return a->sink->on_row_end(a->sink->arg, &a->place, object->kind, &object->id, key.type,
-				   key.bytes, key.len);
+	return a->sink->on_seal(a->sink->arg, &a->place, &seal, &begun->ref);
 }
 
 static int put_row(struct apply *a, uint32_t out_index, const struct payload_item *item)
@@ -202,13 +220,13 @@ static int put_row(struct apply *a, uint32_t out_index, const struct payload_ite
 	row = registry_find_row(a->registry, &key);
 	/* RECORDS 4.1: A PUT, LINK, GRANT or ROSTER replaces the one before it with the same key */
 	if (row)
-		result = end_row_of_key(a, row);
+		result = end_row(a, row);
 	if (!result)
 		result = registry_begin_row(a->registry, a->object, &key,
-					    roster_sequence(&item->record), a->place.height);
+					    roster_sequence(&item->record), a->place.height, &row);
 	if (result || !a->sink->on_row)
 		return result;
-	return a->sink->on_row(a->sink->arg, &a->place, &told);
+	return a->sink->on_row(a->sink->arg, &a->place, &told, &row->ref);
 }
 
 static enum record_reason judge_record(const struct apply *a, const struct record *record)
@@ -237,10 +255,8 @@ static enum record_reason judge_record(const struct apply *a, const struct recor
 
 static int close_object(struct apply *a)
 {
-	int result = registry_end_object(a->registry, a->object, a->place.height);
-
 	a->closed = true;
-	return result ? result : tell_object_end(a, a->object);
+	return end_object(a, a->object);
 }
 
 static int carry_out(struct apply *a, uint32_t out_index, const struct payload_item *item)
@@ -253,7 +269,7 @@ static int carry_out(struct apply *a, uint32_t out_index, const struct payload_i
 		result = close_object(a);
 	} else if (record_is_revocation(record->type)) {
 		registry_row_key(&a->object->id, record, &key);
-		result = end_row_of_key(a, registry_find_row(a->registry, &key));
+		result = end_row(a, registry_find_row(a->registry, &key));
 	} else if (record->type != RECORD_TRANSFER || record->transfer.has_admin_key) {
 		result = put_row(a, out_index, item);
 	}
@@ -423,7 +439,7 @@ bool registry_spends_seal(const struct registry *registry, const struct tx_view 
 	struct tx_iter it = tx_inputs(tx);
 	struct tx_input input;
 
-	while (registry->seals && tx_next_input(&it, &input))
+	while (registry->seals.count && tx_next_input(&it, &input))
 		if (registry_find_seal(registry, input.outpoint))
 			return true;
 	return false;

@@ -33,6 +33,17 @@ struct registry_seal {
 	uint32_t sequence;  /* RECORDS 3.5, of the transaction that made it */
 	uint64_t value;	    /* base units; 0 when loaded */
 	struct span script; /* borrowed; empty when loaded */
+	uint64_t ref;	    /* what the sink noted for it */
+};
+
+/* A row that ended; pointers are borrowed. */
+struct registry_row_end {
+	const struct object_id *object;
+	enum object_kind kind; /* of object */
+	uint8_t type;	       /* of the addition */
+	const uint8_t *key;    /* its record_key() */
+	size_t key_len;
+	uint64_t ref; /* what the sink noted for it */
 };
 
 /* Something with our magic, or the loss of a seal. */
@@ -63,25 +74,26 @@ struct registry_revocation {
 };
 
 /* Told in the order of RECORDS 3.5; all pointers are borrowed for the call. A return other than 0
- * ends registry_apply_tx() with it. */
+ * ends registry_apply_tx() with it. In *ref, 0 before, a sink notes by what it will find a seal or
+ * row again. */
 struct registry_sink {
 	void *arg;
 	/* row->record is the CREATE. */
 	int (*on_object)(void *arg, const struct registry_place *place,
 			 const struct record_row *row);
-	/* The object and all that it had in force ended at place->height. */
+	/* The object ended at place->height; each row that it had in force was told before. */
 	int (*on_object_end)(void *arg, const struct registry_place *place, enum object_kind kind,
 			     const struct object_id *object);
 	int (*on_seal)(void *arg, const struct registry_place *place,
-		       const struct registry_seal *seal);
+		       const struct registry_seal *seal, uint64_t *ref);
 	int (*on_seal_spent)(void *arg, const struct registry_place *place,
 			     const struct registry_seal *seal);
 	/* In force from now on (additions but CREATE; TRANSFER only with an admin key). */
-	int (*on_row)(void *arg, const struct registry_place *place, const struct record_row *row);
-	/* The row of that type and record_key() ended, replaced or removed. */
-	int (*on_row_end)(void *arg, const struct registry_place *place, enum object_kind kind,
-			  const struct object_id *object, uint8_t type, const uint8_t *key,
-			  size_t key_len);
+	int (*on_row)(void *arg, const struct registry_place *place, const struct record_row *row,
+		      uint64_t *ref);
+	/* Replaced or removed, or its object ended. */
+	int (*on_row_end)(void *arg, const struct registry_place *place,
+			  const struct registry_row_end *end);
 	int (*on_event)(void *arg, const struct registry_place *place,
 			const struct registry_event *event);
 	int (*on_revocation)(void *arg, const struct registry_place *place,
@@ -104,12 +116,18 @@ int registry_apply_tx(struct registry *registry, uint32_t height, uint32_t tx_in
 int registry_apply_block(struct registry *registry, uint32_t height, struct block_view *block,
 			 const struct registry_sink *sink);
 
-/* Takes back everything above height. 0, or -ENOMEM, and then the registry has to be loaded anew.
- */
-int registry_undo(struct registry *registry, uint32_t height);
+/* Takes back everything above height, which is not below what was pruned. */
+void registry_undo(struct registry *registry, uint32_t height);
 
-/* Forgets what ended at height or below: it cannot be undone any more. */
+/* Forgets what ended at height or below: it cannot be undone any more. Before loading: what began
+ * there need not be remembered for it. */
 void registry_prune(struct registry *registry, uint32_t height);
+
+/* Forgets so much more, the lowest heights first, that at most `changes` beginnings and ends are
+ * remembered; but never those above height. */
+void registry_bound(struct registry *registry, size_t changes, uint32_t height);
+/* Up to which height it has forgotten: further down registry_undo() cannot go. */
+uint32_t registry_floor(const struct registry *registry);
 
 /* State of a former run: all objects, then seals, then rows; of each, what ended first, then what
  * is live (to_height REGISTRY_LIVE). 0, -ENOMEM, or -EINVAL for what contradicts what is there. */
@@ -117,7 +135,7 @@ int registry_load_object(struct registry *registry, enum object_kind kind,
 			 const struct object_id *id, uint32_t from_height, uint32_t to_height);
 int registry_load_seal(struct registry *registry, const struct registry_seal *seal,
 		       uint32_t from_height, uint32_t to_height);
-int registry_load_row(struct registry *registry, const struct record_row *row);
+int registry_load_row(struct registry *registry, const struct record_row *row, uint64_t ref);
 
 /* Whether a transaction is worth keeping: it spends a live seal, or has our magic. */
 bool registry_spends_seal(const struct registry *registry, const struct tx_view *tx);

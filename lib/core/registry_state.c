@@ -9,12 +9,12 @@
 #include <string.h>
 #include <utlist.h>
 
-static unsigned hash(const struct registry *registry, const void *data, size_t len)
+static uint64_t hash(const struct registry *registry, const void *data, size_t len)
 {
 	uint8_t out[crypto_shorthash_BYTES];
 
 	crypto_shorthash(out, data, len, registry->seed);
-	return load_u32(out);
+	return load_u64(out);
 }
 
 /* The wire form of an outpoint is what it is hashed and compared by. */
@@ -22,6 +22,43 @@ static void outpoint_bytes(const struct outpoint *o, uint8_t ret[OUTPOINT_LEN])
 {
 	memcpy(ret, o->txid.bytes, HASH_LEN);
 	store_u32(ret + HASH_LEN, o->vout);
+}
+
+static uint64_t hash_object(const struct registry *registry, const struct object_id *id)
+{
+	return hash(registry, id, sizeof(*id));
+}
+
+static uint64_t hash_seal(const struct registry *registry, const struct outpoint *outpoint)
+{
+	uint8_t bytes[OUTPOINT_LEN];
+
+	outpoint_bytes(outpoint, bytes);
+	return hash(registry, bytes, sizeof(bytes));
+}
+
+static uint64_t hash_row(const struct registry *registry, const struct row *row)
+{
+	struct row_key key = {.object = row->object->id, .type = row->type, .len = row->len};
+
+	memcpy(key.bytes, row->bytes, row->len);
+	return hash(registry, &key, ROW_KEY_HEAD + (size_t)row->len);
+}
+
+/* For tables, which ask when they grow. */
+static uint64_t hash_object_link(const void *registry, const struct hash_link *link)
+{
+	return hash_object(registry, &((const struct object *)link)->id);
+}
+
+static uint64_t hash_seal_link(const void *registry, const struct hash_link *link)
+{
+	return hash_seal(registry, &((const struct seal *)link)->outpoint);
+}
+
+static uint64_t hash_row_link(const void *registry, const struct hash_link *link)
+{
+	return hash_row(registry, (const struct row *)link);
 }
 
 enum {
@@ -48,9 +85,10 @@ static void set_seal_bit(struct registry *registry, const struct seal *seal)
  * sharp and not wrong, stay. */
 static void lay_seal_bits(struct registry *registry)
 {
-	size_t wanted = 2 * SEAL_BITS_EACH * (size_t)HASH_COUNT(registry->seals);
+	size_t wanted = 2 * SEAL_BITS_EACH * registry->seals.count;
 	unsigned log2 = SEAL_BITS_MIN_LOG2;
-	struct seal *seal, *next;
+	struct hashtable_walk walk = {.bucket = 0};
+	struct hash_link *link;
 	uint64_t *bits;
 
 	while ((size_t)1 << log2 < wanted)
@@ -62,19 +100,22 @@ static void lay_seal_bits(struct registry *registry)
 	registry->seal_bits = bits;
 	registry->seal_bits_log2 = log2;
 	registry->seals_removed = 0;
-	HASH_ITER(hh, registry->seals, seal, next)
-	{
-		set_seal_bit(registry, seal);
-	}
+	while ((link = hashtable_next(&registry->seals, &walk)))
+		set_seal_bit(registry, (struct seal *)link);
+}
+
+static bool is_seal(const struct seal *seal, const uint8_t outpoint[OUTPOINT_LEN])
+{
+	return memcmp(seal->outpoint.txid.bytes, outpoint, HASH_LEN) == 0 &&
+	       seal->outpoint.vout == load_u32(outpoint + HASH_LEN);
 }
 
 struct seal *registry_find_seal(const struct registry *registry,
 				const uint8_t outpoint[OUTPOINT_LEN])
 {
-	struct outpoint key;
-	struct seal *seal;
+	struct hash_link *link;
 
-	if (!registry->seals)
+	if (!registry->seals.count)
 		return NULL;
 	if (registry->seal_bits) {
 		uint64_t bit = seal_bit(registry, outpoint, load_u32(outpoint + HASH_LEN));
@@ -82,12 +123,10 @@ struct seal *registry_find_seal(const struct registry *registry,
 		if (!(registry->seal_bits[bit / 64] >> (bit % 64) & 1))
 			return NULL;
 	}
-	memset(&key, 0, sizeof(key));
-	memcpy(key.txid.bytes, outpoint, HASH_LEN);
-	key.vout = load_u32(outpoint + HASH_LEN);
-	HASH_FIND_BYHASHVALUE(hh, registry->seals, &key, sizeof(key),
-			      hash(registry, outpoint, OUTPOINT_LEN), seal);
-	return seal;
+	link = hashtable_first(&registry->seals, hash(registry, outpoint, OUTPOINT_LEN));
+	while (link && !is_seal((struct seal *)link, outpoint))
+		link = link->next;
+	return (struct seal *)link;
 }
 
 void registry_prefetch(const struct registry *registry, const struct tx_view *tx)
@@ -105,84 +144,76 @@ void registry_prefetch(const struct registry *registry, const struct tx_view *tx
 
 struct object *registry_find_object(const struct registry *registry, const struct object_id *id)
 {
-	struct object *object;
+	struct hash_link *link = hashtable_first(&registry->objects, hash_object(registry, id));
 
-	HASH_FIND_BYHASHVALUE(hh, registry->objects, id, sizeof(*id),
-			      hash(registry, id, sizeof(*id)), object);
-	return object;
+	while (link && !object_id_equal(&((struct object *)link)->id, id))
+		link = link->next;
+	return (struct object *)link;
+}
+
+static bool is_row(const struct row *row, const struct row_key *key)
+{
+	return row->type == key->type && row->len == key->len &&
+	       memcmp(row->bytes, key->bytes, key->len) == 0 &&
+	       object_id_equal(&row->object->id, &key->object);
 }
 
 struct row *registry_find_row(const struct registry *registry, const struct row_key *key)
 {
-	struct row *row;
+	struct hash_link *link = hashtable_first(
+		&registry->rows, hash(registry, key, ROW_KEY_HEAD + (size_t)key->len));
 
-	HASH_FIND_BYHASHVALUE(hh, registry->rows, key, sizeof(*key),
-			      hash(registry, key, sizeof(*key)), row);
-	return row;
+	while (link && !is_row((struct row *)link, key))
+		link = link->next;
+	return (struct row *)link;
 }
 
-static int add_object(struct registry *registry, struct object *object)
+static void add_object(struct registry *registry, struct object *object)
 {
-	object->hashed = true;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, registry->objects, &object->id, sizeof(object->id),
-				    hash(registry, &object->id, sizeof(object->id)), object);
-	return object->hashed ? 0 : -ENOMEM;
+	object->to_height = REGISTRY_LIVE;
+	hashtable_add(&registry->objects, &object->link, hash_object(registry, &object->id));
 }
 
-static int add_seal(struct registry *registry, struct seal *seal)
+static void add_seal(struct registry *registry, struct seal *seal)
 {
-	uint8_t bytes[OUTPOINT_LEN];
-
-	outpoint_bytes(&seal->outpoint, bytes);
-	seal->hashed = true;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, registry->seals, &seal->outpoint, sizeof(seal->outpoint),
-				    hash(registry, bytes, sizeof(bytes)), seal);
-	if (!seal->hashed)
-		return -ENOMEM;
-	if (!registry->seal_bits || (size_t)1 << registry->seal_bits_log2 <
-					    SEAL_BITS_EACH * (size_t)HASH_COUNT(registry->seals))
+	seal->to_height = REGISTRY_LIVE;
+	hashtable_add(&registry->seals, &seal->link, hash_seal(registry, &seal->outpoint));
+	if (!registry->seal_bits ||
+	    (size_t)1 << registry->seal_bits_log2 < SEAL_BITS_EACH * registry->seals.count)
 		lay_seal_bits(registry);
 	if (registry->seal_bits)
 		set_seal_bit(registry, seal);
-	return 0;
 }
 
-static int add_row(struct registry *registry, struct row *row)
+static void add_row(struct registry *registry, struct row *row)
 {
-	row->hashed = true;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, registry->rows, &row->key, sizeof(row->key),
-				    hash(registry, &row->key, sizeof(row->key)), row);
-	if (!row->hashed)
-		return -ENOMEM;
+	row->to_height = REGISTRY_LIVE;
+	hashtable_add(&registry->rows, &row->link, hash_row(registry, row));
 	DL_APPEND(row->object->rows, row);
-	return 0;
 }
 
 static void remove_object(struct registry *registry, struct object *object)
 {
-	if (!object->hashed)
-		return;
-	HASH_DEL(registry->objects, object);
-	object->hashed = false;
+	if (object->to_height == REGISTRY_LIVE)
+		hashtable_remove(&registry->objects, &object->link,
+				 hash_object(registry, &object->id));
 }
 
 static void remove_seal(struct registry *registry, struct seal *seal)
 {
-	if (!seal->hashed)
+	if (seal->to_height != REGISTRY_LIVE)
 		return;
-	HASH_DEL(registry->seals, seal);
-	seal->hashed = false;
-	if (++registry->seals_removed > 1024 + HASH_COUNT(registry->seals) / 2)
+	hashtable_remove(&registry->seals, &seal->link, hash_seal(registry, &seal->outpoint));
+	if (++registry->seals_removed > 1024 + registry->seals.count / 2)
 		lay_seal_bits(registry);
 }
 
 static void remove_row(struct registry *registry, struct row *row)
 {
-	if (!row->hashed)
+	if (row->to_height != REGISTRY_LIVE)
 		return;
-	HASH_DEL(registry->rows, row);
+	hashtable_remove(&registry->rows, &row->link, hash_row(registry, row));
 	DL_DELETE(row->object->rows, row);
-	row->hashed = false;
 }
 
 /* Room for one more change, so that noting it cannot fail half way. */
@@ -205,6 +236,8 @@ static void note(struct registry *registry, uint32_t height, enum change_kind ki
 		 void *thing)
 {
 	assert(registry->change_count < registry->change_size);
+	if (!end && height <= registry->floor)
+		return;
 	if (registry->change_count > 0 &&
 	    registry->changes[registry->change_count - 1].height > height)
 		registry->unsorted = true;
@@ -222,67 +255,60 @@ int registry_begin_object(struct registry *registry, enum object_kind kind,
 
 	if (result)
 		return result;
-	object = calloc(1, sizeof(*object));
+	object = slab_take(&registry->object_slab);
 	if (!object)
 		return -ENOMEM;
 	object->id = *id;
-	object->kind = kind;
+	object->kind = (uint8_t)kind;
 	object->from_height = height;
-	object->to_height = REGISTRY_LIVE;
-	if (add_object(registry, object)) {
-		free(object);
-		return -ENOMEM;
-	}
+	add_object(registry, object);
 	note(registry, height, CHANGE_OBJECT, false, object);
 	*ret_object = object;
 	return 0;
 }
 
 int registry_begin_seal(struct registry *registry, struct object *object,
-			const struct outpoint *outpoint, uint32_t sequence, uint32_t height)
+			const struct outpoint *outpoint, uint32_t sequence, uint32_t height,
+			struct seal **ret_seal)
 {
 	struct seal *seal;
 	int result = reserve(registry);
 
 	if (result)
 		return result;
-	seal = calloc(1, sizeof(*seal));
+	seal = slab_take(&registry->seal_slab);
 	if (!seal)
 		return -ENOMEM;
 	seal->outpoint = *outpoint;
 	seal->object = object;
 	seal->sequence = sequence;
 	seal->from_height = height;
-	seal->to_height = REGISTRY_LIVE;
-	if (add_seal(registry, seal)) {
-		free(seal);
-		return -ENOMEM;
-	}
+	add_seal(registry, seal);
 	note(registry, height, CHANGE_SEAL, false, seal);
+	*ret_seal = seal;
 	return 0;
 }
 
 int registry_begin_row(struct registry *registry, struct object *object, const struct row_key *key,
-		       uint32_t roster_sequence, uint32_t height)
+		       uint32_t roster_sequence, uint32_t height, struct row **ret_row)
 {
 	struct row *row;
 	int result = reserve(registry);
 
 	if (result)
 		return result;
-	row = calloc(1, sizeof(*row));
+	row = calloc(1, sizeof(*row) + key->len);
 	if (!row)
 		return -ENOMEM;
-	row->key = *key;
+	row->type = key->type;
+	row->len = key->len;
+	memcpy(row->bytes, key->bytes, key->len);
 	row->object = object;
 	row->roster_sequence = roster_sequence;
 	row->from_height = height;
-	row->to_height = REGISTRY_LIVE;
-	if (add_row(registry, row)) {
-		free(row);
-		return -ENOMEM;
-	}
+	add_row(registry, row);
 	note(registry, height, CHANGE_ROW, false, row);
+	*ret_row = row;
 	return 0;
 }
 
@@ -312,16 +338,9 @@ int registry_end_row(struct registry *registry, struct row *row, uint32_t height
 
 int registry_end_object(struct registry *registry, struct object *object, uint32_t height)
 {
-	struct row *row, *next;
-	int result;
+	int result = reserve(registry);
 
-	DL_FOREACH_SAFE(object->rows, row, next)
-	{
-		result = registry_end_row(registry, row, height);
-		if (result)
-			return result;
-	}
-	result = reserve(registry);
+	assert(!object->rows);
 	if (result)
 		return result;
 	remove_object(registry, object);
@@ -338,43 +357,49 @@ int registry_new(uint8_t op_node, const uint8_t seed[static 16], struct registry
 		return -ENOMEM;
 	registry->op_node = op_node;
 	memcpy(registry->seed, seed, sizeof(registry->seed));
+	hashtable_init(&registry->objects, hash_object_link, registry);
+	hashtable_init(&registry->seals, hash_seal_link, registry);
+	hashtable_init(&registry->rows, hash_row_link, registry);
+	slab_init(&registry->object_slab, sizeof(struct object));
+	slab_init(&registry->seal_slab, sizeof(struct seal));
 	*ret_registry = registry;
 	return 0;
 }
 
-static void free_thing(const struct change *change)
+static void free_thing(struct registry *registry, const struct change *change)
 {
-	free(change->any);
+	switch ((enum change_kind)change->kind) {
+	case CHANGE_OBJECT:
+		slab_give(&registry->object_slab, change->object);
+		break;
+	case CHANGE_SEAL:
+		slab_give(&registry->seal_slab, change->seal);
+		break;
+	case CHANGE_ROW:
+		free(change->row);
+		break;
+	}
 }
 
-/* What has ended is owned by the change that says so, everything else by its hash. */
 void registry_free(struct registry *registry)
 {
-	struct object *object, *next_object;
-	struct seal *seal, *next_seal;
-	struct row *row, *next_row;
+	struct hashtable_walk walk = {.bucket = 0};
+	struct hash_link *link;
 
 	if (!registry)
 		return;
+	/* rows that have ended are owned by the change that says so, live ones by their table */
 	for (size_t i = 0; i < registry->change_count; i++)
-		if (registry->changes[i].end)
-			free_thing(&registry->changes[i]);
+		if (registry->changes[i].end && registry->changes[i].kind == CHANGE_ROW)
+			free(registry->changes[i].row);
+	while ((link = hashtable_next(&registry->rows, &walk)))
+		free(link);
+	hashtable_done(&registry->rows);
+	hashtable_done(&registry->seals);
+	hashtable_done(&registry->objects);
+	slab_done(&registry->seal_slab);
+	slab_done(&registry->object_slab);
 	free(registry->seal_bits);
-	HASH_ITER(hh, registry->rows, row, next_row)
-	{
-		HASH_DEL(registry->rows, row);
-		free(row);
-	}
-	HASH_ITER(hh, registry->seals, seal, next_seal)
-	{
-		HASH_DEL(registry->seals, seal);
-		free(seal);
-	}
-	HASH_ITER(hh, registry->objects, object, next_object)
-	{
-		HASH_DEL(registry->objects, object);
-		free(object);
-	}
 	free(registry->changes);
 	free(registry);
 }
@@ -413,34 +438,29 @@ static void take_out(struct registry *registry, const struct change *change)
 }
 
 /* Live again, if it began at height or below. */
-static int revive(struct registry *registry, const struct change *change, uint32_t height)
+static void revive(struct registry *registry, const struct change *change, uint32_t height)
 {
 	switch ((enum change_kind)change->kind) {
 	case CHANGE_OBJECT:
-		if (change->object->from_height > height)
-			return 0;
-		change->object->to_height = REGISTRY_LIVE;
-		return add_object(registry, change->object);
+		if (change->object->from_height <= height)
+			add_object(registry, change->object);
+		break;
 	case CHANGE_SEAL:
-		if (change->seal->from_height > height)
-			return 0;
-		change->seal->to_height = REGISTRY_LIVE;
-		return add_seal(registry, change->seal);
+		if (change->seal->from_height <= height)
+			add_seal(registry, change->seal);
+		break;
 	case CHANGE_ROW:
-		if (change->row->from_height > height)
-			return 0;
-		change->row->to_height = REGISTRY_LIVE;
-		return add_row(registry, change->row);
+		if (change->row->from_height <= height)
+			add_row(registry, change->row);
+		break;
 	}
-	return 0;
 }
 
 /* In three passes, so that the order of changes within a height does not matter: what began above
- * height goes from the hashes, what ended above it comes back, what began above it is freed. */
-int registry_undo(struct registry *registry, uint32_t height)
+ * height goes from the tables, what ended above it comes back, what began above it is freed. */
+void registry_undo(struct registry *registry, uint32_t height)
 {
 	size_t keep;
-	int result = 0;
 
 	sort_changes(registry);
 	keep = registry->change_count;
@@ -449,29 +469,25 @@ int registry_undo(struct registry *registry, uint32_t height)
 		if (!registry->changes[keep].end)
 			take_out(registry, &registry->changes[keep]);
 	}
-	for (size_t i = keep; i < registry->change_count; i++) {
-		struct change *change = &registry->changes[i];
-
-		if (change->end && revive(registry, change, height)) {
-			change->end = false; /* freed below; others may still point to it */
-			result = -ENOMEM;
-		}
-	}
+	for (size_t i = keep; i < registry->change_count; i++)
+		if (registry->changes[i].end)
+			revive(registry, &registry->changes[i], height);
 	for (size_t i = keep; i < registry->change_count; i++)
 		if (!registry->changes[i].end)
-			free_thing(&registry->changes[i]);
+			free_thing(registry, &registry->changes[i]);
 	registry->change_count = keep;
-	return result;
 }
 
 void registry_prune(struct registry *registry, uint32_t height)
 {
 	size_t gone = 0;
 
+	if (height > registry->floor)
+		registry->floor = height;
 	sort_changes(registry);
 	while (gone < registry->change_count && registry->changes[gone].height <= height) {
 		if (registry->changes[gone].end)
-			free_thing(&registry->changes[gone]);
+			free_thing(registry, &registry->changes[gone]);
 		gone++;
 	}
 	if (gone == 0)
@@ -481,6 +497,22 @@ void registry_prune(struct registry *registry, uint32_t height)
 		registry->change_count * sizeof(registry->changes[0]));
 }
 
+void registry_bound(struct registry *registry, size_t changes, uint32_t height)
+{
+	uint32_t until;
+
+	if (registry->change_count <= changes)
+		return;
+	sort_changes(registry);
+	until = registry->changes[registry->change_count - changes - 1].height;
+	registry_prune(registry, until < height ? until : height);
+}
+
+uint32_t registry_floor(const struct registry *registry)
+{
+	return registry->floor;
+}
+
 uint8_t registry_op_node(const struct registry *registry)
 {
 	return registry->op_node;
@@ -488,9 +520,9 @@ uint8_t registry_op_node(const struct registry *registry)
 
 void registry_count(const struct registry *registry, struct registry_counts *ret_counts)
 {
-	ret_counts->objects = HASH_COUNT(registry->objects);
-	ret_counts->seals = HASH_COUNT(registry->seals);
-	ret_counts->rows = HASH_COUNT(registry->rows);
+	ret_counts->objects = registry->objects.count;
+	ret_counts->seals = registry->seals.count;
+	ret_counts->rows = registry->rows.count;
 }
 
 /* Also one that has ended, as long as that can be undone. What is loaded ended comes first: what is
@@ -538,35 +570,40 @@ int registry_load_seal(struct registry *registry, const struct registry_seal *se
 {
 	struct object *object = known_object(registry, &seal->object);
 	uint8_t bytes[OUTPOINT_LEN];
+	struct seal *begun;
 	int result;
 
 	outpoint_bytes(&seal->outpoint, bytes);
 	if (!object || !lives_within(from_height, to_height, object) ||
 	    registry_find_seal(registry, bytes))
 		return -EINVAL;
-	result =
-		registry_begin_seal(registry, object, &seal->outpoint, seal->sequence, from_height);
-	if (!result && to_height != REGISTRY_LIVE)
-		result =
-			registry_end_seal(registry, registry_find_seal(registry, bytes), to_height);
-	return result;
+	result = registry_begin_seal(registry, object, &seal->outpoint, seal->sequence, from_height,
+				     &begun);
+	if (result)
+		return result;
+	begun->ref = seal->ref;
+	return to_height == REGISTRY_LIVE ? 0 : registry_end_seal(registry, begun, to_height);
 }
 
-int registry_load_row(struct registry *registry, const struct record_row *row)
+int registry_load_row(struct registry *registry, const struct record_row *row, uint64_t ref)
 {
 	struct object *object = known_object(registry, &row->object);
 	uint32_t roster_sequence =
 		row->record.type == RECORD_ROSTER ? row->record.roster.sequence : 0;
 	struct row_key key;
+	struct row *begun;
 	int result;
 
 	registry_row_key(&row->object, &row->record, &key);
 	if (!object || !lives_within(row->from_height, row->to_height, object) || key.type == 0 ||
 	    registry_find_row(registry, &key))
 		return -EINVAL;
-	result = registry_begin_row(registry, object, &key, roster_sequence, row->from_height);
-	if (!result && row->to_height != REGISTRY_LIVE)
-		result = registry_end_row(registry, registry_find_row(registry, &key),
-					  row->to_height);
-	return result;
+	result = registry_begin_row(registry, object, &key, roster_sequence, row->from_height,
+				    &begun);
+	if (result)
+		return result;
+	begun->ref = ref;
+	if (row->to_height == REGISTRY_LIVE)
+		return 0;
+	return registry_end_row(registry, begun, row->to_height);
 }

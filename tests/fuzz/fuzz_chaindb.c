@@ -411,7 +411,7 @@ static void load(void)
 	if (store_load(&store, registry)) {
 		FUZZ_CHECK(store.error[0]);
 	} else {
-		FUZZ_CHECK(!registry_undo(registry, 0));
+		registry_undo(registry, 0);
 		registry_count(registry, &counts);
 		FUZZ_CHECK(counts.objects <= OBJECTS);
 		registry_prune(registry, REGISTRY_PENDING);

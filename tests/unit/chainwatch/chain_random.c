@@ -331,7 +331,8 @@ static int try_open(struct bench *b)
 				      .source = &b->tree.source,
 				      .stop = &b->stop,
 				      .birth_height = 1,
-				      .keep = KEEP};
+				      .keep = KEEP,
+				      .changes_max = world_chance(&b->w, 50) ? 20 : 0};
 	char error[STORE_ERROR_MAX] = "";
 	int result = store_open(&config, &b->store, error);
 

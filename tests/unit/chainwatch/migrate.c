@@ -118,9 +118,12 @@ static void migrate(const struct bench *b)
 	char error[STORE_ERROR_MAX] = "";
 	struct store *store = NULL;
 	int result = open_store(b, &store, error);
+	static const atomic_bool stop;
 
 	assert_string_equal(error, "");
 	assert_int_equal(result, 0);
+	while (!store_is_indexed(store))
+		assert_int_equal(store_index(store, &stop), 0);
 	store_close(store);
 }
 
@@ -174,7 +177,11 @@ static void an_old_database_has_the_new_schema_and_all_its_rows(void **state)
 	assert_string_equal(after, before);
 	temp_file(&fresh.folder, "fresh.db", fresh.path);
 	migrate(&fresh);
-#define MASTER "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+/* The outpoint was the primary key of `seal`; now only live ones are in an index. */
+#define MASTER                                                                                     \
+	"SELECT type, name, sql FROM sqlite_master WHERE name NOT IN"                              \
+	" ('seal', 'sqlite_autoindex_seal_1') UNION ALL"                                           \
+	" SELECT type, name, \"notnull\" FROM pragma_table_info('seal') ORDER BY 2"
 	want = ask(&fresh, MASTER);
 	have = ask(b, MASTER);
 	assert_string_equal(have, want);
@@ -206,7 +213,7 @@ static void what_was_migrated_goes_on_and_can_be_undone(void **state)
 	assert_int_equal(store_begin(store), 0);
 	assert_int_equal(store_undo(store, tip.height - 5), 0);
 	assert_int_equal(store_commit(store), 0);
-	assert_int_equal(registry_undo(registry, tip.height - 5), 0);
+	registry_undo(registry, tip.height - 5);
 	registry_free(registry);
 	store_close(store);
 	same(b, IN_VIEW, "n1|\n");

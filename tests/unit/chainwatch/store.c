@@ -1,11 +1,12 @@
 #include "fixture/registry_world.h"
 
-#include "chainwatch/store.h"
+#include "chainwatch/store_private.h"
 #include "fixture/temp.h"
 #include "os/chaindb.h"
 #include "wire/bech32.h"
 #include "wire/tx.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 
 /* What the store writes and os/chaindb reads: the two sides of chain.db. */
@@ -107,7 +108,7 @@ static void begin_mempool(struct bench *b)
 static void end_mempool(struct bench *b, uint32_t height)
 {
 	commit(b);
-	assert_int_equal(registry_undo(b->w.registry, height), 0);
+	registry_undo(b->w.registry, height);
 }
 
 static void undo(struct bench *b, uint32_t height)
@@ -115,7 +116,7 @@ static void undo(struct bench *b, uint32_t height)
 	assert_int_equal(store_begin(b->store), 0);
 	assert_int_equal(store_undo(b->store, height), 0);
 	commit(b);
-	assert_int_equal(registry_undo(b->w.registry, height), 0);
+	registry_undo(b->w.registry, height);
 }
 
 static struct outpoint make_ovc(struct bench *b, uint32_t height, const char *name)
@@ -489,7 +490,7 @@ static void a_rolled_back_block_was_never_there(void **state)
 	assert_true(store_tip(b->store, &tip));
 	assert_int_equal(tip.height, 0);
 	assert_int_equal(chaindb_resolve(b->db, 0, "never", &object), -ENOENT);
-	assert_int_equal(registry_undo(b->w.registry, 0), 0);
+	registry_undo(b->w.registry, 0);
 	begin_block(b, 1);
 	commit(b);
 }
@@ -553,6 +554,137 @@ static void damage(struct bench *b, const char *sql)
 	assert_int_equal(sqlite3_open(b->path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
+}
+
+static int64_t ask(struct bench *b, const char *sql)
+{
+	sqlite3_stmt *statement;
+	int64_t value;
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(b->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	value = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	sqlite3_close(db);
+	return value;
+}
+
+static void rows_that_somebody_numbered_anew_are_found(void **state)
+{
+	struct record node = node_record(1, "a"), close = bare_record(RECORD_CLOSE);
+	struct bench *b = *state;
+	struct outpoint seal;
+
+	begin_block(b, 1);
+	seal = make_dnet(&b->w, 1, "office");
+	seal = write_records(&b->w, 1, seal, &node, NULL);
+	commit(b);
+	/* as a VACUUM may */
+	damage(b, "UPDATE node SET rowid = rowid + 50; UPDATE seal SET rowid = rowid + 50");
+	begin_block(b, 2);
+	seal = write_records(&b->w, 2, seal, &node, NULL);
+	commit(b);
+	assert_int_equal(ask(b, "SELECT group_concat(to_height) = '2' FROM node"), 1);
+	assert_int_equal(ask(b, "SELECT count(*) FROM node WHERE to_height IS NULL"), 1);
+	assert_int_equal(ask(b, "SELECT count(*) FROM seal WHERE to_height IS NULL"), 1);
+	begin_block(b, 3);
+	write_records(&b->w, 3, seal, &close, NULL);
+	commit(b);
+	assert_int_equal(ask(b, "SELECT count(*) FROM node WHERE to_height IS NULL"), 0);
+	assert_int_equal(ask(b, "SELECT count(*) FROM seal WHERE to_height IS NULL"), 0);
+}
+
+/* Instructions of SQLite's machine since the last time, of all statements that write rows. */
+static unsigned long steps_since(struct bench *b)
+{
+	unsigned long steps = 0;
+
+	for (size_t i = 0; i < STORE_STATEMENTS; i++)
+		steps += (unsigned long)sqlite3_stmt_status(b->store->statements[i],
+							    SQLITE_STMTSTATUS_VM_STEP, 1);
+	return steps;
+}
+
+static unsigned long steps_of_a_change(struct bench *b, uint32_t height, struct outpoint *seal)
+{
+	struct record node = node_record(1, "again");
+
+	begin_block(b, height);
+	steps_since(b);
+	*seal = write_records(&b->w, height, *seal, &node, NULL);
+	commit(b);
+	return steps_since(b);
+}
+
+/* It was once a look at every member for each change of one. */
+static void a_change_costs_the_same_however_much_there_is(void **state)
+{
+	static const atomic_bool stop;
+	struct bench *b = *state;
+	unsigned long few, many;
+	struct outpoint seal;
+
+	begin_block(b, 1);
+	seal = make_dnet(&b->w, 1, "office");
+	commit(b);
+	steps_of_a_change(b, 2, &seal);
+	few = steps_of_a_change(b, 3, &seal);
+	begin_block(b, 4);
+	for (int i = 0; i < 200; i++) {
+		struct record node = node_record((uint8_t)i, "n");
+
+		seal = write_records(&b->w, 4, seal, &node, NULL);
+	}
+	commit(b);
+	many = steps_of_a_change(b, 5, &seal);
+	assert_in_range(many, few / 2, few + few / 4);
+	/* and with indexes each of them adds the same, too */
+	while (!store_is_indexed(b->store))
+		assert_int_equal(store_index(b->store, &stop), 0);
+	many = steps_of_a_change(b, 6, &seal);
+	assert_in_range(many, few, 3 * few);
+}
+
+static void indexes_are_made_at_the_end_one_by_one_and_may_be_stopped(void **state)
+{
+	static const char count[] =
+		"SELECT count(*) FROM sqlite_master WHERE type = 'index' AND sql NOT NULL";
+	static atomic_bool stop;
+	struct bench *b = *state;
+	int64_t before = 0, made = 0;
+
+	begin_block(b, 1);
+	make_dnet(&b->w, 1, "office");
+	commit(b);
+	assert_int_equal(ask(b, count), 0);
+	/* as one that an older chainwatch made */
+	damage(b, "CREATE INDEX node_to ON node (to_height) WHERE to_height NOT NULL");
+	damage(b,
+	       "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000)"
+	       " INSERT INTO object SELECT 'x' || i, 'dnet', 'x', 'x', NULL, x'', 0, 1, 1, 'x', 0,"
+	       " 0, 0 FROM n");
+	assert_false(store_is_indexed(b->store));
+	atomic_store(&stop, true);
+	assert_int_equal(store_index(b->store, &stop), -ECANCELED);
+	assert_int_equal(ask(b, count), 1);
+	atomic_store(&stop, false);
+	while (!store_is_indexed(b->store)) {
+		before = ask(b, count);
+		assert_int_equal(store_index(b->store, &stop), 0);
+		made = ask(b, count);
+		assert_in_range(made, before - 1, before + 1);
+	}
+	assert_int_equal(made, 12);
+	assert_int_equal(ask(b, "SELECT count(*) FROM sqlite_master WHERE name = 'node_to'"), 0);
+	store_close(b->store);
+	open_store(b);
+	assert_true(store_is_indexed(b->store));
+	/* all anew: without them again */
+	assert_int_equal(store_rescan(b->store, 1, 1), 0);
+	assert_false(store_is_indexed(b->store));
+	assert_int_equal(ask(b, count), 0);
 }
 
 static void what_is_not_a_chain_db_is_named(void **state)
@@ -638,6 +770,9 @@ int main(void)
 		IN_BENCH(a_rolled_back_block_was_never_there),
 		IN_BENCH(headers_are_kept_as_many_as_wished),
 		IN_BENCH(a_registry_that_is_loaded_goes_on_and_can_undo),
+		IN_BENCH(rows_that_somebody_numbered_anew_are_found),
+		IN_BENCH(a_change_costs_the_same_however_much_there_is),
+		IN_BENCH(indexes_are_made_at_the_end_one_by_one_and_may_be_stopped),
 		IN_BENCH(what_is_not_a_chain_db_is_named),
 		IN_BENCH(rows_that_nobody_can_have_written_are_damage),
 	};

@@ -88,7 +88,7 @@ static void a_seal_spent_without_a_record_ends_the_object(void **state)
 	end_tx(&m);
 	w->trace[0] = '\0';
 	assert_int_equal(apply(w, 7, &m), 0);
-	assert_string_equal(w->trace, "spent1 end lost revoke:CLOSE@2.0 ");
+	assert_string_equal(w->trace, "spent1 gone:NODE_PUT end lost revoke:CLOSE@2.0 ");
 	assert_int_equal(counts(w).objects, 0);
 	assert_int_equal(counts(w).seals, 0);
 	assert_int_equal(counts(w).rows, 0);
@@ -218,7 +218,8 @@ static void a_close_ends_everything_after_it(void **state)
 	struct outpoint seal = make_dnet(w, 5, "office");
 
 	seal = write_records(w, 6, seal, &put, &close, &put, NULL);
-	assert_string_equal(w->trace, "spent0 put:NODE_PUT end revoke:CLOSE@1.1 refused38 ");
+	assert_string_equal(w->trace, "spent0 put:NODE_PUT gone:NODE_PUT end "
+				      "revoke:CLOSE@1.1 refused38 ");
 	assert_int_equal(counts(w).rows, 0);
 	/* its output is an ordinary coin from now on */
 	write_records(w, 7, seal, &put, NULL);
