@@ -158,6 +158,8 @@ int chain_new(const struct chain_config *config, struct chain **ret_chain,
 			result = chain_follow(c, config->follows, config->follow_count);
 		if (!result)
 			result = reload(c);
+		if (!result)
+			result = store_read_agreement(c->store, &c->agreement);
 	}
 	if (result) {
 		snprintf(ret_error, STORE_ERROR_MAX, "%s",
@@ -625,8 +627,9 @@ static int follow(struct chain *c, uint64_t budget_ms, bool *ret_at_tip)
 		*ret_at_tip = store_is_indexed(c->store);
 		if (!*ret_at_tip)
 			return build_index(c);
-		agreement_note(&c->agreement, c->source, &tip.hash);
-		return 0;
+		if (!agreement_note(&c->agreement, c->source, &tip.hash))
+			return 0;
+		return store_put_agreement(c->store, &c->agreement) ? fail_store(c, -EIO) : 0;
 	}
 	result = c->source->ops->header(c->source, &tip.hash, &header);
 	if (result && result != -ENOENT)

@@ -126,8 +126,8 @@ struct source_ops {
 	void (*stands)(struct source *source, const struct hash256 *tip, uint32_t height);
 	/* What it says leads nowhere for the reader. True: another source takes its place. */
 	bool (*reject)(struct source *source, int result, const char *text);
-	/* Another number whenever another source has taken over. */
-	unsigned (*turn)(const struct source *source);
+	/* The name of the one of several that is asked now, without secrets; borrowed. */
+	const char *(*who)(const struct source *source);
 	/* How many. */
 	size_t (*parts)(const struct source *source,
 			struct source_part ret_parts[SOURCE_PARTS_MAX]);

@@ -594,9 +594,11 @@ static bool switch_reject(struct source *source, int result, const char *text)
 	return first_usable(s, false) < s->count || first_usable(s, true) < s->count;
 }
 
-static unsigned switch_turn(const struct source *source)
+static const char *switch_who(const struct source *source)
 {
-	return ((const struct source_switch *)source)->turn;
+	const struct source_switch *s = (const struct source_switch *)source;
+
+	return s->members[s->current].shown;
 }
 
 static size_t switch_parts(const struct source *source,
@@ -649,7 +651,7 @@ static const struct source_ops switch_ops = {
 	.requests = switch_requests,
 	.stands = switch_stands,
 	.reject = switch_reject,
-	.turn = switch_turn,
+	.who = switch_who,
 	.parts = switch_parts,
 	.free = switch_free,
 };

@@ -116,8 +116,7 @@ static int execute(struct store *store, const char *sql)
 	return 0;
 }
 
-/* *ret_text is the caller's (sqlite3_free), NULL when there is no such row or no such table. */
-static int read_meta(struct store *store, const char *name, char **ret_text)
+int store_read_meta(struct store *store, const char *name, char **ret_text)
 {
 	sqlite3_stmt *statement;
 	int code;
@@ -135,7 +134,7 @@ static int read_meta(struct store *store, const char *name, char **ret_text)
 	return store_fail(store, "cannot read");
 }
 
-static int write_meta(struct store *store, const char *name, const char *format, ...)
+int store_write_meta(struct store *store, const char *name, const char *format, ...)
 {
 	sqlite3_stmt *statement;
 	va_list args;
@@ -168,13 +167,13 @@ static int create(struct store *store, const struct store_config *config)
 	if (!result)
 		result = execute(store, schema_views_sql);
 	if (!result)
-		result = write_meta(store, "schema", "%d", CHAINDB_SCHEMA);
+		result = store_write_meta(store, "schema", "%d", CHAINDB_SCHEMA);
 	if (!result)
-		result = write_meta(store, "chain", "%s", config->chain);
+		result = store_write_meta(store, "chain", "%s", config->chain);
 	if (!result)
-		result = write_meta(store, "genesis", "%s", genesis);
+		result = store_write_meta(store, "genesis", "%s", genesis);
 	if (!result)
-		result = write_meta(store, "birth_height", "%u", config->birth_height);
+		result = store_write_meta(store, "birth_height", "%u", config->birth_height);
 	if (!result)
 		result = execute(store, "INSERT INTO meta VALUES ('change', 0)");
 	if (!result)
@@ -197,7 +196,7 @@ int store_refuse(struct store *store, int result, const char *format, ...)
 	return result;
 }
 
-static void sqlite3_freep(char **text)
+void sqlite3_freep(char **text)
 {
 	sqlite3_free(*text);
 }
@@ -207,14 +206,14 @@ static int check(struct store *store, const struct store_config *config)
 {
 	_cleanup_(sqlite3_freep) char *schema = NULL, *chain = NULL, *genesis = NULL, *birth = NULL;
 	char wanted[HASH_TEXT_SIZE];
-	int result = read_meta(store, "schema", &schema);
+	int result = store_read_meta(store, "schema", &schema);
 
 	if (!result)
-		result = read_meta(store, "chain", &chain);
+		result = store_read_meta(store, "chain", &chain);
 	if (!result)
-		result = read_meta(store, "genesis", &genesis);
+		result = store_read_meta(store, "genesis", &genesis);
 	if (!result)
-		result = read_meta(store, "birth_height", &birth);
+		result = store_read_meta(store, "birth_height", &birth);
 	if (result)
 		return result;
 	if (!schema || !chain || !genesis || !birth)

@@ -110,8 +110,14 @@ typedef void (*store_difference_cb)(void *arg, const char *table, bool missing, 
 int store_compare(struct store *store, store_difference_cb cb, void *arg,
 		  struct store_comparison *ret_comparison);
 
+struct agreement;
 struct light_follow;
 struct source;
+
+/* In a transaction of its own. */
+int store_put_agreement(struct store *store, const struct agreement *agreement);
+/* As it was kept; untouched when none was. */
+int store_read_agreement(struct store *store, struct agreement *ret_agreement);
 
 /* Tells a source that has watch() all seals that are live, as they are written and perhaps not
  * committed. beside: this is not chain.db, but read beside it (cover.h). */

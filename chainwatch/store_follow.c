@@ -1,5 +1,6 @@
 #include "chainwatch/store_private.h"
 
+#include "chainwatch/agreement.h"
 #include "chainwatch/source.h"
 #include "os/base.h"
 #include "os/chaindb_private.h"
@@ -11,7 +12,7 @@
 #include <string.h>
 
 /* What a source that is given the seals needs, and what it leaves behind: a chain.db that knows
- * only what was followed, and says so in meta. */
+ * only what was followed, and says so in meta. And what the last one held best. */
 
 struct seals {
 	struct source_seal *list; /* owned, and each script */
@@ -194,4 +195,33 @@ int store_note_coverage(struct store *store, const struct light_follow *follows,
 	if (result)
 		store_rollback(store);
 	return result;
+}
+
+int store_put_agreement(struct store *store, const struct agreement *agreement)
+{
+	char tip[HASH_TEXT_SIZE], work[2 * HASH_LEN + 1];
+	int result;
+
+	hash_format(&agreement->tip, tip);
+	hex_format(agreement->work, sizeof(agreement->work), work);
+	result = store_write_meta(store, "agreed", "%s %s %s", tip, work, agreement->who);
+	store->dirty = false;
+	return result;
+}
+
+int store_read_agreement(struct store *store, struct agreement *ret_agreement)
+{
+	enum { WORK_AT = HASH_TEXT_SIZE, WHO_AT = WORK_AT + HASH_TEXT_SIZE };
+	_cleanup_(sqlite3_freep) char *text = NULL;
+	struct agreement a = {.who = ""};
+	int result = store_read_meta(store, "agreed", &text);
+
+	if (result || !text || strlen(text) < WHO_AT || text[WORK_AT - 1] != ' ' ||
+	    text[WHO_AT - 1] != ' ')
+		return result;
+	snprintf(a.who, sizeof(a.who), "%s", text + WHO_AT);
+	text[WORK_AT - 1] = text[WHO_AT - 1] = '\0';
+	if (hash_parse(text, &a.tip) && hex_parse(text + WORK_AT, a.work, sizeof(a.work)))
+		*ret_agreement = a;
+	return 0;
 }

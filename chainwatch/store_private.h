@@ -82,6 +82,10 @@ _printf_(3, 4) int store_refuse(struct store *store, int result, const char *for
 sqlite3_stmt *store_statement(struct store *store, enum store_statement which);
 /* Runs one that returns no rows. */
 int store_step(struct store *store, sqlite3_stmt *statement);
+/* *ret_text is the caller's (sqlite3_free), NULL when there is no such row or no such table. */
+int store_read_meta(struct store *store, const char *name, char **ret_text);
+_printf_(3, 4) int store_write_meta(struct store *store, const char *name, const char *format, ...);
+void sqlite3_freep(char **text);
 /* Brings an older schema to CHAINDB_SCHEMA, all or nothing. */
 int store_migrate(struct store *store);
 /* Sets store->indexed. */

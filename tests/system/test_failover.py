@@ -205,6 +205,24 @@ def test_what_the_other_node_took_back_is_not_taken_back(pair, folder):
         watch.stop()
 
 
+def test_what_the_other_node_took_back_is_not_taken_back_after_a_restart(pair, folder):
+    a, b = pair
+    watch = follow(folder, url(a), url(b))
+    try:
+        watch.start()
+        tip = wait_at(watch, a)["hash"]
+        watch.stop()
+        a.stop()
+        b.invalidateblock(tip)
+        watch.start()
+        lib.wait_for(lambda: "no more work than ours" in str(watch.status()["sources"]), "it is refused")
+        assert watch.status()["hash"] == tip, watch.status()
+        mine(b, 2, 1)
+        wait_at(watch, b)
+    finally:
+        watch.stop()
+
+
 def test_a_node_that_begins_anew_is_left_for_the_other(pair, folder):
     a, b = pair
     watch = follow(folder, url(a), url(b))
