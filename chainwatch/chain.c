@@ -54,23 +54,6 @@ struct chain {
 	struct chain_report report;
 };
 
-const char *chain_state_name(enum chain_state state)
-{
-	switch (state) {
-	case CHAIN_STARTING:
-		return "starting";
-	case CHAIN_SYNCING:
-		return "syncing";
-	case CHAIN_FOLLOWING:
-		return "following";
-	case CHAIN_WAITING:
-		return "waiting";
-	case CHAIN_STOPPED:
-		return "stopped";
-	}
-	return "?";
-}
-
 /* The source has to know what to look for before the next block. */
 static int tell_seals(struct chain *c)
 {
@@ -600,8 +583,6 @@ static int build_index(struct chain *c)
 	int result = store_index(c->store, c->config.stop);
 
 	c->report.more = true;
-	if (result == -ECANCELED)
-		return fail(c, result, "stopping");
 	return result ? fail_store(c, result) : 0;
 }
 

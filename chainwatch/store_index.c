@@ -128,7 +128,9 @@ int store_index(struct store *store, const atomic_bool *stop)
 	result = code == SQLITE_OK ? 0 : store_fail(store, sql);
 	sqlite3_progress_handler(store->db, 0, NULL, NULL);
 	set_temp_store(store, false);
-	return code == SQLITE_INTERRUPT ? -ECANCELED : result;
+	if (code == SQLITE_INTERRUPT)
+		return store_refuse(store, -ECANCELED, "chain.db: stopping");
+	return result;
 }
 
 int store_drop_indexes(struct store *store)
