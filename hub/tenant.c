@@ -251,11 +251,25 @@ static void tenant_free(struct tenant *t)
 	free(t);
 }
 
-/* The folder that is this dnet's already, else the first free one. */
-static bool choose_folder(const struct tenants *all, struct tenant *t)
+/* A free folder becomes this dnet's. What is in it is of another one, whose removal came to no end:
+ * no dnet has the key of another. */
+static int make_folder(const struct tenants *all, const struct tenant *t)
 {
-	char path[300], parent[256], chosen[sizeof(t->folder)] = "",
-				     name[sizeof(t->interface)] = "";
+	char path[300], parent[256];
+	int r = file_remove_folder(t->folder);
+	snprintf(parent, sizeof(parent), "%s/backend", all->state_folder);
+	id_file(t, path);
+	if (r == 0 && ((mkdirat(AT_FDCWD, parent, 0700) && errno != EEXIST) ||
+		       mkdirat(AT_FDCWD, t->folder, 0700)))
+		r = -errno;
+	return r < 0 ? r : file_replace(path, t->id, strlen(t->id), 0600);
+}
+
+/* The folder that is this dnet's already, else the first free one. Which it is cannot be told while
+ * one of them cannot be read. 0 or -errno. */
+static int choose_folder(const struct tenants *all, struct tenant *t)
+{
+	char path[300], chosen[sizeof(t->folder)] = "", name[sizeof(t->interface)] = "";
 	for (unsigned i = 0; i < TENANTS_MAX; i++) {
 		_cleanup_(freep) char *text = NULL;
 		snprintf(t->interface, sizeof(t->interface), TENANT_PREFIX "%u", i);
@@ -263,22 +277,19 @@ static bool choose_folder(const struct tenants *all, struct tenant *t)
 		id_file(t, path);
 		int r = file_read(path, ID_FILE_MAX, &text, NULL);
 		if (r == 0 && strcmp(text, t->id) == 0)
-			return true;
+			return 0;
+		if (r < 0 && r != -ENOENT && r != -EFBIG)
+			return r;
 		if (r == -ENOENT && !chosen[0]) {
 			memcpy(chosen, t->folder, sizeof(chosen));
 			memcpy(name, t->interface, sizeof(name));
 		}
 	}
 	if (!chosen[0])
-		return false;
+		return -ENOSPC;
 	memcpy(t->folder, chosen, sizeof(chosen));
 	memcpy(t->interface, name, sizeof(name));
-	snprintf(parent, sizeof(parent), "%s/backend", all->state_folder);
-	id_file(t, path);
-	if ((mkdirat(AT_FDCWD, parent, 0700) && errno != EEXIST) ||
-	    (mkdirat(AT_FDCWD, t->folder, 0700) && errno != EEXIST))
-		return false;
-	return file_replace(path, t->id, strlen(t->id), 0600) == 0;
+	return make_folder(all, t);
 }
 
 /* NULL: it cannot be served. */
@@ -295,17 +306,22 @@ static struct tenant *add_tenant(struct tenants *all, const struct object_id *ov
 				    .child_signal = os_signal,
 				    .child_reap = os_reap};
 	object_id_format(OBJECT_DNET, dnet, t->id);
-	if (all->count < TENANTS_MAX && choose_folder(all, t) &&
-	    tincd_new(
-		    &(struct tincd_config){
-			    .loop = all->loop, .os = &t->os, .folder = t->folder, .name = t->id},
-		    &(struct tincd_io){t, on_ready, on_event, on_ended}, &t->tincd) == 0) {
+	int r = all->count < TENANTS_MAX ? choose_folder(all, t) : -ENOSPC;
+	if (r == 0)
+		r = tincd_new(&(struct tincd_config){.loop = all->loop,
+						     .os = &t->os,
+						     .folder = t->folder,
+						     .name = t->id},
+			      &(struct tincd_io){t, on_ready, on_event, on_ended}, &t->tincd);
+	if (r == 0) {
 		log_notice("%s: served, port %u", t->id, tincd_port(t->tincd));
 		all->list[all->count++] = t;
 		return t;
 	}
-	log_limited(LOG_LEVEL_ERROR, 1, "%s: not served: at most %d dnets, and %s must be writable",
-		    t->id, TENANTS_MAX, all->state_folder);
+	log_limited(
+		LOG_LEVEL_ERROR, 1,
+		"%s: not served: %s (there may be %d dnets, and %s must be readable and writable)",
+		t->id, strerror(-r), TENANTS_MAX, all->state_folder);
 	tenant_free(t);
 	return NULL;
 }
