@@ -178,9 +178,11 @@ class Helper(Daemon):
 
 
 class Dnetd(Daemon):
+    front = []  # what starts it
+
     def __init__(self, folder, namespace, chain, *options):
         self.socket = os.path.join(folder, "dnetd.sock")
-        argv = ["ip", "netns", "exec", namespace.name, lib.program("dnetd"), "--state", os.path.join(folder, "state"),
+        argv = ["ip", "netns", "exec", namespace.name, *self.front, lib.program("dnetd"), "--state", os.path.join(folder, "state"),
                 "--control", self.socket, "--chain-db", chain.path, "--chainwatch", "", *options]
         self.process = lib.Process(argv, os.path.join(folder, "dnetd.log"))
         lib.wait_for(lambda: os.path.exists(self.socket), "dnetd serves", 10)

@@ -12,7 +12,9 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pytest  # noqa: E402
 
+import live  # noqa: E402
 import testlib as lib  # noqa: E402
+from spec_protocol import curve  # noqa: E402
 from test_helpers import KINDS, Helper  # noqa: E402
 
 lib.end_in_order()
@@ -93,6 +95,44 @@ def test_without_a_limit_all_of_its_memory_is_locked(helper):
     lib.protected(memory, "the service key", helper.secret)
     unlocked = [(name, flags) for name, data, flags in memory.areas if "lo" not in flags and any(data)]
     assert not unlocked, unlocked
+
+
+def pids_below(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [pid] + [n for child in f.read().split() for n in pids_below(int(child))]
+
+
+def resident_kib(pid):
+    with open("/proc/%d/status" % pid) as f:
+        return int(re.search(r"^VmRSS:\s*(\d+) kB", f.read(), re.M)[1])
+
+
+def in_use(limit):
+    """What dnetd's processes, one of them a root helper, have in memory and locked, in KiB, with many members of its dnet."""
+    world = live.World()
+    live.Dnetd.front = ["prlimit", "--memlock=%s:%s" % (limit, limit)]
+    try:
+        world.start()
+        for number in range(3, 103):
+            world.chain.call("node", world.id, curve.pub(bytes([number]) * 32).hex(), "n%d" % number)
+        world.chain.call("height", "111")
+        lib.wait_for(lambda: world.dnetd.call("status")["dnets"][0].get("peers_total") == 101, "all are known")
+        pids = pids_below(world.dnetd.process.pid)
+        assert len(pids) == 2, pids
+        return sum(map(resident_kib, pids)), sum(map(locked_kib, pids))
+    finally:
+        live.Dnetd.front = []
+        world.stop()
+
+
+def test_what_is_locked_is_what_is_used():
+    """All of it, and no more of the machine than without: what is only reserved takes none."""
+    if not may_be_infinite():
+        pytest.skip("needs the right to raise RLIMIT_MEMLOCK to infinity (CAP_SYS_RESOURCE)")
+    usual, _ = in_use(8192 * KIB)
+    resident, locked = in_use("unlimited")
+    assert locked >= resident * 9 // 10, (locked, resident)
+    assert resident < usual + 8192, (resident, usual)
 
 
 if __name__ == "__main__":
