@@ -84,17 +84,7 @@ veth a 198.51.100.1/24 b 198.51.100.2/24
 chain init
 dnet=$(chain dnet office 10.77.0.0/24 "$(python3 "$here/rosterfile.py" admin)")
 height=110
-for who in a b; do
-	begin $who
-	key[$who]=$(call $who id "{\"dnet\": \"$dnet\"}" | jq -r .key)
-	port[$who]=$(call $who status | jq .port)
-done
-chain node "$dnet" "${key[a]}" alice 10.77.0.1
-chain node "$dnet" "${key[b]}" bob 10.77.0.2
-chain height $height
-for who in a b; do
-	call $who join "{\"id\": \"$dnet\"}" >/dev/null || die "join of $who"
-done
+acquaint a b
 kill "${pid_of[a]}"
 wait "${pid_of[a]}"
 begin a

@@ -224,6 +224,26 @@ key_of()
 	"$build/$1d" -c /dev/null --state "$dir/$1" --show-key || die "no key of $1"
 }
 
+# acquaint NAME...: begins them by the test's begin, and makes them members with the addresses 10.77.0.1, .2, … in this order:
+# ${key[NAME]} and ${port[NAME]} are what others have to know of them, who begin anew for it.
+acquaint()
+{
+	local who number=0 people=(alice bob carol)
+
+	for who in "$@"; do
+		begin "$who"
+		key[$who]=$(call "$who" id "{\"dnet\": \"$dnet\"}" | jq -r .key)
+		port[$who]=$(call "$who" status | jq .port)
+	done
+	for who in "$@"; do
+		chain node "$dnet" "${key[$who]}" "${people[number]}" "10.77.0.$((number += 1))"
+	done
+	chain height 110
+	for who in "$@"; do
+		call "$who" join "{\"id\": \"$dnet\"}" >/dev/null || die "join of $who"
+	done
+}
+
 # office ADDRESS: the records of a dnet, and of an OVC and an OVR there that it links and that serve it: $dnet, $ovc, $ovr.
 office()
 {

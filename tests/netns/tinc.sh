@@ -22,7 +22,7 @@ chain init
 dnet=$(chain dnet office 10.77.0.0/24)
 declare -A key port pid_of
 
-member()
+begin()
 {
 	local peer peers=()
 
@@ -41,22 +41,11 @@ address_of()
 	echo "198.51.100.$((${#rest} + 1))"
 }
 
-for name in a b c; do
-	member $name
-	key[$name]=$(call $name id "{\"dnet\": \"$dnet\"}" | jq -r .key)
-	port[$name]=$(call $name status | jq .port)
-done
-chain node "$dnet" "${key[a]}" alice 10.77.0.1
-chain node "$dnet" "${key[b]}" bob 10.77.0.2
-chain node "$dnet" "${key[c]}" carol 10.77.0.3
-chain height 110
-for name in a b c; do
-	call $name join "{\"id\": \"$dnet\"}" >/dev/null || die "join of $name"
-done
+acquaint a b c
 for name in a b; do
 	kill "${pid_of[$name]}"
 	wait "${pid_of[$name]}"
-	member $name
+	begin $name
 done
 
 pings_all()
@@ -210,7 +199,7 @@ wait "${pid_of[a]}" 2>/dev/null
 within 2 sh -c "! ip -n $id-a link show dnet0" || die "the interface stays after SIGKILL"
 within 2 sh -c "! pgrep -f '^/usr/sbin/tincd .* -c $folder_a '" || die "tincd stays after SIGKILL"
 port_before=$(cat "$folder_a/port")
-member a
+begin a
 within 10 in_ns a ping -c1 -W1 10.77.0.2 || die "no ping after SIGKILL: $(call a peers)"
 [ "$(cat "$folder_a/port")" = "$port_before" ] || die "another port"
 call a leave "{\"id\": \"$dnet\"}" >/dev/null || die "leave"

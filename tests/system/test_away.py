@@ -26,13 +26,8 @@ BACK = 5.0  # seconds after the network is back
 
 @pytest.fixture(scope="module")
 def world():
-    with lib.Folder() as folder:
-        w = apart.World(folder)
-        try:
-            w.start()
-            yield w
-        finally:
-            w.stop()
+    with lib.started(apart.World) as w:
+        yield w
 
 
 @pytest.fixture

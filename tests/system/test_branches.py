@@ -89,13 +89,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world():
-    with lib.Folder() as folder:
-        w = World(folder)
-        try:
-            w.start()
-            yield w
-        finally:
-            w.stop()
+    with lib.started(World) as w:
+        yield w
 
 
 def put(key, name, ipv4=None):

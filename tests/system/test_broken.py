@@ -24,14 +24,9 @@ print("DNET_SEED=%d" % SEED, flush=True)
 
 @pytest.fixture(scope="module")
 def node():
-    with lib.Folder() as folder:
-        node = lib.Litecoind(folder)
-        try:
-            node.start()
-            node.wallet(120)
-            yield node
-        finally:
-            node.stop()
+    with lib.started(lib.Litecoind) as node:
+        node.wallet(120)
+        yield node
 
 
 @pytest.fixture

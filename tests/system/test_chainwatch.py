@@ -22,14 +22,9 @@ lib.need_litecoind()
 @pytest.fixture(scope="module")
 def node():
     """One node for all tests that do not hurt it; each takes up where the last one left."""
-    with lib.Folder() as folder:
-        node = lib.Litecoind(folder)
-        try:
-            node.start()
-            node.wallet()
-            yield node
-        finally:
-            node.stop()
+    with lib.started(lib.Litecoind) as node:
+        node.wallet()
+        yield node
 
 
 @pytest.fixture

@@ -79,13 +79,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world():
-    with lib.Folder() as folder:
-        world = World(folder)
-        try:
-            world.start()
-            yield world
-        finally:
-            world.stop()
+    with lib.started(World) as world:
+        yield world
 
 
 def at_tip_or_ended(watch):

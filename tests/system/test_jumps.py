@@ -94,13 +94,8 @@ class World(apart.World):
 
 @pytest.fixture(scope="module")
 def world(request):
-    with lib.Folder() as folder:
-        w = World(folder, request.param == "suspend")
-        try:
-            w.start()
-            yield w
-        finally:
-            w.stop()
+    with lib.started(lambda folder: World(folder, request.param == "suspend")) as w:
+        yield w
 
 
 wall_only = pytest.mark.parametrize("world", ["wall clock"], indirect=True)

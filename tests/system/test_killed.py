@@ -98,14 +98,10 @@ class Churn:
 
 @pytest.fixture(scope="module")
 def node():
-    with lib.Folder() as folder:
-        node = lib.Litecoind(folder, ["-mempoolreplacement=1"])  # as Bitcoin's by default
-        try:
-            node.start()
-            node.wallet(260)
-            yield node
-        finally:
-            node.stop()
+    # as Bitcoin's by default
+    with lib.started(lambda folder: lib.Litecoind(folder, ["-mempoolreplacement=1"])) as node:
+        node.wallet(260)
+        yield node
 
 
 def watcher(folder, node):

@@ -94,22 +94,17 @@ def mine_mweb(node):
 @pytest.fixture(scope="module")
 def node():
     """Records, small and large blocks, and at the end MWEB."""
-    with lib.Folder() as folder:
-        node = lib.Litecoind(os.path.join(folder, "node"), ["-rest=1"], mweb=True)
-        try:
-            node.start()
-            node.wallet()
-            owner = lib.Owner(node)
-            owner.send(lib.dnet_create("office"))
-            mine_big(node, 8)
-            owner.send(lib.node_put(1, "alice"))
-            node.generatetodescriptor(MWEB_FROM - 1 - node.getblockcount(), anybody(node))
-            mine_mweb(node)
-            owner.send(lib.node_put(2, "bob"))
-            mine_mweb(node)
-            yield node
-        finally:
-            node.stop()
+    with lib.started(lambda folder: lib.Litecoind(os.path.join(folder, "node"), ["-rest=1"], mweb=True)) as node:
+        node.wallet()
+        owner = lib.Owner(node)
+        owner.send(lib.dnet_create("office"))
+        mine_big(node, 8)
+        owner.send(lib.node_put(1, "alice"))
+        node.generatetodescriptor(MWEB_FROM - 1 - node.getblockcount(), anybody(node))
+        mine_mweb(node)
+        owner.send(lib.node_put(2, "bob"))
+        mine_mweb(node)
+        yield node
 
 
 @pytest.fixture

@@ -189,13 +189,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world():
-    with lib.Folder() as folder:
-        w = World(folder)
-        try:
-            w.start()
-            yield w
-        finally:
-            w.stop()
+    with lib.started(World) as w:
+        yield w
 
 
 @pytest.fixture

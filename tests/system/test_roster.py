@@ -245,13 +245,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world():
-    with lib.Folder() as folder:
-        made = World(folder)
-        try:
-            made.start()
-            yield made
-        finally:
-            made.stop()
+    with lib.started(World) as made:
+        yield made
 
 
 def test_a_policy_holds_at_both_ends_in_one_direction(world):

@@ -23,15 +23,10 @@ KEEP = 20
 @pytest.fixture(scope="module")
 def node():
     """Something of every kind, on a chain that is longer than what is kept."""
-    with lib.Folder() as folder:
-        node = lib.Litecoind(folder, ["-mempoolreplacement=1"])
-        try:
-            node.start()
-            node.wallet(110)
-            fill(node)
-            yield node
-        finally:
-            node.stop()
+    with lib.started(lambda folder: lib.Litecoind(folder, ["-mempoolreplacement=1"])) as node:
+        node.wallet(110)
+        fill(node)
+        yield node
 
 
 def fill(node):

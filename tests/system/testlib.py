@@ -3,6 +3,7 @@
 Every process is started in a temporary folder with ports chosen free, and ended by its pid."""
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import json
@@ -82,6 +83,18 @@ def end_in_order():
 
     for number in numbers:
         signal.signal(number, end)
+
+
+@contextlib.contextmanager
+def started(make):
+    """make(folder), started in a folder of its own; stopped at the end, also where it did not get so far."""
+    with Folder() as folder:
+        made = make(folder)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.stop()
 
 
 class Memory:

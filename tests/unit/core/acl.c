@@ -2,6 +2,7 @@
 
 #include "core/acl.h"
 #include "core/netmap.h"
+#include "fixture/rule.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,23 +24,10 @@ static struct acl_subject node(uint8_t n)
 	return (struct acl_subject){.kind = ACL_NODE, .node = key(n)};
 }
 
-static struct acl_subject any(void)
-{
-	return (struct acl_subject){.kind = ACL_ANY};
-}
-
-static struct acl_subject prefix(const char *text)
-{
-	struct acl_subject s = {.kind = ACL_PREFIX};
-
-	assert_true(prefix_parse(text, &s.prefix));
-	return s;
-}
-
 static struct acl_rule rule(struct acl_subject src, struct acl_subject dst, uint16_t protocol,
 			    uint16_t low, uint16_t high)
 {
-	return (struct acl_rule){src, dst, protocol, low, high, ""};
+	return rule_of(src, dst, protocol, low, high, "");
 }
 
 static struct ip_flow flow(uint32_t src, uint32_t dst, uint8_t protocol, uint16_t port)

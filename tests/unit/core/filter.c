@@ -2,6 +2,7 @@
 
 #include "core/filter.h"
 #include "core/netmap.h"
+#include "fixture/rule.h"
 #include "wire/ip.h"
 
 #include <errno.h>
@@ -29,23 +30,10 @@ static struct acl_subject node(unsigned n)
 	return (struct acl_subject){.kind = ACL_NODE, .node = {.bytes = {2, (uint8_t)(n + 1)}}};
 }
 
-static struct acl_subject any(void)
-{
-	return (struct acl_subject){.kind = ACL_ANY};
-}
-
-static struct acl_subject prefix(const char *text)
-{
-	struct acl_subject s = {.kind = ACL_PREFIX};
-
-	assert_true(prefix_parse(text, &s.prefix));
-	return s;
-}
-
 static struct acl_rule rule(struct acl_subject src, struct acl_subject dst, uint16_t protocol,
 			    uint16_t low, uint16_t high)
 {
-	return (struct acl_rule){src, dst, protocol, low, high, "label"};
+	return rule_of(src, dst, protocol, low, high, "label");
 }
 
 static struct filter *make(const struct acl_rule *rules, size_t count)
