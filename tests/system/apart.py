@@ -140,15 +140,16 @@ class Pair:
             ping.process.stop(signal.SIGKILL)
 
 
-class Daemon(revoke.Daemon):
+class Daemon(live.Restartable):
     """Its resolver is the one of this world; it may run in front of something else (env)."""
 
-    def __init__(self, world, namespace, program, *options):
-        super().__init__(world, namespace, program, *options)
+    def __init__(self, world, *words):
+        super().__init__(world, *words)
         self.argv[4:4] = ["sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', world.resolver, *world.front]
 
 
 class World(revoke.World):
+    DAEMON = Daemon
     front = []  # words before each daemon's own
 
     def __init__(self, folder):
@@ -231,20 +232,14 @@ class World(revoke.World):
         for name in ("relay-h", "relay-g"):
             self.owner.send(lib.link(lib.bech32m_data(ids[name]), kind=3))
         self.mine()
-        self.daemon["meet"] = self.add(self.space["h"], "ovcd", "-c", "/dev/null", "--id", ids["meet"], "--port", "4242")
+        self.daemon["meet"] = self.add(self.space["h"], "ovcd", "--id", ids["meet"], "--port", "4242")
         for name in "hg":
-            self.daemon["relay-" + name] = self.add(self.space[name], "ovrd", "-c", "/dev/null", "--id", ids["relay-" + name],
-                                                    "--port", "4343")
+            self.daemon["relay-" + name] = self.add(self.space[name], "ovrd", "--id", ids["relay-" + name], "--port", "4343")
 
     def service_key(self, name, program):
         text = live.run(lib.program(program), "-c", "/dev/null", "--state", os.path.join(self.folder, "%s-%s" % (name, program)),
                         "--show-key")
         return bytes.fromhex(text.strip())
-
-    def add(self, *words):
-        daemon = Daemon(self, *words).start()
-        self.daemons.append(daemon)
-        return daemon
 
     def members(self):
         for name in "abc":
@@ -278,7 +273,7 @@ class World(revoke.World):
 
     def said(self):
         """What `dnet status` of a has to say, for people."""
-        tool = subprocess.run([lib.program("dnet"), "-c", "/dev/null", "--dnetd", self.daemon["a"].control, "status"],
+        tool = subprocess.run([lib.program("dnet"), "-c", "/dev/null", "--dnetd", self.daemon["a"].socket, "status"],
                               capture_output=True, text=True, timeout=20)
         assert tool.returncode == 0, tool.stderr
         return tool.stdout

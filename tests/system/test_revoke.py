@@ -28,6 +28,8 @@ AT_ONCE = 2.0  # seconds from broadcast
 
 
 class World:
+    DAEMON = live.Restartable
+
     def __init__(self, folder):
         self.folder = folder
         self.namespaces, self.daemons = [], []
@@ -80,7 +82,7 @@ class World:
 
     def add(self, namespace, program, *options):
         name = "%s-%s" % (namespace.name.split("-")[1], program)
-        daemon = live.Restartable(self, name, namespace, program, *options).start()
+        daemon = self.DAEMON(self, name, namespace, program, *options).start()
         self.daemons.append(daemon)
         return daemon
 
