@@ -1,5 +1,6 @@
 #include "core/netmap.h"
 
+#include "core/secret.h"
 #include "wire/roster.h"
 
 #include <assert.h>
@@ -309,6 +310,8 @@ static void put(struct merge *m)
 	map->rules = m->rules;
 	map->rule_count = m->roster->counts[ROSTER_RULES];
 	map->has_policy = true;
+	if (m->roster->header.epoch.number)
+		secret_lock(map, sizeof(*map));
 	map->rolls_over = rolls_over(m);
 	map->epoch = m->roster->header.epoch;
 	if (map->rolls_over)

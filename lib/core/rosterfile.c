@@ -1,6 +1,7 @@
 #include "core/rosterfile.h"
 
 #include "core/id.h"
+#include "core/secret.h"
 #include "wire/buf.h"
 
 #include <errno.h>
@@ -198,6 +199,8 @@ static enum roster_verdict check(const struct id *id, const struct object_id *dn
 	}
 	if (!object_id_equal(&file->roster.header.dnet, dnet))
 		return ROSTER_WRONG_DNET;
+	if (file->roster.header.epoch.number)
+		secret_lock(file->body, ROSTER_HEADER_MAX); /* which is as long, with a PSK */
 	roster_root(file->body, file->len, &file->root);
 	return id_verify(id, admin_key, file->root.bytes, HASH_LEN, signature) ? ROSTER_GOOD
 									       : ROSTER_SIGNATURE;
@@ -247,6 +250,7 @@ enum roster_verdict rosterfile_open(const struct id *id, const struct identity *
 		*ret = opened;
 	else
 		rosterfile_done(&opened);
+	secret_wipe(&opened, sizeof(opened));
 	return verdict;
 }
 

@@ -1,5 +1,6 @@
 #include "service/rosterkeep.h"
 
+#include "core/secret.h"
 #include "os/base.h"
 #include "os/file.h"
 #include "os/log.h"
@@ -38,6 +39,7 @@ void rosterkeep_init(struct rosterkeep *k, const char *folder, const struct id *
 		     const struct identity *node, const struct object_id *dnet)
 {
 	*k = (struct rosterkeep){.folder = folder, .id = id, .node = node, .dnet = *dnet};
+	secret_lock(k, sizeof(*k));
 }
 
 void rosterkeep_done(struct rosterkeep *k)
@@ -78,6 +80,7 @@ static void take(struct rosterkeep *k, struct rosterfile *opened, const uint8_t 
 {
 	rosterfile_done(&k->in_force);
 	k->in_force = *opened;
+	secret_wipe(opened, sizeof(*opened)); /* it may have a PSK, and stands on a stack */
 	k->have = true;
 	free(k->file);
 	k->file = memcpy(xmalloc(len), file, len);

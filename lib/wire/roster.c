@@ -306,6 +306,7 @@ const char *roster_parse(const void *data, size_t len, struct roster *ret)
 	if (!reader_done(&r))
 		return "it is too short, or something stands behind it";
 	*ret = roster;
+	secret_wipe(&roster, sizeof(roster)); /* it may have a PSK */
 	return NULL;
 }
 

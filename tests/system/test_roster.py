@@ -435,12 +435,24 @@ def test_members_have_a_psk_that_who_is_late_still_talks_without(world):
     world.in_force(5)
     meet_anew(world)
     assert world.a.epoch() == world.b.epoch() == 5
+    psk = last_psk(world)
+    for member in (world.a, world.b):
+        lib.protected(lib.Memory(member.call("status")["pid"]), "the PSK", psk)
     # it stays until there is another one
     assert "--encrypt" in world.tool.fails(clilib.USAGE, "--yes", "policy", "publish", *argv)["next"]
     world.publish(ini, "--encrypt")
     world.mine()
     world.in_force(6)
     assert world.a.epoch() == world.b.epoch() == 5
+
+
+def last_psk(world):
+    """Of the policy that was published last (doc/roster.md, 2)."""
+    raw = lib.bech32m_data(world.id).hex()
+    with open(os.path.join(world.tool.folder, "keystore.%s.roster" % raw), "rb") as f:
+        body = f.read()
+    assert body[72:76] == (5).to_bytes(4, "little")
+    return body[84:116]
 
 
 def meet_anew(world):
