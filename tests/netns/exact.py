@@ -3,7 +3,7 @@
 
 exact.py carry NS_A NS_B ADDRESS4_A ADDRESS4_B ADDRESS6_A ADDRESS6_B INTERFACE [OPTION...]
     Flows both ways in both families: TCP with odd writes, urgent and pushed bytes, many flows at once; UDP of 0 bytes to
-    many fragments, alone and as super-packets; echoes; options and extension headers; class, ECN and TTL of each
+    many fragments, alone and as super-packets; echoes; protocols that nobody knows; options and extension headers; class, ECN and TTL of each
     datagram. What the interface hands to the kernel is captured, and each checksum in it worked out here. --lossy:
     datagrams may be missing, or in another order; none may be changed or doubled. --halfway FIFO: prints "halfway" when half
     of TCP has come, and reads the FIFO to its end before it goes on. --one-way: TCP from A to B alone. --kinds narrow --mtu N: packets that must not be
@@ -29,12 +29,13 @@ import time
 SEED = int(os.environ.get("DNET_SEED", time.time_ns() % 10**9))
 PATIENCE = float(os.environ.get("DNET_PATIENCE", "5"))
 CLONE_NEWNET = 0x40000000
+SO_NO_CHECK = 11
 SO_SNDBUFFORCE, SO_RCVBUFFORCE, UDP_SEGMENT = 32, 33, 103
 IP_RECVTTL, IP_RECVTOS, IP_TTL = 12, 13, 2
 IP_MTU_DISCOVER, IP_MTU, IPV6_MTU_DISCOVER, IPV6_MTU, PMTUDISC_DO = 10, 14, 23, 24, 2
 SOL_PACKET, PACKET_VNET_HDR, ETH_P_ALL, PACKET_OUTGOING = 263, 15, 3, 4
 NEEDS_CSUM = 1
-TCP, UDP, ICMP, ICMP6, HOP, ROUTING, FRAGMENT, DESTINATION = 6, 17, 1, 58, 0, 43, 44, 60
+TCP, UDP, ICMP, ICMP6, HOP, ROUTING, FRAGMENT, DESTINATION, UNKNOWN = 6, 17, 1, 58, 0, 43, 44, 60, 253
 HEADERS = {4: 20, 6: 40}
 PADDING4 = b"\x01\x01\x01\x00"          # three times "no operation", end
 RECORD_ROUTE = b"\x07\x0f\x04" + bytes(13)
@@ -242,7 +243,8 @@ class Datagrams:
     def set_extra(self):
         kinds = {"options": (socket.IPPROTO_IP, socket.IP_OPTIONS, RECORD_ROUTE),
                  "hop": (socket.IPPROTO_IPV6, socket.IPV6_HOPOPTS, PADDING6),
-                 "destination": (socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, PADDING6)}
+                 "destination": (socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, PADDING6),
+                 "no checksum": (socket.SOL_SOCKET, SO_NO_CHECK, 1)}
         if self.extra:
             self.out.setsockopt(*kinds[self.extra])
 
@@ -256,7 +258,7 @@ class Datagrams:
         least = 8 if lossy else 0
         mark, control = marks(self.version)
         kind = rng.random()
-        if kind < 0.4:  # a super-packet
+        if kind < 0.4 and self.extra != "no checksum":  # a super-packet
             size = rng.choice((rng.randrange(max(1, least), 50), rng.randrange(50, self.payload + 1), self.payload))
             count = rng.randrange(1, min(64, 60000 // size) + 1)
             parts = [self.bytes_of(size) for _ in range(count)]
@@ -304,7 +306,7 @@ class Datagrams:
 def carry_udp(sides, args):
     came = total = 0
     for src, dst in (sides, sides[::-1]):
-        for version, extra in ((4, ""), (6, ""), (4, "options"), (6, "hop"), (6, "destination")):
+        for version, extra in ((4, ""), (6, ""), (4, "no checksum"), (4, "options"), (6, "hop"), (6, "destination")):
             flow = Datagrams(src, dst, version, args.mtu, extra)
             for _ in range(4 if extra else 20):
                 if args.lossy and not extra:
@@ -348,6 +350,23 @@ def echo(s, version, address, number, size):
             break
     if got[4:] != wanted:
         fail("echo of %s: %s" % (address, difference(got[4:], wanted)))
+
+
+# ---------------------------------------------------------------------------------------------- protocols that nobody knows
+
+def carry_raw(sides, args):
+    for src, dst in (sides, sides[::-1]):
+        for version in (4, 6):
+            out, into = (side.bound(version, socket.SOCK_RAW, UNKNOWN) for side in (src, dst))
+            for _ in range(20):
+                wanted = rng.randbytes(rng.choice((1, rng.randrange(1, args.mtu - HEADERS[version]), rng.randrange(1, 20000))))
+                out.sendto(wanted, (dst.address[version], 0))
+                wait([into], time.monotonic() + 4 * PATIENCE, "a packet of protocol %d, %d bytes" % (UNKNOWN, len(wanted)))
+                got = into.recv(65536)
+                if version == 4:
+                    got = got[(got[0] & 15) * 4:]
+                if got != wanted:
+                    fail("protocol %d over IPv%d: %s" % (UNKNOWN, version, difference(got, wanted)))
 
 
 # ---------------------------------------------------------------------------------------------- path MTU
@@ -457,6 +476,8 @@ class Capture:
         if gso and (not gso_size or len(ip) - at < gso_size):
             return "segments of %d bytes" % gso_size
         self.joined += bool(gso)
+        if version == 4 and protocol == UDP and ip[at + 6:at + 8] == bytes(2) and not flags & NEEDS_CSUM:
+            return None  # its sender worked none out
         if not flags & NEEDS_CSUM:
             return None if ones(ip[at:], ones(pseudo)) == 0xffff else "a wrong checksum"
         self.partial += 1
@@ -476,7 +497,7 @@ class Capture:
         return at, protocol, whole
 
 
-KINDS = {"tcp": carry_tcp, "udp": carry_udp, "icmp": carry_icmp, "narrow": carry_narrow}
+KINDS = {"tcp": carry_tcp, "udp": carry_udp, "icmp": carry_icmp, "raw": carry_raw, "narrow": carry_narrow}
 
 
 def carry(args):
@@ -543,7 +564,7 @@ def main():
     c.add_argument("ns", nargs=2)
     c.add_argument("addresses", nargs=4)
     c.add_argument("interface")
-    c.add_argument("--kinds", default="tcp,udp,icmp")
+    c.add_argument("--kinds", default="tcp,udp,icmp,raw")
     c.add_argument("--mtu", type=int, default=1400)
     c.add_argument("--lossy", action="store_true")
     c.add_argument("--halfway")

@@ -12,6 +12,19 @@ netns a
 netns b
 veth a 198.51.100.1/24 b 198.51.100.2/24
 meet
+# TCP asks for ECN, and meets congestion on the way.
+for who in a b; do
+	in_ns $who sysctl -qw net.ipv4.tcp_ecn=1
+	in_ns $who nft -f - <<-N || die "no nftables"
+		table inet congestion {
+			chain out {
+				type filter hook output priority mangle;
+				oifname "dnet0" ip ecn { ect0, ect1 } meta l4proto tcp numgen random mod 16 0 ip ecn set ce
+				oifname "dnet0" ip6 ecn { ect0, ect1 } meta l4proto tcp numgen random mod 16 0 ip6 ecn set ce
+			}
+		}
+	N
+done
 while IFS='|' read -r options_a options_b; do
 	again "198.51.100.2:$port_b" "$options_a" "$options_b"
 	exactly
@@ -27,6 +40,12 @@ done <<O
 --udp-gso=no --udp-gro=no|
 --udp-gso=no --tun-offload none|--udp-gro=no --tun-offload bare
 O
+
+for who in a b; do
+	in_ns $who nstat -az IpExtInCEPkts Ip6InCEPkts | awk '/CEPkts/ && $2 > 100 {seen++} END {exit seen != 2}' ||
+		die "no congestion was seen at $who: $(in_ns $who nstat -az IpExtInCEPkts Ip6InCEPkts)"
+done
+ok "congestion is seen"
 
 # Nothing below the tunnel joins or cuts either: every frame is one of 1500 bytes at most.
 for who in a b; do
