@@ -204,9 +204,9 @@ def set_options(s, version):
 
 # ---------------------------------------------------------------------------------------------- UDP
 
-def marks(version):
-    """Class with ECN, and hops, of one send."""
-    tos, hops = rng.randrange(256), rng.randrange(1, 256)
+def marks(version, tos=None, hops=None):
+    """Class with ECN, and hops, of one send; random where they are not given."""
+    tos, hops = rng.randrange(256) if tos is None else tos, hops or rng.randrange(1, 256)
     if version == 4:
         return (tos, hops), [(socket.IPPROTO_IP, socket.IP_TOS, struct.pack("i", tos)),
                              (socket.IPPROTO_IP, IP_TTL, struct.pack("i", hops))]
@@ -272,6 +272,17 @@ class Datagrams:
         self.out.sendmsg([b"".join(parts)], control)
         return [(part, mark) for part in parts]
 
+    def send_row(self):
+        """Datagrams of one size in a row, which may be joined only where they are marked alike."""
+        size, sent = rng.choice((rng.randrange(1, 100), self.payload)), []
+        tos, hops = rng.randrange(256), rng.randrange(1, 256)
+        for _ in range(40):
+            mark, control = marks(self.version, *rng.choices(((tos, hops), (tos, None), (None, hops)), (4, 1, 1))[0])
+            part = self.bytes_of(size)
+            self.out.sendmsg([part], control)
+            sent.append((part, mark))
+        return sent
+
     def receive(self):
         bytes_, control, flags, _ = self.into.recvmsg(65536, 256)
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
@@ -279,7 +290,7 @@ class Datagrams:
         return bytes_, marks_of(control)
 
     def burst(self):
-        sent = []
+        sent = self.send_row() if rng.random() < 0.3 else []
         while len(sent) < 40 and (not sent or rng.random() < 0.8):
             sent += self.send(False)
         deadline = time.monotonic() + 4 * PATIENCE
