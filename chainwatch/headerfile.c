@@ -26,7 +26,10 @@ static const uint8_t magic[MAGIC_LEN] = {'d', 'n', 'e', 't', 'h', 'd', 'r', '1'}
 struct headerfile {
 	uint64_t size; /* of what fits its checksum */
 	int fd;
-	bool torn; /* there may be more in the file than that */
+	bool torn;     /* there may be more in the file than that */
+	uint8_t *late; /* owned; headers that wait */
+	size_t late_count;
+	bool ended; /* more would have had to wait than may */
 	uint8_t last[CHECKSUM_LEN];
 	uint8_t group[GROUP_SIZE_MAX];
 };
@@ -219,6 +222,44 @@ int headerfile_append(struct headerfile *f, const uint8_t *raw, size_t stride, s
 	return r;
 }
 
+/* Behind those that wait already. */
+static int put_late(struct headerfile *f, const uint8_t *raw, size_t stride, size_t count)
+{
+	uint8_t *grown = NULL;
+
+	if (count <= HEADERFILE_LATE_MAX - f->late_count)
+		grown = reallocarray(f->late, f->late_count + count, BLOCK_HEADER_LEN);
+	if (!grown) {
+		free(f->late);
+		f->late = NULL;
+		f->late_count = 0;
+		f->ended = true;
+		return -ENOSPC;
+	}
+	f->late = grown;
+	for (size_t i = 0; i < count; i++)
+		memcpy(f->late + f->late_count++ * BLOCK_HEADER_LEN, raw + i * stride,
+		       BLOCK_HEADER_LEN);
+	return 0;
+}
+
+int headerfile_keep(struct headerfile *f, const uint8_t *raw, size_t stride, size_t count)
+{
+	int r = 0;
+
+	if (f->ended)
+		return -ENOSPC;
+	if (f->late_count > 0)
+		r = headerfile_append(f, f->late, BLOCK_HEADER_LEN, f->late_count);
+	if (r == 0) {
+		f->late_count = 0;
+		r = headerfile_append(f, raw, stride, count);
+	}
+	if (r < 0 && put_late(f, raw, stride, count) < 0)
+		return -ENOSPC;
+	return r;
+}
+
 int headerfile_sync(struct headerfile *f)
 {
 	return fdatasync(f->fd) < 0 ? -errno : 0;
@@ -230,5 +271,6 @@ void headerfile_close(struct headerfile *f)
 		return;
 	if (f->fd >= 0)
 		close(f->fd);
+	free(f->late);
 	free(f);
 }

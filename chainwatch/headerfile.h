@@ -19,7 +19,10 @@
 
 struct headerfile;
 
-enum { HEADERFILE_GROUP_MAX = 2000 };
+enum {
+	HEADERFILE_GROUP_MAX = 2000,
+	HEADERFILE_LATE_MAX = 100000, /* that could not be written and wait */
+};
 
 /* count headers of 80 bytes, each the parent of the next as far as they were told together;
  * borrowed for the call. A return below 0 ends headerfile_open() with it. */
@@ -33,6 +36,11 @@ int headerfile_open(const char *path, const struct hash256 *genesis, headerfile_
 /* Headers at raw + i * stride. 0 or -errno, and then the file is as before; it may be tried
  * again. */
 int headerfile_append(struct headerfile *f, const uint8_t *raw, size_t stride, size_t count);
+/* The same for headers that will not be told again: what cannot be written waits in memory and goes
+ * before the next, so that the file has no gap, after which nothing in it would lead anywhere. When
+ * HEADERFILE_LATE_MAX wait, the file ends there until it is opened again, and the rest is
+ * downloaded anew then. 0, or -errno: something waits. */
+int headerfile_keep(struct headerfile *f, const uint8_t *raw, size_t stride, size_t count);
 /* What was appended is on the disk. */
 int headerfile_sync(struct headerfile *f);
 void headerfile_close(struct headerfile *f);

@@ -174,10 +174,12 @@ void light_headers_on_message(struct light *l, struct p2p_peer *peer, struct spa
 	result = headers_add(l->headers, p2p_headers_at(&headers, 0), P2P_HEADERS_STRIDE,
 			     headers.count, (uint32_t)clock_wall_s(), &added);
 	if (result == 0 && added.accepted > 0)
-		result = headerfile_append(l->file, p2p_headers_at(&headers, (uint32_t)added.known),
-					   P2P_HEADERS_STRIDE, added.accepted);
+		result = headerfile_keep(l->file, p2p_headers_at(&headers, (uint32_t)added.known),
+					 P2P_HEADERS_STRIDE, added.accepted);
 	if (result)
-		log_limited(LOG_LEVEL_WARN, 1, "light: headers cannot be kept: %s",
+		log_limited(LOG_LEVEL_WARN, 1,
+			    "light: headers cannot be kept: %s: make room on the disk of the state "
+			    "folder; they are tried again with the next",
 			    strerror(-result));
 	if (added.moved)
 		on_moved(l, &added);

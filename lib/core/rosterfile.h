@@ -24,13 +24,14 @@ enum {
 #define ROSTER_VERDICTS(X)                                                                         \
 	X(ROSTER_GOOD, good, "it is the one that the chain anchors")                               \
 	X(ROSTER_MALFORMED, malformed, "it is no roster, or damaged")                              \
-	X(ROSTER_NOT_OURS, not_ours, "it is encrypted to other nodes")                             \
+	X(ROSTER_NOT_OURS, not_ours,                                                               \
+	  "it is encrypted, and not to this node: the owner has to publish one that names it")     \
 	X(ROSTER_WRONG_DNET, wrong_dnet, "it is of another dnet")                                  \
 	X(ROSTER_SIGNATURE, signature, "the dnet's admin key did not sign it")                     \
 	X(ROSTER_REPLAY, replay, "its sequence is below the one that the chain anchors")           \
 	X(ROSTER_FORK, fork, "the owner signed another one of the same sequence")                  \
 	X(ROSTER_EARLY, early, "its ROSTER record is not in force yet")                            \
-	X(ROSTER_EXPIRED, expired, "it has expired")
+	X(ROSTER_EXPIRED, expired, "it has expired: the owner has to publish another one")
 
 enum roster_verdict {
 #define X(name, word, text) name,

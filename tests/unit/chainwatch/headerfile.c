@@ -205,19 +205,26 @@ static void who_cannot_take_the_headers_gets_no_file(void **state)
 	assert_null(f);
 }
 
+static void limit_size(uint64_t size, struct rlimit *ret_before)
+{
+	struct rlimit small;
+
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, ret_before), 0);
+	small = *ret_before;
+	small.rlim_cur = size;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+}
+
 /* A limit of the file's size stands for a full disk: the write stops in the middle. */
 static void a_full_disk_leaves_the_file_as_it_was(void **state)
 {
-	struct rlimit before, small;
+	struct rlimit before;
 	struct headerfile *f;
 
 	f = open_file();
 	assert_int_equal(headerfile_append(f, raw, STRIDE, 1), 0);
-	signal(SIGXFSZ, SIG_IGN);
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-	small = before;
-	small.rlim_cur = HEADERFILE_GROUP_MAX * RAW + 100;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	limit_size(HEADERFILE_GROUP_MAX * RAW + 100, &before);
 	assert_int_equal(headerfile_append(f, raw + STRIDE, STRIDE, MANY - 1), -EFBIG);
 	assert_int_equal(headerfile_append(f, raw + STRIDE, STRIDE, 1), 0);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
@@ -226,6 +233,70 @@ static void a_full_disk_leaves_the_file_as_it_was(void **state)
 	f = open_file();
 	assert_true(seen.count == MANY && !cut);
 	headerfile_close(f);
+}
+
+static void what_the_disk_did_not_take_goes_before_the_next(void **state)
+{
+	struct headerfile *f = open_file();
+	struct rlimit before;
+
+	assert_int_equal(headerfile_keep(f, raw, STRIDE, 2), 0);
+	limit_size(size_now(), &before);
+	assert_int_equal(headerfile_keep(f, raw + 2 * STRIDE, STRIDE, 3), -EFBIG);
+	assert_int_equal(headerfile_keep(f, raw + 5 * STRIDE, STRIDE, 1), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(headerfile_keep(f, raw + 6 * STRIDE, STRIDE, MANY - 6), 0);
+	headerfile_close(f);
+	f = open_file();
+	assert_true(seen.count == MANY && !cut);
+	headerfile_close(f);
+}
+
+static int count_only(void *arg, const uint8_t *data, size_t count)
+{
+	*(size_t *)arg += count;
+	return 0;
+}
+
+/* So many wait; then the disk has room again. */
+static void wait_and_write(size_t waiting, int result, int next)
+{
+	struct headerfile *f = open_file();
+	struct rlimit before;
+
+	assert_int_equal(headerfile_keep(f, raw, STRIDE, 1), 0);
+	limit_size(size_now(), &before);
+	for (size_t part; waiting > 1; waiting -= part) {
+		part = waiting - 1 < HEADERFILE_GROUP_MAX ? waiting - 1 : HEADERFILE_GROUP_MAX;
+		assert_int_equal(headerfile_keep(f, raw, STRIDE, part), -EFBIG);
+	}
+	assert_int_equal(headerfile_keep(f, raw, STRIDE, 1), result);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(headerfile_keep(f, raw, STRIDE, 1), next);
+	headerfile_close(f);
+}
+
+static size_t count_now(void)
+{
+	struct headerfile *f = NULL;
+	size_t count = 0;
+
+	assert_int_equal(headerfile_open(path, &genesis, count_only, &count, &f, &cut), 0);
+	headerfile_close(f);
+	return count;
+}
+
+static void as_many_as_may_wait_are_written(void **state)
+{
+	wait_and_write(HEADERFILE_LATE_MAX, -EFBIG, 0);
+	assert_int_equal(count_now(), HEADERFILE_LATE_MAX + 2);
+}
+
+/* There is no gap: the rest is downloaded again. */
+static void one_more_than_may_wait_ends_the_file(void **state)
+{
+	wait_and_write(HEADERFILE_LATE_MAX + 1, -ENOSPC, -ENOSPC);
+	assert_int_equal(count_now(), 1);
 }
 
 static void append_for_ever(void)
@@ -276,6 +347,9 @@ int main(void)
 		TEST(another_file_another_chain_and_another_process_are_refused),
 		TEST(who_cannot_take_the_headers_gets_no_file),
 		TEST(a_full_disk_leaves_the_file_as_it_was),
+		TEST(what_the_disk_did_not_take_goes_before_the_next),
+		TEST(as_many_as_may_wait_are_written),
+		TEST(one_more_than_may_wait_ends_the_file),
 		TEST(a_kill_at_any_instant_loses_no_header_before_it),
 	};
 
