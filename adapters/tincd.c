@@ -309,7 +309,11 @@ int tincd_new(const struct tincd_config *config, const struct tincd_io *io,
 						    .settled_ms = SETTLED_MS,
 						    .gone_ms = GONE_MS},
 			     &child_io);
-	int r = take_port(t);
+	int r = file_sweep(t->folder); /* a killed one may have left half a key */
+	if (r < 0)
+		log_error("%s: cannot sweep %s: %s", t->name, t->folder, strerror(-r));
+	if (r == 0)
+		r = take_port(t);
 	if (r == 0)
 		r = read_key(t);
 	if (r == 0)

@@ -127,7 +127,8 @@ int wg_keys_load(const char *folder, const struct object_id *dnet, struct wg_key
 	hex_format(dnet->bytes, OBJECT_ID_LEN, hex);
 	_cleanup_(freep) char *path = xasprintf("%s/%s.key", folder, hex);
 	secret_lock(ret_keys, sizeof(*ret_keys));
-	int r = load_key(path, keys.private_key);
+	int r = file_sweep(folder); /* a killed process may have left half a key */
+	r = r < 0 ? failed("sweep", folder, r) : load_key(path, keys.private_key);
 	if (r == 0 && crypto_scalarmult_base(keys.public_key, keys.private_key) != 0)
 		r = -EINVAL;
 	if (r == 0)

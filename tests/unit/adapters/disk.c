@@ -150,10 +150,10 @@ static enum disk_look look_tinc(void)
 /* ---- All of them ---- */
 
 static const struct disk_store stores[] = {
-	{"new key of WireGuard", WG_KEY_FILE " port", begin_nothing, load_wg, look_wg, false},
-	{"key of WireGuard", WG_KEY_FILE " port", begin_wg, load_wg, look_wg, true},
-	{"new key of tinc", "rsa_key.priv port", begin_nothing, load_tinc, look_tinc, false},
-	{"key of tinc", "rsa_key.priv port", begin_tinc, load_tinc, look_tinc, true},
+	{"new key of WireGuard", WG_KEY_FILE " port", begin_nothing, load_wg, look_wg, false, true},
+	{"key of WireGuard", WG_KEY_FILE " port", begin_wg, load_wg, look_wg, true, true},
+	{"new key of tinc", "rsa_key.priv port", begin_nothing, load_tinc, look_tinc, false, true},
+	{"key of tinc", "rsa_key.priv port", begin_tinc, load_tinc, look_tinc, true, true},
 };
 
 static int setup(void **state)
