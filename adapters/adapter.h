@@ -114,6 +114,7 @@ struct adapter_hub {
 };
 
 /* All that is wanted of one backend at a time. Borrowed during apply(). */
+/* The native backend gets netmap and self alone. */
 struct adapter_plan {
 	const struct netmap *netmap;
 	const struct netmap_node *self;

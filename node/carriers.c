@@ -306,7 +306,13 @@ static void apply_slot(const struct carriers *c, size_t slot, const struct netma
 		       const int *choices, uint64_t now)
 {
 	struct slot *s = c->env.slots[slot];
+	const struct netmap_node *self = netmap_find_node(netmap, &c->env.identity->key);
 	struct hub_search hubs = {.statements = c->statements, .backend = slot_ops(s)->backend};
+	/* The mesh has netmap and policy, and knows whom others carry: plans grow with members. */
+	if (hubs.backend == BACKEND_NATIVE) {
+		slot_apply(s, &(struct adapter_plan){.netmap = netmap, .self = self}, now);
+		return;
+	}
 	struct planned *planned = xcalloc(netmap->node_count, sizeof(*planned));
 	struct adapter_peer *peers = xcalloc(netmap->node_count, sizeof(*peers));
 	struct mesh_offer theirs;
@@ -325,7 +331,7 @@ static void apply_slot(const struct carriers *c, size_t slot, const struct netma
 	}
 	mesh_visit_helpers(c->mesh, visit_helper, &hubs);
 	struct adapter_plan plan = {.netmap = netmap,
-				    .self = netmap_find_node(netmap, &c->env.identity->key),
+				    .self = self,
 				    .peers = peers,
 				    .peer_count = count,
 				    .hubs = hubs.hubs,

@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <cap-ng.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -107,6 +108,17 @@ static void raise_file_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+enum { LARGE_BLOCK = 128 << 10 };
+
+/* What is large comes in pages of its own, and these go back when it is freed: glibc would raise
+ * the limit with the first such block, and a netmap that was replaced would leave holes for ever.
+ */
+static void give_memory_back(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
+	(void)mallopt(M_TRIM_THRESHOLD, LARGE_BLOCK);
+}
+
 static int run(struct daemon *d, const struct dnetd_config *config)
 {
 	struct priv *priv = NULL;
@@ -115,6 +127,7 @@ static int run(struct daemon *d, const struct dnetd_config *config)
 	if (!check_machine() || !start_helpers(config, &priv, &spawn))
 		return 1;
 	raise_file_limit();
+	give_memory_back();
 	int status = daemon_init_loop(d);
 	if (status >= 0) {
 		stop_helpers(priv, spawn);

@@ -27,12 +27,7 @@ struct netlink;
 struct netlink_event;
 struct priv;
 
-enum {
-	NETCFG_ADDRESSES_MAX = 4,
-	NETCFG_ROUTES_MAX = 4096,
-	NETCFG_FULL_PASS_MS = 30000,
-	NETCFG_LOOK_MS = 500
-};
+enum { NETCFG_ADDRESSES_MAX = 4, NETCFG_FULL_PASS_MS = 30000, NETCFG_LOOK_MS = 500 };
 
 struct netcfg_route {
 	struct prefix destination;

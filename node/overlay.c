@@ -295,7 +295,8 @@ static void add_route(struct netcfg_route *routes, size_t *count, const struct p
 	(*count)++;
 }
 
-/* The dnet's prefixes, and each further address of others that lies outside them (RECORDS 6.2). */
+/* The dnet's prefixes, and each further address of others that lies outside them (RECORDS 6.2):
+ * room for two more than there are nodes. */
 static size_t want_routes(const struct overlay *o, const struct netmap_node *self, bool ipv4,
 			  struct netcfg_route *routes)
 {
@@ -304,7 +305,7 @@ static size_t want_routes(const struct overlay *o, const struct netmap_node *sel
 	add_route(routes, &count, &map->ipv6_prefix, &self->ipv6);
 	if (ipv4)
 		add_route(routes, &count, &map->ipv4_prefix, &self->ipv4);
-	for (size_t i = 0; i < map->node_count && count < NETCFG_ROUTES_MAX; i++) {
+	for (size_t i = 0; i < map->node_count; i++) {
 		const struct netmap_node *node = &map->nodes[i];
 		if (node == self || node->extra_ipv6.family == ADDR_NONE)
 			continue;
@@ -357,14 +358,15 @@ static bool ipv4_is_free(struct overlay *o)
 static void want_second(struct overlay *o, int i, const struct netmap_node *self,
 			struct netcfg_wanted w)
 {
-	struct netcfg_route *routes = xcalloc(NETCFG_ROUTES_MAX, sizeof(*routes));
+	size_t room = 3 * o->netmap->node_count; /* addresses of a node */
+	struct netcfg_route *routes = xcalloc(room, sizeof(*routes));
 	for (size_t a = 0; a < w.address_count; a++)
 		w.sources[w.source_count++] = w.addresses[a].addr;
 	memset(w.addresses, 0, sizeof(w.addresses));
 	w.address_count = 0;
 	w.rank = (uint32_t)i;
 	w.routes = routes;
-	w.route_count = carriers_routes(o->carriers, o->netmap, self, i, routes, NETCFG_ROUTES_MAX);
+	w.route_count = carriers_routes(o->carriers, o->netmap, self, i, routes, room);
 	slot_set_wanted(o->slots[i], &w, (uint32_t)o->env->config->table_base);
 	free(routes);
 }
@@ -373,7 +375,7 @@ static void want_second(struct overlay *o, int i, const struct netmap_node *self
 static void want_interfaces(struct overlay *o, const struct netmap_node *self)
 {
 	bool bound = has_ipv4(o, self), ipv4 = bound && ipv4_is_free(o);
-	struct netcfg_route *routes = xcalloc(NETCFG_ROUTES_MAX, sizeof(*routes));
+	struct netcfg_route *routes = xcalloc(o->netmap->node_count + 2, sizeof(*routes));
 	struct netmap_node usable = *self;
 	struct netcfg_wanted w;
 	memset(&w, 0, sizeof(w));

@@ -159,18 +159,20 @@ struct change {
 
 static int prepare_members(struct mesh *mesh, struct change *c)
 {
-	size_t count = c->self ? c->netmap->node_count : 0;
+	size_t count = c->self ? c->netmap->node_count : 0, at = 0;
 
 	c->members = calloc(count + 1, sizeof(struct mesh_member *));
 	if (!c->members)
 		return -ENOMEM;
 	c->member_count = count;
 	for (size_t i = 0; i < count; i++) {
-		const struct netmap_node *node = &c->netmap->nodes[i];
+		const struct netmap_node *node = &c->netmap->nodes[i], *old;
 
 		if (node == c->self)
 			continue;
-		c->members[i] = mesh_member_find(mesh, &node->key);
+		old = mesh->member_count ? netmap_next_node(mesh->netmap, &at, &node->key) : NULL;
+		if (old)
+			c->members[i] = mesh->members[old - mesh->netmap->nodes];
 		if (!c->members[i])
 			c->members[i] = mesh_member_new(mesh, &node->key);
 		if (!c->members[i])
@@ -274,11 +276,14 @@ static void abandon(struct mesh *mesh, struct change *c, uint64_t now)
 
 static void cut_removed(struct mesh *mesh, const struct change *c, uint64_t now)
 {
+	size_t at = 0;
+
 	for (size_t i = 0; i < mesh->member_count; i++) {
 		struct mesh_member *m = mesh->members[i];
+		const struct netmap_node *node =
+			m && c->self ? netmap_next_node(c->netmap, &at, &m->node->key) : NULL;
 
-		if (!m || (c->self && netmap_find_node(c->netmap, &m->node->key) &&
-			   !node_key_equal(&m->node->key, &c->self->key)))
+		if (!m || (node && node != c->self))
 			continue;
 		mesh->members[i] = NULL;
 		mesh_tell(mesh, &m->node->key, "removed from the dnet");

@@ -486,11 +486,43 @@ static int find_compare(const void *key, const void *node)
 	return node_key_compare(key, &((const struct netmap_node *)node)->key);
 }
 
+/* Whose key it is, when it is the one of a node of this very netmap. */
+static const struct netmap_node *node_of_key(const struct netmap *netmap,
+					     const struct node_key *key)
+{
+	uintptr_t at = (uintptr_t)key - offsetof(struct netmap_node, key);
+	uintptr_t first = (uintptr_t)netmap->nodes;
+
+	if (!netmap->node_count || at < first ||
+	    (at - first) / sizeof(struct netmap_node) >= netmap->node_count ||
+	    (at - first) % sizeof(struct netmap_node))
+		return NULL;
+	return &netmap->nodes[(at - first) / sizeof(struct netmap_node)];
+}
+
 const struct netmap_node *netmap_find_node(const struct netmap *netmap, const struct node_key *key)
 {
+	const struct netmap_node *own = node_of_key(netmap, key);
+
+	if (own)
+		return own;
 	return netmap->node_count ? bsearch(key, netmap->nodes, netmap->node_count,
 					    sizeof(*netmap->nodes), find_compare)
 				  : NULL;
+}
+
+const struct netmap_node *netmap_next_node(const struct netmap *netmap, size_t *at,
+					   const struct node_key *key)
+{
+	int c = -1;
+
+	while (*at < netmap->node_count) {
+		c = node_key_compare(&netmap->nodes[*at].key, key);
+		if (c >= 0)
+			break;
+		++*at;
+	}
+	return c ? NULL : &netmap->nodes[*at];
 }
 
 const struct netmap_node *netmap_find_name(const struct netmap *netmap, const char *name)

@@ -116,6 +116,10 @@ int netmap_add_roster(struct netmap *netmap, const struct netmap_input *input,
  */
 int netmap_close_policy(struct netmap *netmap);
 const struct netmap_node *netmap_find_node(const struct netmap *netmap, const struct node_key *key);
+/* The same for one key after another in rising order: *at is 0 at first, then where the search goes
+ * on. */
+const struct netmap_node *netmap_next_node(const struct netmap *netmap, size_t *at,
+					   const struct node_key *key);
 const struct netmap_node *netmap_find_name(const struct netmap *netmap, const char *name);
 
 enum netmap_step_kind {

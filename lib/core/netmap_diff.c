@@ -57,8 +57,10 @@ static const struct netmap_helper *find_helper(const struct netmap *map,
 static void visit_removed(const struct netmap *old, const struct netmap *new, netmap_visit *visit,
 			  void *ctx)
 {
+	size_t at = 0;
+
 	for (size_t i = 0; i < old->node_count; i++)
-		if (!netmap_find_node(new, &old->nodes[i].key))
+		if (!netmap_next_node(new, &at, &old->nodes[i].key))
 			visit(ctx, &(struct netmap_step){.kind = NODE_REMOVED,
 							 .node_old = &old->nodes[i]});
 	for (size_t i = 0; i < old->helper_count; i++)
@@ -69,6 +71,8 @@ static void visit_removed(const struct netmap *old, const struct netmap *new, ne
 
 void netmap_diff(const struct netmap *old, const struct netmap *new, netmap_visit *visit, void *ctx)
 {
+	size_t at = 0;
+
 	if (!old)
 		old = &nothing;
 	visit_removed(old, new, visit, ctx);
@@ -84,7 +88,8 @@ void netmap_diff(const struct netmap *old, const struct netmap *new, netmap_visi
 	}
 	for (size_t i = 0; i < new->node_count; i++) {
 		struct netmap_step step = {.node_new = &new->nodes[i],
-					   .node_old = netmap_find_node(old, &new->nodes[i].key)};
+					   .node_old =
+						   netmap_next_node(old, &at, &new->nodes[i].key)};
 
 		step.kind = step.node_old ? NODE_CHANGED : NODE_ADDED;
 		if (!step.node_old || !node_equal(step.node_old, step.node_new))

@@ -179,6 +179,18 @@ static bool rolls_over(struct merge *m)
 	return h->epoch.number && end_s >= ROLL_OVER_S && !is_over(m, end_s);
 }
 
+static size_t count_memberships(const struct span *list)
+{
+	struct roster_node r;
+	struct reader reader;
+	size_t count = 0;
+
+	reader_init(&reader, list->data, list->len);
+	while (roster_next_node(&reader, &r))
+		count += r.group_count;
+	return count;
+}
+
 static int merge_nodes(struct merge *m)
 {
 	const struct span *list = &m->roster->lists[ROSTER_NODES];
@@ -189,8 +201,7 @@ static int merge_nodes(struct merge *m)
 
 	m->nodes = calloc(most + 1, sizeof(*m->nodes));
 	m->wants = calloc(4 * most + 1, sizeof(*m->wants));
-	/* a group in an entry takes two bytes there */
-	m->memberships = calloc(list->len / 2 + 1, sizeof(*m->memberships));
+	m->memberships = calloc(count_memberships(list) + 1, sizeof(*m->memberships));
 	if (!m->nodes || !m->wants || !m->memberships)
 		return -ENOMEM;
 	reader_init(&reader, list->data, list->len);

@@ -7,16 +7,19 @@
 #include <string.h>
 
 /* One open-addressed hash table for all prefixes of a family, looked up once for each prefix length
- * that occurs, longest first: a dnet has very few lengths (hosts, and some gateways' prefixes). */
-struct slot {
+ * that occurs, longest first: a dnet has very few lengths (hosts, and some gateways' prefixes). Its
+ * cells are numbers of entries, so that the room that hashing needs costs four bytes. */
+struct entry {
 	uint64_t high, low; /* masked address, IPv4 in the upper half of high */
-	void *target;	    /* NULL: free */
+	void *target;
 	uint8_t bits;
 };
 
 struct family {
-	struct slot *slots;
-	size_t mask; /* number of slots - 1 */
+	struct entry *entries;
+	uint32_t *cells; /* number of an entry, plus 1; 0: free */
+	size_t count;
+	size_t mask; /* number of cells - 1 */
 	uint8_t lengths[129];
 	unsigned length_count;
 };
@@ -58,17 +61,18 @@ static size_t hash(struct bits128 a, unsigned bits)
 	return (size_t)(h ^ h >> 32);
 }
 
-/* The slot of this prefix, or the free one where it goes. */
-static struct slot *find(const struct family *f, struct bits128 a, unsigned bits)
+/* The cell of this prefix, or the free one where it goes. */
+static uint32_t *find(const struct family *f, struct bits128 a, unsigned bits)
 {
 	size_t i = hash(a, bits) & f->mask;
 
-	for (;; i = (i + 1) & f->mask) {
-		struct slot *s = &f->slots[i];
+	for (; f->cells[i]; i = (i + 1) & f->mask) {
+		const struct entry *e = &f->entries[f->cells[i] - 1];
 
-		if (!s->target || (s->bits == bits && s->high == a.high && s->low == a.low))
-			return s;
+		if (e->bits == bits && e->high == a.high && e->low == a.low)
+			break;
 	}
+	return &f->cells[i];
 }
 
 static bool family_init(struct family *f, size_t count)
@@ -78,8 +82,9 @@ static bool family_init(struct family *f, size_t count)
 	while (size < count * 2 + 1)
 		size *= 2;
 	f->mask = size - 1;
-	f->slots = calloc(size, sizeof(*f->slots));
-	return f->slots;
+	f->entries = calloc(count + 1, sizeof(*f->entries));
+	f->cells = calloc(size, sizeof(*f->cells));
+	return f->entries && f->cells;
 }
 
 static void family_add(struct family *f, const struct route *r, bool seen[static 129])
@@ -87,11 +92,12 @@ static void family_add(struct family *f, const struct route *r, bool seen[static
 	unsigned bits = r->prefix.bits;
 	struct bits128 a =
 		keep_bits(load_address(r->prefix.addr.family, r->prefix.addr.bytes), bits);
-	struct slot *s = find(f, a, bits);
+	uint32_t *cell = find(f, a, bits);
 
-	if (s->target)
+	if (*cell)
 		return;
-	*s = (struct slot){a.high, a.low, r->target, (uint8_t)bits};
+	f->entries[f->count++] = (struct entry){a.high, a.low, r->target, (uint8_t)bits};
+	*cell = (uint32_t)f->count;
 	seen[bits] = true;
 }
 
@@ -127,12 +133,18 @@ struct route_table *route_table_new(const struct route *routes, size_t count)
 	return t;
 }
 
+static void family_done(struct family *f)
+{
+	free(f->entries);
+	free(f->cells);
+}
+
 void route_table_free(struct route_table *table)
 {
 	if (!table)
 		return;
-	free(table->v4.slots);
-	free(table->v6.slots);
+	family_done(&table->v4);
+	family_done(&table->v6);
 	free(table);
 }
 
@@ -142,10 +154,10 @@ void *route_lookup(const struct route_table *table, uint8_t version, const uint8
 	struct bits128 a = load_address(version, address);
 
 	for (unsigned i = 0; i < f->length_count; i++) {
-		void *target = find(f, keep_bits(a, f->lengths[i]), f->lengths[i])->target;
+		uint32_t number = *find(f, keep_bits(a, f->lengths[i]), f->lengths[i]);
 
-		if (target)
-			return target;
+		if (number)
+			return f->entries[number - 1].target;
 	}
 	return NULL;
 }

@@ -690,11 +690,39 @@ static void a_difference_names_each_change_once(void **state)
 	netmap_free(old);
 }
 
+static void a_node_is_found_by_its_key_wherever_the_key_stands(void **state)
+{
+	static const uint8_t numbers[] = {1, 2, 4, 7, 9};
+	struct world *w = *state;
+	const struct netmap *map;
+	size_t at = 0;
+
+	add_dnet(w, 1, "10.0.0.0/24");
+	for (size_t i = 0; i < sizeof(numbers); i++)
+		add_node(w, numbers[i], 10, 0, "", "10.0.0.9");
+	map = build_at(w, 20, 1);
+	assert_int_equal(map->node_count, sizeof(numbers));
+	for (size_t i = 0; i < map->node_count; i++) {
+		struct node_key copy = map->nodes[i].key;
+
+		assert_ptr_equal(netmap_find_node(map, &copy), &map->nodes[i]);
+		assert_ptr_equal(netmap_find_node(map, &map->nodes[i].key), &map->nodes[i]);
+	}
+	/* In rising order, those that are not there in between. */
+	for (uint8_t n = 0; n < 12; n++) {
+		struct node_key k = key(n);
+
+		assert_ptr_equal(netmap_next_node(map, &at, &k), netmap_find_node(map, &k));
+	}
+	assert_int_equal(at, map->node_count);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(an_addition_counts_from_its_depth_on),
+		T(a_node_is_found_by_its_key_wherever_the_key_stands),
 		T(a_dnet_without_a_create_in_force_has_no_nodes),
 		T(what_is_replaced_counts_until_its_successor_is_deep_enough),
 		T(a_revocation_counts_at_depth_zero_and_whatever_happens_to_it),
