@@ -32,6 +32,8 @@ enum {
 	ICMP6_MLD2 = 143,
 };
 
+enum { RECENT = 16 };
+
 struct entry {
 	struct ip_flow key; /* zero[0] is 1: a fragmented datagram, its id in the ports */
 	uint64_t expires;
@@ -46,6 +48,7 @@ struct flow_table {
 	uint32_t *buckets;	    /* first of each chain, 0: none */
 	uint32_t limit, mask, free; /* free: a chain of unused ones */
 	uint32_t count;
+	uint32_t recent[RECENT]; /* found last, by recent_of(); 0: none */
 	uint64_t evicted;
 };
 
@@ -93,6 +96,16 @@ static uint32_t *bucket_of(const struct flow_table *t, const struct ip_flow *key
 	return &t->buckets[load_u32(hash) & t->mask];
 }
 
+/* Packets of one flow come in rows: where the last ones were found is looked at before anything is
+ * hashed. */
+static uint32_t *recent_of(struct flow_table *t, const struct ip_flow *key)
+{
+	uint32_t mixed = load_u32(key->src) ^ 2 * load_u32(key->dst) ^
+			 (uint32_t)key->src_port << 16 ^ 2u * key->dst_port;
+
+	return &t->recent[mixed * 0x9e3779b1u >> 28];
+}
+
 static void ring_remove(struct flow_table *t, uint32_t i)
 {
 	struct entry *e = &t->entries[i];
@@ -114,7 +127,10 @@ static void ring_add_newest(struct flow_table *t, uint32_t i)
 static void entry_remove(struct flow_table *t, uint32_t i)
 {
 	uint32_t *link = bucket_of(t, &t->entries[i].key);
+	uint32_t *recent = recent_of(t, &t->entries[i].key);
 
+	if (*recent == i)
+		*recent = 0;
 	while (*link != i)
 		link = &t->entries[*link].chain;
 	*link = t->entries[i].chain;
@@ -127,15 +143,20 @@ static void entry_remove(struct flow_table *t, uint32_t i)
 /* NULL when it is not there or its time is over. */
 static struct entry *entry_find(struct flow_table *t, const struct ip_flow *key, uint64_t now)
 {
-	for (uint32_t i = *bucket_of(t, key); i; i = t->entries[i].chain) {
-		if (memcmp(&t->entries[i].key, key, sizeof(*key)))
-			continue;
-		if (t->entries[i].expires > now)
-			return &t->entries[i];
+	uint32_t *recent = recent_of(t, key), i = *recent;
+
+	if (!i || memcmp(&t->entries[i].key, key, sizeof(*key)))
+		for (i = *bucket_of(t, key); i; i = t->entries[i].chain)
+			if (!memcmp(&t->entries[i].key, key, sizeof(*key)))
+				break;
+	if (i && t->entries[i].expires <= now) {
 		entry_remove(t, i);
-		return NULL;
+		i = 0;
 	}
-	return NULL;
+	if (!i)
+		return NULL;
+	*recent = i;
+	return &t->entries[i];
 }
 
 /* The head's `newer` is the oldest of all. */
@@ -271,23 +292,43 @@ static void see_tcp_flags(struct entry *e, const struct ip_view *ip)
 		e->closing = false;
 }
 
+static void refresh(struct flow_table *table, struct entry *e, const uint8_t *packet,
+		    const struct ip_view *ip, uint64_t now)
+{
+	see_tcp_flags(e, ip);
+	entry_touch(table, e, now);
+	note_fragment(table, packet, ip, now);
+}
+
+bool flow_goes_on(struct flow_table *table, const uint8_t *packet, const struct ip_view *ip,
+		  uint64_t now)
+{
+	struct ip_flow key;
+	struct entry *e;
+
+	if (ip->fragment == IP_FRAGMENT_LATER)
+		return false;
+	ip_flow_of(ip, &key);
+	e = entry_find(table, &key, now);
+	if (e)
+		refresh(table, e, packet, ip, now);
+	return e;
+}
+
 void flow_note(struct flow_table *table, const uint8_t *packet, const struct ip_view *ip,
 	       uint64_t now)
 {
 	struct ip_flow key;
 	struct entry *e;
 
-	if (ip->fragment == IP_FRAGMENT_LATER)
+	if (ip->fragment == IP_FRAGMENT_LATER || flow_goes_on(table, packet, ip, now))
 		return;
-	note_fragment(table, packet, ip, now);
 	ip_flow_of(ip, &key);
-	e = entry_find(table, &key, now);
-	if (!e && begins_flow(ip))
-		e = entry_add(table, &key);
-	if (!e)
-		return;
-	see_tcp_flags(e, ip);
-	entry_touch(table, e, now);
+	e = begins_flow(ip) ? entry_add(table, &key) : NULL;
+	if (e)
+		refresh(table, e, packet, ip, now);
+	else
+		note_fragment(table, packet, ip, now);
 }
 
 /* RFC 4861 and 2710, 3810: neighbours, routers, redirects, groups. No dnet is a link. */
@@ -447,9 +488,7 @@ bool flow_passes(struct flow_table *table, const uint8_t *packet, const struct i
 	if (!e)
 		return false;
 	e->replied = true;
-	see_tcp_flags(e, ip);
-	entry_touch(table, e, now);
-	note_fragment(table, packet, ip, now);
+	refresh(table, e, packet, ip, now);
 	return true;
 }
 

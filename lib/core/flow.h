@@ -25,6 +25,10 @@ void flow_table_free(struct flow_table *table);
  * packet. A first fragment also lets the later ones of its datagram through. */
 void flow_note(struct flow_table *table, const uint8_t *packet, const struct ip_view *ip,
 	       uint64_t now);
+/* Whether this packet goes on with a flow that was noted, in its direction; keeps it. Then the
+ * policy need not be asked again: flow_filter() cuts what it no longer allows. */
+bool flow_goes_on(struct flow_table *table, const uint8_t *packet, const struct ip_view *ip,
+		  uint64_t now);
 /* Whether this packet is part of what began: a reply of a known flow, an ICMP error that quotes a
  * known flow in either direction, or a later fragment of a datagram whose first one passed. Keeps
  * it alive. */

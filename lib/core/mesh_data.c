@@ -122,11 +122,13 @@ static enum verdict judge(struct mesh *mesh, const struct mesh_member *src,
 			return VERDICT_ALLOWED;
 		return VERDICT_FRAGMENT;
 	}
-	if (acl_allows(mesh->acl, src->index, dst->index, &flow, NULL)) {
-		flow_note(mesh->flows, bytes, ip, now);
+	/* Rules are looked at for what begins: what goes on, and what answers, is known. */
+	if (flow_goes_on(mesh->flows, bytes, ip, now) || flow_passes(mesh->flows, bytes, ip, now))
 		return VERDICT_ALLOWED;
-	}
-	return flow_passes(mesh->flows, bytes, ip, now) ? VERDICT_ALLOWED : VERDICT_DENIED;
+	if (!acl_allows(mesh->acl, src->index, dst->index, &flow, NULL))
+		return VERDICT_DENIED;
+	flow_note(mesh->flows, bytes, ip, now);
+	return VERDICT_ALLOWED;
 }
 
 static bool keep_flow(void *ctx, const struct ip_flow *flow)

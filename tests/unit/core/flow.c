@@ -369,6 +369,59 @@ static void a_filter_cuts_flows_and_forgets_fragments(void **state)
 	assert_false(passes(t, fragment(7, 2, true), 2));
 }
 
+static bool only_even_ports(void *ctx, const struct ip_flow *flow)
+{
+	return flow->src_port % 2 == 0;
+}
+
+static bool goes_on(struct flow_table *t, struct built p, uint64_t now)
+{
+	struct ip_view ip;
+
+	assert_int_equal(ip_parse(p.bytes, p.len, &ip), IP_OK);
+	return flow_goes_on(t, p.bytes, &ip, now);
+}
+
+static void what_was_noted_goes_on_in_its_direction_until_it_ends(void **state)
+{
+	struct flow_table *t = *state;
+
+	assert_false(goes_on(t, udp(1, 2, 7, 8), 0));
+	assert_int_equal(flow_count(t), 0);
+	note(t, udp(1, 2, 7, 8), 0);
+	assert_true(goes_on(t, udp(1, 2, 7, 8), 29 * SECOND));
+	assert_false(goes_on(t, udp(2, 1, 8, 7), 29 * SECOND));
+	assert_false(goes_on(t, udp(1, 2, 7, 9), 29 * SECOND));
+	/* Each packet keeps it, and each reply. */
+	assert_true(goes_on(t, udp(1, 2, 7, 8), 58 * SECOND));
+	assert_true(passes(t, udp(2, 1, 8, 7), 60 * SECOND));
+	assert_true(goes_on(t, udp(1, 2, 7, 8), 239 * SECOND));
+	assert_false(goes_on(t, udp(1, 2, 7, 8), 419 * SECOND));
+	assert_int_equal(flow_count(t), 0);
+}
+
+/* More flows than are remembered as recent, and some that go in between. */
+static void what_was_found_last_is_forgotten_with_its_flow(void **state)
+{
+	struct flow_table *t = flow_table_new(128, seed);
+
+	for (unsigned round = 0; round < 3; round++) {
+		for (uint16_t i = 0; i < 64; i++)
+			note(t, udp(1, 2, i, 9), 0);
+		for (uint16_t i = 0; i < 64; i++)
+			assert_true(goes_on(t, udp(1, 2, i, 9), SECOND));
+		flow_filter(t, only_even_ports, NULL);
+		for (uint16_t i = 0; i < 64; i++)
+			assert_int_equal(goes_on(t, udp(1, 2, i, 9), SECOND), i % 2 == 0);
+		/* The places of those that went are taken by others. */
+		for (uint16_t i = 100; i < 132; i++)
+			note(t, udp(3, 4, i, 9), 0);
+		for (uint16_t i = 0; i < 64; i++)
+			assert_int_equal(goes_on(t, udp(1, 2, i, 9), SECOND), i % 2 == 0);
+	}
+	flow_table_free(t);
+}
+
 static void a_table_for_nothing_holds_nothing(void **state)
 {
 	struct flow_table *t = flow_table_new(0, seed);
@@ -396,6 +449,8 @@ int main(void)
 		T(later_fragments_of_ipv6_follow_their_first),
 		T(at_the_limit_the_quietest_goes),
 		T(a_filter_cuts_flows_and_forgets_fragments),
+		T(what_was_noted_goes_on_in_its_direction_until_it_ends),
+		T(what_was_found_last_is_forgotten_with_its_flow),
 		cmocka_unit_test(a_table_for_nothing_holds_nothing),
 	};
 
