@@ -1,6 +1,7 @@
 """A real dnetd in a network namespace, and the outside of it in another, for tests in Python."""
 
 import atexit
+import contextlib
 import ctypes
 import json
 import os
@@ -48,14 +49,20 @@ class Namespace:
     def run(self, *argv):
         return run("ip", "netns", "exec", self.name, *argv)
 
-    def socket(self, *args):
-        """A socket of this process that lives in there."""
+    @contextlib.contextmanager
+    def inside(self):
+        """This thread is in there, and the processes that it starts."""
         with open("/proc/self/ns/net") as here, open("/run/netns/" + self.name) as there:
             assert LIBC.setns(there.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
             try:
-                return socket.socket(*args)
+                yield
             finally:
                 assert LIBC.setns(here.fileno(), CLONE_NEWNET) == 0
+
+    def socket(self, *args):
+        """A socket of this process that lives in there."""
+        with self.inside():
+            return socket.socket(*args)
 
     def remove(self):
         """With what still runs in it."""
