@@ -519,9 +519,25 @@ static bool has_whole_blocks(const struct chainwatch_config *config)
 {
 	if (is_light(config))
 		log_error(
-			"source = light knows only what it follows: give a source of whole blocks "
-			"for this, rpc or blocks");
+			"a state is every record of the chain, and source = light knows only what "
+			"it follows: give a source of whole blocks for this, rpc or blocks");
 	return !is_light(config);
+}
+
+/* Made while folders can be; for the user that goes on. */
+static bool make_task_folder(const struct chainwatch_config *config, const char *folder)
+{
+	unsigned uid, gid;
+	int result;
+
+	file_remove_folder(folder);
+	result = file_make_folder(folder, 0700);
+	if (!result && config->daemon.user[0] && geteuid() == 0 &&
+	    sandbox_user_find(config->daemon.user, &uid, &gid) == 0)
+		result = file_give_folder(folder, uid, gid);
+	if (result)
+		log_error("cannot make %s: %s", folder, strerror(-result));
+	return !result;
 }
 
 /* Beside a daemon, which has the state folder: what a source keeps goes into a folder in it. */
@@ -543,9 +559,10 @@ static int run_beside(const struct task *task, const struct chainwatch_config *c
 			return STATUS_FAILED;
 		}
 	}
-	if (!enter_sandbox(config))
+	if ((is_light(config) && !make_task_folder(config, folder)) || !enter_sandbox(config))
 		goto out;
-	file_remove_folder(folder);
+	if (!is_light(config))
+		file_remove_folder(folder);
 	source = open_source(config, params, folder, &stop);
 	if (!source)
 		goto out;
@@ -568,7 +585,8 @@ static int run_reading_task(const struct task *task, int argc, char **argv)
 
 	switch (conf_load(&program, argc, argv, &config)) {
 	case CONF_RUN:
-		if (complete_config(&config, &params) && has_whole_blocks(&config))
+		if (complete_config(&config, &params) &&
+		    (task->kind == TASK_VERIFY || has_whole_blocks(&config)))
 			status = run_beside(task, &config, &params);
 		break;
 	case CONF_CHECK:

@@ -1,5 +1,7 @@
 #include "chainwatch/task.h"
 
+#include "chainwatch/light_settings.h"
+
 #include "chainwatch/source.h"
 #include "os/chaindb_private.h"
 #include "os/log.h"
@@ -136,8 +138,44 @@ static bool is_partial(struct chaindb *db)
 	return statement && sqlite3_step(statement) == SQLITE_ROW;
 }
 
+/* What chain.db says that it covers; those of a former version that cannot be read are left out. */
+static void read_follows(struct chaindb *db, struct light_follow **ret_follows, size_t *ret_count)
+{
+	_cleanup_(chaindb_finalizep) sqlite3_stmt *statement =
+		chaindb_prepare(db, "SELECT substr(name, 8) FROM meta WHERE name LIKE 'follow %'");
+	struct light_follow *follows = xcalloc(LIGHT_FOLLOWS_MAX, sizeof(*follows));
+	size_t count = 0;
+
+	while (statement && count < LIGHT_FOLLOWS_MAX && sqlite3_step(statement) == SQLITE_ROW)
+		if (!light_follow_parse((const char *)sqlite3_column_text(statement, 0),
+					&follows[count]))
+			count++;
+	*ret_follows = follows;
+	*ret_count = count;
+}
+
+/* Whether a source may compare itself with a chain.db that holds only what was followed. */
+static bool fits(const struct task_world *world, bool partial, bool may)
+{
+	if (partial && !may)
+		log_error("%s was filled by source = light: it holds only what was followed, which "
+			  "is no state to hand on",
+			  world->db);
+	else if (partial && !world->source->ops->watch)
+		log_error("%s was filled by source = light and holds only what was followed: "
+			  "compare it with source = light",
+			  world->db);
+	else if (!partial && world->source->ops->watch)
+		log_error("%s holds every record, and source = light knows only what it follows: "
+			  "compare it with a source of whole blocks, rpc or blocks",
+			  world->db);
+	else
+		return true;
+	return false;
+}
+
 bool task_open_db(const struct task_world *world, struct chaindb **ret_db,
-		  uint32_t *ret_birth_height)
+		  uint32_t *ret_birth_height, struct light_follow **ret_follows, size_t *ret_count)
 {
 	_cleanup_(chaindb_finalizep) sqlite3_stmt *statement = NULL;
 	char error[CHAINDB_ERROR_MAX] = "";
@@ -157,13 +195,8 @@ bool task_open_db(const struct task_world *world, struct chaindb **ret_db,
 			  tip.chain, world->params->name);
 		goto out;
 	}
-	if (is_partial(db)) {
-		log_error("%s was filled by source = light: it holds only what was followed, which "
-			  "is "
-			  "no state to compare or to hand on",
-			  world->db);
+	if (!fits(world, is_partial(db), ret_follows != NULL))
 		goto out;
-	}
 	statement = chaindb_prepare(
 		db, "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'birth_height'");
 	if (!statement || sqlite3_step(statement) != SQLITE_ROW ||
@@ -171,6 +204,8 @@ bool task_open_db(const struct task_world *world, struct chaindb **ret_db,
 		log_error("%s does not say where it begins", world->db);
 		goto out;
 	}
+	if (ret_follows)
+		read_follows(db, ret_follows, ret_count);
 	*ret_db = db;
 	return true;
 out:

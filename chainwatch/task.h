@@ -42,6 +42,8 @@ bool task_take(int *argc, char **argv, struct task *ret_task);
 extern const char task_help[];
 
 /* What a task works with; all borrowed. */
+struct light_follow;
+
 struct task_world {
 	const struct chainparams *params;
 	struct source *source;
@@ -62,10 +64,10 @@ int task_export(const struct task_world *world, int fd);
 int task_import(const struct task_world *world, struct store *store, const void *data, size_t len);
 
 /* chain.db, inside chaindb_begin(), and the height of the first block that it has read. Logs why
- * not.
- */
+ * not. One that holds only what was followed is refused unless ret_follows is given; the caller
+ * frees these. */
 bool task_open_db(const struct task_world *world, struct chaindb **ret_db,
-		  uint32_t *ret_birth_height);
+		  uint32_t *ret_birth_height, struct light_follow **ret_follows, size_t *ret_count);
 /* The source's tip, which is asked before anything else: a source that has to prepare itself does
  * so then. As source_ops.tip(). */
 int task_tip(const struct task_world *world, struct hash256 *ret_hash);

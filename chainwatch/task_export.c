@@ -116,7 +116,7 @@ static bool read_db(struct export *x)
 	struct chaindb *db;
 	bool ok;
 
-	if (!task_open_db(world, &db, &x->head.birth_height))
+	if (!task_open_db(world, &db, &x->head.birth_height, NULL, NULL))
 		return false;
 	ok = chaindb_tip(db, &tip) == 0 && read_times(x, db) && read_txs(x, db);
 	if (!ok)

@@ -21,9 +21,11 @@ enum {
 
 struct verify {
 	const struct task_world *world;
-	struct store *store;   /* owned; in memory */
-	struct chain *chain;   /* owned */
-	uint32_t birth_height; /* of the file that is checked */
+	struct store *store;	      /* owned; in memory */
+	struct chain *chain;	      /* owned */
+	uint32_t birth_height;	      /* of the file that is checked */
+	struct light_follow *follows; /* owned; that it covers, where it does not hold everything */
+	size_t follow_count;
 	size_t shown;
 };
 
@@ -42,6 +44,8 @@ static int open_own(struct verify *v)
 		.stop = v->world->stop,
 		.birth_height = v->birth_height,
 		.keep = v->world->keep,
+		.follows = v->follows,
+		.follow_count = v->follow_count,
 	};
 	char error[STORE_ERROR_MAX] = "";
 	int result = store_open(&wanted, &v->store, error);
@@ -65,22 +69,35 @@ static bool check_file(struct verify *v)
 {
 	struct chaindb *db;
 
-	if (!task_open_db(v->world, &db, &v->birth_height))
+	if (!task_open_db(v->world, &db, &v->birth_height, &v->follows, &v->follow_count))
 		return false;
 	chaindb_end(db);
 	chaindb_close(db);
 	return true;
 }
 
+/* Peers have to be found first, and one that leaves is replaced. */
+static bool may_wait(const struct verify *v, const struct chain_report *report, uint64_t since_ns)
+{
+	return v->world->source->ops->watch && report->state == CHAIN_WAITING &&
+	       clock_monotonic_ns() - since_ns < MEET_S * NS_PER_S;
+}
+
 /* Until it is at the tip of the source. */
 static bool read_on(struct verify *v)
 {
+	uint64_t since_ns = clock_monotonic_ns();
 	struct chain_report report;
 
 	for (;;) {
 		chain_step(v->chain, STEP_MS, &report);
 		if (atomic_load(v->world->stop))
 			return false;
+		if (report.error[0] && may_wait(v, &report, since_ns)) {
+			poll(NULL, 0, PAUSE_MS);
+			continue;
+		}
+		since_ns = clock_monotonic_ns();
 		if (report.error[0] && !report.more) { /* else another source goes on */
 			log_error("%s", report.error);
 			return false;
@@ -168,5 +185,6 @@ int task_verify(const struct task_world *world)
 		status = compare(&v);
 	chain_free(v.chain);
 	store_close(v.store);
+	free(v.follows);
 	return status;
 }

@@ -1,8 +1,10 @@
 """A light chainwatch that comes to follow a dnet whose block is far behind: it is read beside chain.db, in pieces."""
 
 import os
+import re
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 
@@ -188,6 +190,30 @@ def test_two_more_while_it_reads(world, watch):
     late(watch, third)
     watch.wait_names("alice", "bob", "zoe", seconds=60)
     lib.wait_for(lambda: not left(watch), "nothing is left beside it")
+
+
+def verify(watch):
+    return subprocess.run(watch.argv("--verify"), capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+
+
+def test_what_was_followed_is_compared_with_what_peers_tell(world, watch):
+    """Headers, filters and blocks are fetched anew; beside the daemon, of what chain.db covers, however it came to."""
+    nodes, _, second = world
+    late(watch, second)
+    lib.wait_for(lambda: watch.query("SELECT 1 FROM object WHERE id = ?", second.id) and not left(watch), "it is followed", 60)
+    done = verify(watch)
+    assert done.returncode == 0 and " 0 differences" in done.stdout, done
+    assert int(re.search(r"(\d+) rows from the chain", done.stdout)[1]) > 8, done
+    assert watch.status()["state"] == "following"
+    watch.stop()
+    db = sqlite3.connect(watch.db)
+    db.execute("DELETE FROM node WHERE name = 'bob'")
+    db.execute("UPDATE seal SET value = value + 1 WHERE to_height IS NULL AND object = ?", [second.id])
+    db.commit()
+    db.close()
+    done = verify(watch)
+    assert done.returncode == 3 and "missing node: " in done.stdout and "not on the chain seal: " in done.stdout, done
+    assert "--rescan" in done.stdout
 
 
 if __name__ == "__main__":
