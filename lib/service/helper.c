@@ -437,6 +437,8 @@ static void open_engine(struct helper *h)
 
 static int start(struct helper *h)
 {
+	const struct udp_options udp = {.no_gso = !h->config->udp_gso,
+					.no_gro = !h->config->udp_gro};
 	int r = sandbox_protect_memory(h->kind->program.name);
 
 	if (r < 0)
@@ -445,7 +447,7 @@ static int start(struct helper *h)
 	secret_lock(&h->identity, sizeof(h->identity));
 	r = h->curve ? load_key(h->config, h->curve, &h->identity) : -ENOMEM;
 	if (r == 0)
-		r = udp_open_pair((uint16_t)h->config->port, NULL, &h->v4, &h->v6);
+		r = udp_open_pair((uint16_t)h->config->port, &udp, &h->v4, &h->v6);
 	if (r == 0)
 		r = open_control(h);
 	if (r == 0)

@@ -24,6 +24,7 @@ struct helper_config {
 	char *chain_db;
 	char *chainwatch;
 	int64_t confirm;
+	bool udp_gso, udp_gro;
 	bool show_key;
 	char *hub_statement; /* an option of ovcd alone; NULL elsewhere */
 };
@@ -41,6 +42,10 @@ struct helper_config {
 		   "control socket of chainwatch, which tells of changes; empty: look once a second only"), \
 	HELPER_ROW("confirm", CONF_INT, "0", 0, 1000, confirm, \
 		   "blocks until an addition counts; 0: what the chain's profile says"), \
+	HELPER_ROW("udp-gso", CONF_BOOL, "yes", 0, 0, udp_gso, \
+		   "send many datagrams in one call where the kernel can"), \
+	HELPER_ROW("udp-gro", CONF_BOOL, "yes", 0, 0, udp_gro, \
+		   "receive many datagrams in one call where the kernel can"), \
 	HELPER_ROW("show-key", CONF_BOOL, "no", 0, 0, show_key, \
 		   "print the public service key, made at the first time, and exit")
 /* clang-format on */

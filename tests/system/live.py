@@ -171,7 +171,7 @@ class Restartable(Daemon):
 class Helper(Daemon):
     """ovcd or ovrd; kind is ovc or ovr."""
 
-    def __init__(self, kind, folder, namespace, chain, port):
+    def __init__(self, kind, folder, namespace, chain, port, *options):
         self.kind, self.port = kind, port
         self.socket = os.path.join(folder, kind + ".sock")
         argv = [lib.program(kind + "d"), "-c", "/dev/null", "--state", os.path.join(folder, kind)]
@@ -179,7 +179,7 @@ class Helper(Daemon):
         self.id = chain.call(kind, "helper", self.key.hex())
         self.raw_id = lib.bech32m_data(self.id)
         argv = ["ip", "netns", "exec", namespace.name, *argv, "--id", self.id, "--port", str(port), "--chain-db", chain.path,
-                "--control", self.socket, "--chainwatch", "", "--confirm", "1"]
+                "--control", self.socket, "--chainwatch", "", "--confirm", "1", *options]
         self.process = lib.Process(argv, os.path.join(folder, kind + "d.log"))
         lib.wait_for(lambda: os.path.exists(self.socket), kind + "d serves", 10)
 

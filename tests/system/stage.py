@@ -20,9 +20,15 @@ CHUNK = 48  # datagrams at once, so that no socket's buffer is too small
 
 
 class Stage(live.World):
+    udp = ()  # options of each daemon
+
+    def options(self):
+        return self.udp
+
     def start(self):
+        self.sockets, self.daemons = [], {}
         super().start()
-        self.sockets, self.daemons = [], {"dnetd": self.dnetd}
+        self.daemons["dnetd"] = self.dnetd
         self.carol_secret = os.urandom(32)
         self.carol_key = spec.curve.pub(self.carol_secret)
         self.chain.call("node", self.id, self.carol_key.hex(), "carol", "10.77.0.3")
@@ -32,7 +38,8 @@ class Stage(live.World):
         for i, secret in enumerate(self.secrets):
             self.chain.call("node", self.other, spec.curve.pub(secret).hex(), "node%d" % i)
         for kind, port in (("ovc", 4242), ("ovr", 4243)):
-            self.daemons[kind + "d"] = live.Helper(kind, self.folder.path, self.namespaces[1], self.chain, port)
+            self.daemons[kind + "d"] = live.Helper(kind, self.folder.path, self.namespaces[1], self.chain, port,
+                                                   *self.udp)
             self.allow(self.other, self.daemons[kind + "d"].id)
         self.chain.call("height", "130")
         for daemon in ("ovcd", "ovrd"):
@@ -122,9 +129,10 @@ class Stage(live.World):
 
 
 @contextlib.contextmanager
-def staged(**environment):
-    """A stage whose daemons have this in their environment."""
+def staged(*udp, **environment):
+    """A stage whose daemons have these options for UDP, and this in their environment."""
     made = Stage()
+    made.udp = udp
     try:
         with mock.patch.dict(os.environ, environment):
             made.start()

@@ -23,10 +23,18 @@ UDP_SEGMENT = 103
 COUNT, BAD = 20, 7  # of a burst, and the one of them that is wrong
 
 
-@pytest.fixture(scope="module", params=["", "nogso", "nogro,norecvmmsg"])
+UDP = {  # options and environment
+    "all": ((), ""),
+    "without GSO": (("--udp-gso=no",), ""),
+    "one by one": (("--udp-gro=no",), "norecvmmsg"),
+}
+
+
+@pytest.fixture(scope="module", params=UDP)
 def stage(request):
-    with stages.staged(DNET_UDP=request.param) as world:
-        world.joins = "nogro" not in request.param
+    options, environment = UDP[request.param]
+    with stages.staged(*options, DNET_UDP=environment) as world:
+        world.joins = request.param != "one by one"
         yield world
 
 
