@@ -346,7 +346,8 @@ static void connect(struct world *w)
 
 /* ---- The measures ---- */
 
-static void measure_memory(size_t count)
+/* Bytes of an idle member. */
+static double measure_memory(size_t count)
 {
 	struct world w;
 	double before, with_map, with_mesh, start;
@@ -359,11 +360,11 @@ static void measure_memory(size_t count)
 	start = cpu_ms();
 	set_map(&w.hub, map);
 	say("CPU to take over a netmap of so many", cpu_ms() - start, "ms", "");
-	with_mesh = heap_bytes();
-	say("bytes of an idle member in engine, mesh and routes",
-	    (with_mesh - with_map) / (double)count, "bytes", "<= 700");
+	with_mesh = (heap_bytes() - with_map) / (double)count;
+	say("bytes of an idle member in engine, mesh and routes", with_mesh, "bytes", "<= 700");
 	say("bytes of a member in the netmap", (with_map - before) / (double)count, "bytes", "");
 	world_done(&w);
+	return with_mesh;
 }
 
 /* Another name for one of them. */
@@ -533,12 +534,17 @@ static void make_crowd(struct world *w)
 	}
 }
 
+struct storm {
+	uint64_t connected, lost;
+};
+
 /* The hub was started anew: all come within a second, while a flow of a packet each ms goes on. */
-static void measure_storm(size_t count)
+static struct storm measure_storm(size_t count)
 {
 	const uint64_t patience = 60 * NS_PER_S;
 	uint64_t sent = 0, delivered, begin;
 	size_t next = FRIEND + 1;
+	struct storm result;
 	struct world w;
 
 	world_init(&w, count);
@@ -559,12 +565,13 @@ static void measure_storm(size_t count)
 		run(&w, NS_PER_MS);
 	}
 	run(&w, NS_PER_MS);
-	say("members of the crowd that have a session", (double)w.ups, "", "all");
+	result = (struct storm){w.ups, sent - (w.delivered - delivered)};
+	say("members of the crowd that have a session", (double)result.connected, "", "all");
 	say("until the last one has it, virtual time", (double)(w.now - begin) / 1e6, "ms", "");
-	say("packets of a flow that goes on that were lost",
-	    (double)(sent - (w.delivered - delivered)), "", "0");
+	say("packets of a flow that goes on that were lost", (double)result.lost, "", "0");
 	say("handshakes answered by one core", (double)w.ups / w.hub_ms * 1e3, "per s", "");
 	world_done(&w);
+	return result;
 }
 
 int main(int argc, char **argv)
@@ -580,10 +587,10 @@ int main(int argc, char **argv)
 		count = strtoul(argv[1], NULL, 10);
 	if (sodium_init() < 0 || count < 10)
 		return 2;
-	measure_memory(count);
+	(void)measure_memory(count);
 	measure_change(count);
 	measure_timers();
 	measure_policy();
-	measure_storm(count);
+	(void)measure_storm(count);
 	return 0;
 }
