@@ -13,7 +13,8 @@ struct block {
 
 struct stage_pool {
 	struct block *blocks;
-	uint32_t free; /* plus 1; 0: none */
+	uint32_t free;	/* plus 1; 0: none */
+	uint32_t fresh; /* from here on none was ever used: its memory is not touched before */
 	size_t free_count;
 };
 
@@ -34,10 +35,6 @@ struct stage_pool *stage_pool_new(size_t bytes)
 		free(pool);
 		return NULL;
 	}
-	for (size_t i = count; i > 0; i--) {
-		pool->blocks[i - 1].next = pool->free;
-		pool->free = (uint32_t)i;
-	}
 	pool->free_count = count;
 	return pool;
 }
@@ -48,6 +45,21 @@ void stage_pool_free(struct stage_pool *pool)
 		return;
 	free(pool->blocks);
 	free(pool);
+}
+
+/* There is one. Returns it plus 1. */
+static uint32_t take(struct stage_pool *pool)
+{
+	uint32_t i = pool->free;
+
+	if (i)
+		pool->free = pool->blocks[i - 1].next;
+	else
+		i = ++pool->fresh;
+	pool->free_count--;
+	pool->blocks[i - 1].next = 0;
+	pool->blocks[i - 1].next_packet = 0;
+	return i;
 }
 
 static void release(struct stage_pool *pool, uint32_t first)
@@ -73,13 +85,7 @@ static uint32_t *append(struct stage_pool *pool, uint32_t *link, size_t *at, con
 		size_t n;
 
 		if (*at == BLOCK_DATA) {
-			uint32_t i = pool->free;
-
-			pool->free = pool->blocks[i - 1].next;
-			pool->free_count--;
-			pool->blocks[i - 1].next = 0;
-			pool->blocks[i - 1].next_packet = 0;
-			*link = i;
+			*link = take(pool);
 			*at = 0;
 		}
 		n = len < BLOCK_DATA - *at ? len : BLOCK_DATA - *at;
