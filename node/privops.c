@@ -236,6 +236,13 @@ static int make_device(struct helper *h, const struct priv_request *request,
 	return 0;
 }
 
+/* Only for speed. */
+static void fit_bursts(struct helper *h, const struct interface *i, uint32_t mtu)
+{
+	if (strcmp(i->kind, "tun") == 0)
+		(void)netlink_link_set_gso_max(h->nl, i->index, tun_gso_max(mtu));
+}
+
 static int do_open(struct helper *h, const struct priv_request *request, struct priv_reply *reply,
 		   int *ret_fd)
 {
@@ -267,6 +274,7 @@ static int do_open(struct helper *h, const struct priv_request *request, struct 
 		.index = link.index, .ipv4 = request->prefix, .table = h->table_base + number};
 	memcpy(slot->name, request->name, strlen(request->name) + 1);
 	memcpy(slot->kind, link.kind, sizeof(slot->kind));
+	fit_bursts(h, slot, link.mtu);
 	reply->index = link.index;
 	*ret_fd = fd;
 	fd = -1;
@@ -335,8 +343,10 @@ static int do_number(struct helper *h, const struct interface *i,
 	if (request->number < PRIV_MTU_MIN || request->number > TUN_PACKET_MAX)
 		return priv_refuse(reply, "an MTU of %u", request->number);
 	int r = netlink_link_set_mtu(h->nl, i->index, request->number);
-	if (r == 0)
+	if (r == 0) {
 		quieten(i->name); /* below 1280 the kernel had forgotten all IPv6 settings */
+		fit_bursts(h, i, request->number);
+	}
 	return kernel_result(h, reply, r);
 }
 

@@ -1,8 +1,10 @@
 #include "node/tun.h"
 
 #include "core/segment.h"
+#include "core/session.h"
 #include "os/base.h"
 #include "wire/buf.h"
+#include "wire/ip.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -165,6 +167,15 @@ int tun_open(const char *name, enum tun_offload *offload, char error[static TUN_
 	int made = fd;
 	fd = -1;
 	return made;
+}
+
+uint32_t tun_gso_max(uint32_t mtu)
+{
+	/* tcp(7) leaves this for headers below (MAX_TCP_HEADER); RFC 7323's timestamps are the rule
+	 * today. */
+	enum { RESERVED = 340, HEADERS = IPV4_HEADER_MIN + TCP_HEADER_MIN + 12, ALL = 65536 };
+	uint32_t count = MIN(OUTBOX_MAX_BYTES / (mtu + SESSION_OVERHEAD), OUTBOX_MAX_SEGMENTS);
+	return count > 1 ? MIN(count * (mtu - HEADERS) + RESERVED, ALL) : ALL;
 }
 
 static bool gso_from_virtio(uint8_t type, enum gso_type *ret_gso)

@@ -52,6 +52,10 @@ enum tun_result {
 	TUN_BROKEN,    /* the device has gone; errno says why */
 };
 
+/* The largest super-packet of TCP that goes into one burst (core/session.h) whole, as a link wants
+ * it to be said: larger ones are cut in two, and not joined again at the other side. */
+uint32_t tun_gso_max(uint32_t mtu);
+
 /* The next packet; bare: of a TUN_OFFLOAD_BARE device. buffer has TUN_BUFFER_SIZE bytes. */
 enum tun_result tun_read(int fd, bool bare, uint8_t *buffer, struct packet *ret_packet);
 /* Writes a packet that has TUN_HEADER_LEN writable bytes before its data, which it spoils; of a

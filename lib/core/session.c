@@ -149,6 +149,16 @@ static bool outbox_takes(const struct outbox *box, size_t datagram)
 	       (!box->closed && datagram <= box->segment && box->count < OUTBOX_MAX_SEGMENTS);
 }
 
+/* Whether a super-packet of so many datagrams, of this size but the last, has to wait for an empty
+ * box: cut in two it would be two at the other side. One that fits into none begins anywhere. */
+static bool wants_empty_box(const struct outbox *box, size_t datagram, size_t count)
+{
+	size_t bytes = datagram * count;
+
+	return box->count && count <= OUTBOX_MAX_SEGMENTS && bytes <= OUTBOX_MAX_BYTES &&
+	       (box->count + count > OUTBOX_MAX_SEGMENTS || box->len + bytes > OUTBOX_MAX_BYTES);
+}
+
 /* Where the content of the next datagram goes. */
 static uint8_t *outbox_content(const struct outbox *box)
 {
@@ -229,6 +239,9 @@ bool session_seal_packet(struct session *session, const struct packet *packet, s
 	*ret_error = 0;
 	if (packet->gso == GSO_NONE)
 		return seal_whole(session, packet, box, ret_error);
+	if (*offset == 0 && wants_empty_box(box, datagram_len(box, size),
+					    (cutter.payload_len + cutter.step - 1) / cutter.step))
+		return false;
 	for (; *offset < cutter.payload_len; *offset += cutter.step) {
 		size = cutter_size(&cutter, *offset);
 		if (!outbox_takes(box, datagram_len(box, size)))

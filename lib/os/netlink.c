@@ -277,6 +277,15 @@ int netlink_link_set_txqlen(struct netlink *nl, uint32_t index, uint32_t txqlen)
 	return netlink_do(nl, &r);
 }
 
+int netlink_link_set_gso_max(struct netlink *nl, uint32_t index, uint32_t bytes)
+{
+	union netlink_request r;
+
+	begin_link(&r, RTM_NEWLINK, index);
+	mnl_attr_put_u32(&r.header, IFLA_GSO_MAX_SIZE, bytes);
+	return netlink_do(nl, &r);
+}
+
 int netlink_link_add(struct netlink *nl, const char *name, const char *kind, const char *alias)
 {
 	struct netlink_link link;

@@ -36,6 +36,7 @@ struct netlink_link {
 	char alias[16]; /* its beginning; "": none */
 	uint32_t mtu;
 	uint32_t txqlen;
+	uint32_t gso_max;
 	uint32_t flags; /* IFF_… */
 	bool carrier;
 	struct netlink_ipv6 ipv6;
@@ -92,6 +93,8 @@ int netlink_link_set_carrier(struct netlink *nl, uint32_t index, bool carrier);
 int netlink_link_set_name(struct netlink *nl, uint32_t index, const char *name);
 int netlink_link_set_mtu(struct netlink *nl, uint32_t index, uint32_t mtu);
 int netlink_link_set_txqlen(struct netlink *nl, uint32_t index, uint32_t txqlen);
+/* The largest super-packet that the kernel makes for this link. */
+int netlink_link_set_gso_max(struct netlink *nl, uint32_t index, uint32_t bytes);
 /* name and alias: shorter than IF_NAMESIZE. -EEXIST: the name is taken; -EOPNOTSUPP: this kernel
  * has no such kind. */
 int netlink_link_add(struct netlink *nl, const char *name, const char *kind, const char *alias);

@@ -174,6 +174,7 @@ bool netlink_parse_link(const struct nlmsghdr *h, struct netlink_link *ret_link)
 	link.flags = m->ifi_flags;
 	link.mtu = get_u32(&a, IFLA_MTU, 0);
 	link.txqlen = get_u32(&a, IFLA_TXQLEN, 0);
+	link.gso_max = get_u32(&a, IFLA_GSO_MAX_SIZE, 0);
 	get_string(a.at[IFLA_IFNAME], link.name, sizeof(link.name));
 	get_string(a.at[IFLA_IFALIAS], link.alias, sizeof(link.alias));
 	link.carrier = get_u8(&a, IFLA_CARRIER);

@@ -499,6 +499,40 @@ static void a_box_takes_65000_bytes(void **state)
 	pair_done(&p);
 }
 
+static const struct packet_spec bulk = {.version = 4, .flags = PACKET_ACK, .options = 12};
+
+/* Its datagrams of 1000 bytes of TCP each, whether all of them went into the box. */
+static bool seal_run(struct pair *p, size_t count)
+{
+	static uint8_t payload[BIG], ip[BIG];
+	struct packet packet = packet_of(&bulk, ip, packet_build(&bulk, payload, count * 1000, ip),
+					 count > 1 ? 1000 : 0);
+	size_t offset = 0;
+	int err;
+	bool whole = session_seal_packet(p->a, &packet, &offset, &p->box, &err);
+
+	assert_int_equal(err, 0);
+	return whole;
+}
+
+static void a_super_packet_that_fits_into_an_empty_box_is_not_cut(void **state)
+{
+	struct pair p;
+
+	pair_init(&p, AEAD_CHACHA20_POLY1305);
+	assert_true(seal_run(&p, 40));
+	assert_true(seal_run(&p, 10));
+	assert_int_equal(p.box.count, 50);
+	assert_false(seal_run(&p, 20)); /* not the ten that there is room for */
+	assert_int_equal(p.box.count, 50);
+	outbox_clear(&p.box);
+	assert_true(seal_run(&p, 20));
+	/* What fits into none uses what is left. */
+	assert_false(seal_run(&p, OUTBOX_MAX_BYTES / 1084 + 1));
+	assert_int_equal(p.box.count, OUTBOX_MAX_BYTES / 1084);
+	pair_done(&p);
+}
+
 static void a_packet_that_no_box_can_take_is_refused(void **state)
 {
 	static uint8_t payload[BIG], ip[BIG];
@@ -690,6 +724,7 @@ int main(void)
 		cmocka_unit_test(gso_fields_that_do_not_fit_the_packet_are_refused),
 		cmocka_unit_test(a_box_takes_64_datagrams),
 		cmocka_unit_test(a_box_takes_65000_bytes),
+		cmocka_unit_test(a_super_packet_that_fits_into_an_empty_box_is_not_cut),
 		cmocka_unit_test(a_packet_that_no_box_can_take_is_refused),
 		cmocka_unit_test(a_box_takes_one_size_and_a_shorter_one_at_the_end),
 		cmocka_unit_test(full_checksums_pass_as_they_are),

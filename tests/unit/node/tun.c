@@ -1,5 +1,6 @@
 #include "fixture/test.h"
 
+#include "core/session.h"
 #include "fixture/packet.h"
 #include "node/tun.h"
 
@@ -164,6 +165,25 @@ static void offload_names_go_both_ways(void **state)
 	assert_int_equal(tun_offload_gso(TUN_OFFLOAD_TSO), 1u << GSO_TCP4 | 1u << GSO_TCP6);
 }
 
+/* What TCP may put in: the rest is the kernel's for headers. */
+static void a_super_packet_fills_a_burst_and_no_more(void **state)
+{
+	enum { RESERVED = 340 };
+	(void)state;
+	for (uint32_t mtu = 1280; mtu < 30000; mtu += 7) {
+		uint32_t payload = tun_gso_max(mtu) - RESERVED, mss = mtu - 52;
+		size_t count = payload / mss;
+		assert_true(count <= OUTBOX_MAX_SEGMENTS);
+		assert_true(count * (mtu + SESSION_OVERHEAD) <= OUTBOX_MAX_BYTES);
+		assert_true(count == OUTBOX_MAX_SEGMENTS ||
+			    (count + 1) * (mtu + SESSION_OVERHEAD) > OUTBOX_MAX_BYTES);
+		/* over IPv6 */
+		assert_int_equal(payload / (mss - 20), count);
+	}
+	assert_int_equal(tun_gso_max(65535), 65536);
+	assert_int_equal(tun_gso_max(TUN_PACKET_MAX), 65536);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -174,6 +194,7 @@ int main(void)
 		cmocka_unit_test(a_header_never_says_more_than_the_packet_has),
 		cmocka_unit_test(a_bare_device_has_packets_without_a_header),
 		cmocka_unit_test(offload_names_go_both_ways),
+		cmocka_unit_test(a_super_packet_fills_a_burst_and_no_more),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,11 +110,13 @@ static void a_link_is_found_by_name_and_changed(void **state)
 	assert_false(link.flags & IFF_UP);
 	assert_int_equal(netlink_link_set_mtu(nl, tun_index, 1333), 0);
 	assert_int_equal(netlink_link_set_txqlen(nl, tun_index, 77), 0);
+	assert_int_equal(netlink_link_set_gso_max(nl, tun_index, 60000), 0);
 	assert_int_equal(netlink_link_set_up(nl, tun_index, true), 0);
 	assert_int_equal(netlink_link_get(nl, tun_index, &link), 0);
 	assert_string_equal(link.name, "dnettest0");
 	assert_int_equal(link.mtu, 1333);
 	assert_int_equal(link.txqlen, 77);
+	assert_int_equal(link.gso_max, 60000);
 	assert_true(link.flags & IFF_UP);
 	assert_int_equal(netlink_link_find(nl, "nothere", &link), -ENODEV);
 	assert_int_equal(netlink_link_find(nl, "a-name-of-16-bytes", &link), -ENODEV);
