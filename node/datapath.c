@@ -1,5 +1,6 @@
 #include "node/datapath.h"
 
+#include "core/fairq.h"
 #include "core/mesh.h"
 #include "os/base.h"
 #include "os/clock.h"
@@ -15,10 +16,15 @@
 #include <string.h>
 
 enum {
-	/* What one turn takes from one descriptor before the others have theirs. */
-	TUN_BUDGET_PACKETS = 64,
-	TUN_BUDGET_BYTES = 1 << 20,
-	UDP_BUDGET_BATCHES = 4,
+	/* What one step takes from one descriptor before the others have theirs, and steps of a
+	 * turn. */
+	/* Reading is cheap beside sealing: the more is known of what waits, the fairer. */
+	READ_STEP_PACKETS = 256,
+	READ_STEP_BYTES = 256 << 10,
+	SEND_STEP_BYTES = 64 << 10,
+	STEPS = 4,
+	/* What waits to be sent: a millisecond of it at full speed. */
+	QUEUE_BYTES = 2 << 20,
 	/* Few large buffers where the kernel joins datagrams: they stay in the cache. */
 	UDP_BATCH_GRO = 4,
 	UDP_BATCH_PLAIN = 32,
@@ -37,6 +43,7 @@ struct datapath_port {
 	bool bare;	       /* it is a TUN_OFFLOAD_BARE one */
 	struct mesh *mesh;     /* borrowed; NULL: none */
 	struct loop_fd *watch; /* owned; while there are both */
+	bool ready;	       /* there may be something to read */
 };
 
 struct datapath {
@@ -44,14 +51,16 @@ struct datapath {
 	struct engine *engine;	       /* borrowed */
 	struct udp_socket *sockets[2]; /* borrowed; IPv4, IPv6 */
 	struct loop_fd *watches[2];    /* owned */
+	bool ready[2];		       /* there may be something to receive */
 	struct loop_timer *timer;      /* owned */
+	struct fairq *queue;	       /* owned; its packets are of ports with a mesh */
+	struct loop_task *more;	       /* owned; a turn after this one */
 	uint64_t time_floor_ns;	       /* wall clock; no timestamp is below */
 	uint64_t time_limit_ns;	       /* nor from here on, unless time_keep() has moved it */
 	uint64_t (*time_keep)(void *arg, uint64_t wall_ns);
 	void *time_arg;
 	uint64_t armed_ns;		   /* when the timer comes; UINT64_MAX: it does not */
 	TAILQ_HEAD(, datapath_port) ports; /* owned by their makers */
-	uint8_t *tun_buffer;		   /* owned */
 	uint8_t *udp_buffers;		   /* owned */
 	struct udp_message messages[UDP_BATCH_PLAIN];
 	uint64_t counters[DATAPATH_COUNTER_COUNT];
@@ -94,6 +103,16 @@ static void flush_all(struct datapath *dp, uint64_t now)
 	{
 		if (port->mesh)
 			mesh_flush(port->mesh, now);
+	}
+}
+
+static void deliver_all(struct datapath *dp)
+{
+	struct datapath_port *port;
+	TAILQ_FOREACH(port, &dp->ports, entry)
+	{
+		if (port->mesh)
+			mesh_flush_in(port->mesh);
 	}
 }
 
@@ -167,22 +186,18 @@ static void send_datagrams(void *ctx, const struct endpoint *dst, const uint8_t 
 	}
 }
 
-static void on_tun(void *arg, int fd, unsigned events)
+/* Until it is empty, or has had its share. False: the device has gone. */
+static bool read_tun(struct datapath_port *port, uint64_t now)
 {
-	struct datapath_port *port = arg;
 	struct datapath *dp = port->dp;
-	uint64_t now = clock_boottime_ns();
 	size_t bytes = 0;
-	(void)events;
-	for (int i = 0; i < TUN_BUDGET_PACKETS && bytes < TUN_BUDGET_BYTES; i++) {
+	for (int i = 0; i < READ_STEP_PACKETS && bytes < READ_STEP_BYTES; i++) {
 		struct packet packet;
-		enum tun_result r = tun_read(fd, port->bare, dp->tun_buffer, &packet);
+		enum tun_result r = tun_read(port->fd, port->bare, fairq_room(dp->queue), &packet);
 		if (r == TUN_EMPTY)
-			break;
-		if (r == TUN_BROKEN) {
-			port->lost(port->ctx);
-			return;
-		}
+			port->ready = false;
+		if (r == TUN_EMPTY || r == TUN_BROKEN)
+			return r == TUN_EMPTY;
 		if (r == TUN_MALFORMED) {
 			count(dp, DATAPATH_tun_malformed, 1);
 			continue;
@@ -190,10 +205,34 @@ static void on_tun(void *arg, int fd, unsigned events)
 		count(dp, DATAPATH_tun_reads, 1);
 		count(dp, DATAPATH_tun_read_bytes, packet.len);
 		bytes += packet.len;
+		fairq_push(dp->queue, &packet, port, now);
+	}
+	return true;
+}
+
+static void read_ports(struct datapath *dp, uint64_t now)
+{
+	struct datapath_port *port;
+	TAILQ_FOREACH(port, &dp->ports, entry)
+	{
+		if (!port->ready || read_tun(port, now))
+			continue;
+		port->ready = false;
+		port->lost(port->ctx);
+		return; /* the list may be another one */
+	}
+}
+
+static void send_waiting(struct datapath *dp, uint64_t now)
+{
+	struct packet packet;
+	size_t bytes = 0;
+	void *owner;
+	while (bytes < SEND_STEP_BYTES && fairq_pop(dp->queue, now, &packet, &owner)) {
+		struct datapath_port *port = owner;
+		bytes += packet.len;
 		mesh_input_packet(port->mesh, &packet, now);
 	}
-	mesh_flush(port->mesh, now);
-	arm(dp, now);
 }
 
 /* ---- In: UDP → engine → mesh → TUN ---- */
@@ -209,6 +248,7 @@ void datapath_deliver(void *arg, struct packet *packet)
 	}
 	count(dp, DATAPATH_tun_writes, 1);
 	count(dp, DATAPATH_tun_write_bytes, packet->len);
+	port->ready = port->watch != NULL;
 }
 
 static bool lane_is_ours(const struct datapath *dp, const struct endpoint *relay, uint64_t lane)
@@ -277,29 +317,98 @@ static void take_message(struct datapath *dp, struct udp_message *m, uint64_t no
 	count(dp, DATAPATH_udp_read_bytes, m->len);
 }
 
+/* One batch. */
+static void receive(struct datapath *dp, unsigned index, uint64_t now)
+{
+	struct udp_socket *socket = dp->sockets[index];
+	int room = socket->gro ? UDP_BATCH_GRO : UDP_BATCH_PLAIN;
+	int n = udp_receive_batch(socket, dp->messages, (unsigned)room);
+	if (n < 0)
+		log_limited(LOG_LEVEL_WARN, 6, "cannot receive: %s", strerror(-n));
+	dp->ready[index] = n == room;
+	if (n <= 0)
+		return;
+	count(dp, DATAPATH_udp_reads, 1);
+	for (int i = 0; i < n; i++)
+		take_message(dp, &dp->messages[i], now);
+}
+
+/* ---- Turns: a little from each side, until there is nothing left or others of the loop have
+ * waited long enough. Who begins to speak waits for a step, not for a turn. ---- */
+
+static bool has_work(const struct datapath *dp)
+{
+	const struct datapath_port *port;
+	TAILQ_FOREACH(port, &dp->ports, entry)
+	{
+		if (port->ready)
+			return true;
+	}
+	return dp->ready[0] || dp->ready[1] || fairq_stats(dp->queue)->packets;
+}
+
+/* once_more: so much was done since the last look that a datagram may have come. */
+static void step(struct datapath *dp, bool once_more, uint64_t now)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(dp->ready); i++) {
+		if (dp->sockets[i]->fd >= 0 && (once_more || dp->ready[i]))
+			receive(dp, i, now);
+	}
+	/* While more waits, runs of a flow go on; and answers to what is delivered can be read at
+	 * once. */
+	if (!dp->ready[0] && !dp->ready[1])
+		deliver_all(dp);
+	read_ports(dp, now);
+	send_waiting(dp, now);
+	/* What more there is fills the burst that was begun. */
+	if (!has_work(dp))
+		flush_all(dp, now);
+}
+
+static void note_queue(struct datapath *dp)
+{
+	const struct fairq_stats *stats = fairq_stats(dp->queue);
+	dp->counters[DATAPATH_queue_marked] = stats->marked;
+	dp->counters[DATAPATH_queue_dropped] = stats->dropped;
+	dp->counters[DATAPATH_queue_overflowed] = stats->overflowed;
+}
+
+static void turn(struct datapath *dp)
+{
+	uint64_t now = clock_boottime_ns();
+	for (int i = 0; i < STEPS && has_work(dp); i++, now = clock_boottime_ns())
+		step(dp, i > 0, now);
+	flush_all(dp, now);
+	arm(dp, now);
+	note_queue(dp);
+	if (has_work(dp))
+		loop_task_schedule(dp->more);
+}
+
+static void on_more(void *arg)
+{
+	struct datapath *dp = arg;
+	if (dp->engine)
+		turn(dp);
+}
+
 static void on_udp(void *arg, int fd, unsigned events)
 {
 	struct datapath *dp = arg;
-	struct udp_socket *socket = dp->sockets[dp->sockets[0]->fd != fd];
 	(void)events;
 	if (!dp->engine)
 		return;
-	int room = socket->gro ? UDP_BATCH_GRO : UDP_BATCH_PLAIN;
-	uint64_t now = clock_boottime_ns();
-	for (int batch = 0; batch < UDP_BUDGET_BATCHES; batch++) {
-		int n = udp_receive_batch(socket, dp->messages, (unsigned)room);
-		if (n < 0)
-			log_limited(LOG_LEVEL_WARN, 6, "cannot receive: %s", strerror(-n));
-		if (n <= 0)
-			break;
-		count(dp, DATAPATH_udp_reads, 1);
-		for (int i = 0; i < n; i++)
-			take_message(dp, &dp->messages[i], now);
-		flush_all(dp, now);
-		if (n < room)
-			break;
-	}
-	arm(dp, now);
+	dp->ready[dp->sockets[0]->fd != fd] = true;
+	turn(dp);
+}
+
+static void on_tun(void *arg, int fd, unsigned events)
+{
+	struct datapath_port *port = arg;
+	(void)fd;
+	(void)events;
+	port->ready = true;
+	turn(port->dp);
 }
 
 /* ---- The parts ---- */
@@ -358,7 +467,8 @@ struct datapath *datapath_new(struct loop *loop, struct udp_socket *v4, struct u
 	dp->sockets[1] = v6;
 	dp->armed_ns = UINT64_MAX;
 	TAILQ_INIT(&dp->ports);
-	dp->tun_buffer = xmalloc(TUN_BUFFER_SIZE);
+	dp->queue = fairq_init(xmalloc(fairq_size(QUEUE_BYTES)), QUEUE_BYTES, rand_u64());
+	dp->more = loop_task_new(loop, on_more, dp);
 	dp->udp_buffers = xmalloc((size_t)UDP_BATCH_PLAIN * UDP_RECEIVE_SIZE);
 	for (size_t i = 0; i < UDP_BATCH_PLAIN; i++) {
 		dp->messages[i].data = dp->udp_buffers + i * UDP_RECEIVE_SIZE;
@@ -381,7 +491,8 @@ void datapath_free(struct datapath *dp)
 	for (size_t i = 0; i < ARRAY_SIZE(dp->watches); i++)
 		loop_fd_free(dp->watches[i]);
 	loop_timer_free(dp->timer);
-	free(dp->tun_buffer);
+	loop_task_free(dp->more);
+	free(dp->queue);
 	free(dp->udp_buffers);
 	free(dp);
 }
@@ -406,6 +517,7 @@ void datapath_port_free(struct datapath_port *port)
 {
 	if (!port)
 		return;
+	fairq_forget(port->dp->queue, port);
 	loop_fd_free(port->watch);
 	TAILQ_REMOVE(&port->dp->ports, port, entry);
 	free(port);
@@ -414,6 +526,7 @@ void datapath_port_free(struct datapath_port *port)
 static void set_watch(struct datapath_port *port)
 {
 	bool wanted = port->fd >= 0 && port->mesh;
+	port->ready = port->ready && wanted;
 	if (wanted == (port->watch != NULL))
 		return;
 	if (wanted) {
@@ -435,6 +548,7 @@ void datapath_port_set_tun(struct datapath_port *port, int fd, enum tun_offload 
 
 void datapath_port_set_mesh(struct datapath_port *port, struct mesh *mesh)
 {
+	fairq_forget(port->dp->queue, port);
 	port->mesh = mesh;
 	set_watch(port);
 }

@@ -53,6 +53,9 @@ void datapath_deliver(void *port, struct packet *packet);
 	X(tun_write_bytes)                                                                         \
 	X(tun_write_failed)                                                                        \
 	X(tun_malformed)                                                                           \
+	X(queue_marked)                                                                            \
+	X(queue_dropped)                                                                           \
+	X(queue_overflowed)                                                                        \
 	X(udp_reads)                                                                               \
 	X(udp_read_datagrams)                                                                      \
 	X(udp_read_bytes)                                                                          \

@@ -25,9 +25,9 @@ static const struct conf_option options[] = {
 	 offsetof(struct dnetd_config, mtu),
 	 "largest packet inside the overlay, in bytes; less where the path to a member, or the "
 	 "member, takes less"},
-	{"network", "txqueuelen", CONF_INT, "128", 1, 10000,
+	{"network", "txqueuelen", CONF_INT, "1000", 1, 10000,
 	 offsetof(struct dnetd_config, txqueuelen),
-	 "packets that wait in the interface; short keeps the round trip short under load"},
+	 "packets that wait in the interface while dnetd does not run; it takes them out at once"},
 	{"network", "table-base", CONF_INT, "52000", PRIV_TABLE_MIN, PRIV_TABLE_MAX,
 	 offsetof(struct dnetd_config, table_base),
 	 "each interface has a routing table of its own: this and the interface's number"},

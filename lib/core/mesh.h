@@ -75,7 +75,9 @@ int mesh_explain(const struct mesh *mesh, const struct ip_flow *flow,
 /* One packet or super-packet from the TUN. Sealed datagrams gather until mesh_flush(); call it at
  * the end of a burst. */
 void mesh_input_packet(struct mesh *mesh, struct packet *packet, uint64_t now);
-void mesh_flush(struct mesh *mesh, uint64_t now); /* also what is being coalesced towards the TUN */
+void mesh_flush(struct mesh *mesh, uint64_t now);
+/* Only what is being coalesced towards the TUN. */
+void mesh_flush_in(struct mesh *mesh);
 
 /* Whether a lane datagram from this OVR endpoint with this lane id is one of ours. Datagrams
  * themselves go to engine_input(). */

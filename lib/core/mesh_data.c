@@ -366,10 +366,15 @@ static void deliver(void *ctx, struct packet *packet)
 	mesh->out.deliver(mesh->out.ctx, packet);
 }
 
+void mesh_flush_in(struct mesh *mesh)
+{
+	coalesce_flush(&mesh->coalescer, deliver, mesh);
+}
+
 void mesh_flush(struct mesh *mesh, uint64_t now)
 {
 	data_flush_boxes(mesh, NULL, now);
-	coalesce_flush(&mesh->coalescer, deliver, mesh);
+	mesh_flush_in(mesh);
 }
 
 /* PROTOCOL 5.4: An IP packet is delivered only if its source address belongs to the key of the
