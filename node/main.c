@@ -14,6 +14,7 @@
 #include <linux/capability.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 
 /* Start order: configuration and state folder; what only root may; the root helper (forked before
@@ -119,6 +120,15 @@ static void give_memory_back(void)
 	(void)mallopt(M_TRIM_THRESHOLD, LARGE_BLOCK);
 }
 
+/* After the helpers began, which are not in a hurry. */
+static void raise_priority(const struct dnetd_config *config)
+{
+	int r = priority_take(settings_priority(config));
+	if (r < 0)
+		log_warn("cannot take the priority '%s': %s; it goes on as normal",
+			 config->priority, strerror(-r));
+}
+
 static int run(struct daemon *d, const struct dnetd_config *config)
 {
 	struct priv *priv = NULL;
@@ -128,6 +138,7 @@ static int run(struct daemon *d, const struct dnetd_config *config)
 		return 1;
 	raise_file_limit();
 	give_memory_back();
+	raise_priority(config);
 	int status = daemon_init_loop(d);
 	if (status >= 0) {
 		stop_helpers(priv, spawn);

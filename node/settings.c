@@ -28,6 +28,11 @@ static const struct conf_option options[] = {
 	{"network", "txqueuelen", CONF_INT, "1000", 1, 10000,
 	 offsetof(struct dnetd_config, txqueuelen),
 	 "packets that wait in the interface while dnetd does not run; it takes them out at once"},
+	{"network", "priority", CONF_STRING, "normal", 1, 16,
+	 offsetof(struct dnetd_config, priority),
+	 "of dnetd's packets before other programs' work when all processors are busy: normal, "
+	 "high "
+	 "(nice -10) or realtime (SCHED_RR)"},
 	{"network", "table-base", CONF_INT, "52000", PRIV_TABLE_MIN, PRIV_TABLE_MAX,
 	 offsetof(struct dnetd_config, table_base),
 	 "each interface has a routing table of its own: this and the interface's number"},
@@ -284,7 +289,13 @@ static bool check_cipher(const struct dnetd_config *config, char error[static CO
 bool settings_check(const struct dnetd_config *config, char error[static CONF_ERROR_MAX])
 {
 	enum tun_offload offload;
+	enum priority priority;
 	struct object_id id;
+	if (!priority_parse(config->priority, &priority)) {
+		snprintf(error, CONF_ERROR_MAX, "priority '%s' is none of normal, high, realtime",
+			 config->priority);
+		return false;
+	}
 	if (!tun_offload_parse(config->tun_offload, &offload)) {
 		snprintf(error, CONF_ERROR_MAX,
 			 "tun-offload '%s' is none of bare, none, checksum, tso, uso",
@@ -372,4 +383,11 @@ uint8_t settings_ciphers(const struct dnetd_config *config)
 {
 	bool any = strcmp(config->cipher, "auto") == 0;
 	return any ? aead_supported() : AEAD_CHACHA20_POLY1305;
+}
+
+enum priority settings_priority(const struct dnetd_config *config)
+{
+	enum priority priority = PRIORITY_NORMAL;
+	(void)priority_parse(config->priority, &priority);
+	return priority;
 }

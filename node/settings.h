@@ -8,6 +8,7 @@
 #include "node/tun.h"
 #include "os/conf.h"
 #include "os/daemon.h"
+#include "os/priority.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@ struct dnetd_config {
 	char *interface_prefix;
 	int64_t mtu;
 	int64_t txqueuelen;
+	char *priority;
 	int64_t table_base;
 	char *tun_offload;
 	bool udp_gso;
@@ -68,5 +70,6 @@ enum tun_offload settings_offload(const struct dnetd_config *config);
 enum aead_provider_id settings_aead(const struct dnetd_config *config);
 /* What is offered to peers: bits of enum aead_kind. */
 uint8_t settings_ciphers(const struct dnetd_config *config);
+enum priority settings_priority(const struct dnetd_config *config);
 
 #endif

@@ -89,9 +89,12 @@ static void ciphers_are_checked(void **state)
 	assert_false(good_with("cipher-library", "libtomcrypt"));
 }
 
-static void offloads_and_prefixes_are_checked(void **state)
+static void words_and_prefixes_are_checked(void **state)
 {
 	(void)state;
+	assert_false(good_with("priority", "low"));
+	assert_true(good_with("priority", "realtime"));
+	assert_int_equal(settings_priority(&config), PRIORITY_REALTIME);
 	assert_false(good_with("tun-offload", "all"));
 	assert_true(good_with("tun-offload", "checksum"));
 	assert_false(good_with("interface-prefix", "dnet0"));
@@ -145,8 +148,7 @@ int main(void)
 						release),
 		cmocka_unit_test_setup_teardown(a_dnet_may_have_its_own_backend, defaults, release),
 		cmocka_unit_test_setup_teardown(ciphers_are_checked, defaults, release),
-		cmocka_unit_test_setup_teardown(offloads_and_prefixes_are_checked, defaults,
-						release),
+		cmocka_unit_test_setup_teardown(words_and_prefixes_are_checked, defaults, release),
 		cmocka_unit_test_setup_teardown(numbers_have_their_bounds, defaults, release),
 		cmocka_unit_test(addresses_nobody_else_can_use_do_not_count),
 	};
