@@ -1,6 +1,7 @@
 #include "core/fairq.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/queue.h>
 
@@ -14,7 +15,7 @@
  * A flow is idle, or in one of two lists (RFC 8290, 4.2): of new flows, which just began to send,
  * or of old ones. It leaves the old ones when it has nothing to send and its turn comes. */
 
-enum { FLOWS = 1024, ALIGN = 64, NONE = FAIRQ_PACKETS };
+enum { FLOWS = 1024, FRAGMENTS = 64, ALIGN = 64, NONE = FAIRQ_PACKETS };
 enum { ECN_BITS = 3, ECN_NOT_ECT = 0, ECN_CE = 3 };
 
 struct entry {
@@ -38,6 +39,12 @@ struct flow {
 	uint64_t first_above, drop_next;
 };
 
+/* The flow of the last first fragment between two addresses. */
+struct fragment {
+	uint64_t addresses; /* a hash */
+	uint16_t flow;
+};
+
 STAILQ_HEAD(flow_list, flow);
 
 struct fairq {
@@ -47,6 +54,7 @@ struct fairq {
 	uint64_t seed;
 	struct flow_list new_flows, old_flows;
 	struct fairq_stats stats;
+	struct fragment fragments[FRAGMENTS];
 	struct flow flows[FLOWS];
 	struct entry entries[FAIRQ_PACKETS];
 	uint8_t bytes[];
@@ -85,22 +93,30 @@ static uint64_t mix(uint64_t hash, uint64_t word)
 	return hash ^ hash >> 32;
 }
 
-/* Fragments are of one flow, whether they have the ports or not; so is what is malformed. */
-static uint16_t flow_of(const struct fairq *q, const struct packet *packet, const void *owner)
+/* Datagrams of a flow stay in order where some of them are fragments: those without ports go with
+ * the last first one between the same addresses. What is malformed is a flow, too. */
+static uint16_t flow_of(struct fairq *q, const struct packet *packet, const void *owner)
 {
-	uint64_t hash = mix(q->seed, (uintptr_t)owner), words[sizeof(struct ip_flow) / 8];
+	uint64_t hash = mix(q->seed, (uintptr_t)owner), addresses, words[5];
+	struct fragment *fragment;
 	struct ip_flow flow;
 	struct ip_view ip;
 
-	static_assert(sizeof(words) == sizeof(flow), "no byte is left out");
-	if (ip_parse(packet->data, packet->len, &ip) == IP_OK) {
-		ip_flow_of(&ip, &flow);
-		if (ip.fragment != IP_FRAGMENT_NONE)
-			flow.src_port = flow.dst_port = 0;
-		memcpy(words, &flow, sizeof(words));
-		for (size_t i = 0; i < sizeof(words) / 8; i++)
-			hash = mix(hash, words[i]);
-	}
+	static_assert(sizeof(words) == sizeof(flow) && offsetof(struct ip_flow, src_port) == 32,
+		      "addresses come first, and no byte is left out");
+	if (ip_parse(packet->data, packet->len, &ip) != IP_OK)
+		return hash % FLOWS;
+	ip_flow_of(&ip, &flow);
+	memcpy(words, &flow, sizeof(words));
+	for (size_t i = 0; i < 4; i++)
+		hash = mix(hash, words[i]);
+	addresses = hash;
+	fragment = &q->fragments[addresses % FRAGMENTS];
+	if (ip.fragment == IP_FRAGMENT_LATER && fragment->addresses == addresses)
+		return fragment->flow;
+	hash = mix(hash, words[4]);
+	if (ip.fragment == IP_FRAGMENT_FIRST)
+		*fragment = (struct fragment){addresses, hash % FLOWS};
 	return hash % FLOWS;
 }
 

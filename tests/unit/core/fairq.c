@@ -204,8 +204,7 @@ static void so_many_packets_wait_and_no_more(void **state)
 	free(q);
 }
 
-/* Malformed ones are a flow too; fragments with and without ports are of the same. */
-static void what_has_no_ports_has_a_flow(void **state)
+static void malformed_packets_are_a_flow(void **state)
 {
 	static const uint8_t odd[] = {0x00, 0x45, 0x6f, 0xff};
 	struct fairq *q = make(MEMORY);
@@ -222,16 +221,31 @@ static void what_has_no_ports_has_a_flow(void **state)
 		assert_int_equal(p.len, i + 1);
 		assert_int_equal(p.data[0], odd[i]);
 	}
-	for (uint16_t i = 0; i < 2; i++) {
-		p = put(fairq_room(q), 2, i, BIG);
-		p.data[6] = i ? 0x00 : 0x20; /* more follow; then the last */
-		p.data[7] = i;
+	free(q);
+}
+
+/* Fragments of IPv4, the later ones without ports, between whole datagrams of the same flow. */
+static void fragments_stay_in_order_with_their_flow(void **state)
+{
+	enum { WHOLE, FIRST, LATER };
+	static const uint8_t kinds[] = {WHOLE, FIRST, LATER, LATER, WHOLE, LATER, FIRST, WHOLE};
+	struct fairq *q = make(MEMORY);
+
+	for (uint32_t i = 0; i < sizeof(kinds); i++) {
+		struct packet p = put(fairq_room(q), 2, i, 3020);
+
+		if (kinds[i] == FIRST)
+			p.data[6] = 0x20;
+		if (kinds[i] == LATER)
+			p.data[7] = (uint8_t)(i * 8);
 		fairq_push(q, &p, NULL, 0);
-		push(q, 4, i, BIG, 0);
+		push(q, 4, i, 3020, 0);
 	}
-	pop_is(q, 2, 0, 0);
-	pop_is(q, 4, 0, 0);
-	pop_is(q, 2, 1, 0); /* a flow of its own would have been new, and first */
+	for (uint32_t i = 0; i < sizeof(kinds); i++) {
+		pop_is(q, 2, i, 0);
+		pop_is(q, 4, i, 0);
+	}
+	is_empty(q);
 	free(q);
 }
 
@@ -406,7 +420,8 @@ int main(void)
 		cmocka_unit_test(flows_that_always_speak_get_equal_bytes),
 		cmocka_unit_test(when_memory_ends_the_oldest_of_who_sends_most_gives_way),
 		cmocka_unit_test(so_many_packets_wait_and_no_more),
-		cmocka_unit_test(what_has_no_ports_has_a_flow),
+		cmocka_unit_test(malformed_packets_are_a_flow),
+		cmocka_unit_test(fragments_stay_in_order_with_their_flow),
 		cmocka_unit_test(what_an_owner_left_is_forgotten),
 		cmocka_unit_test(a_queue_that_stands_loses_packets_after_an_interval),
 		cmocka_unit_test(flows_that_know_ecn_are_marked_instead),
