@@ -1,12 +1,12 @@
 #include "core/fairq.h"
 
+#include "wire/buf.h"
+#include "wire/ip.h"
+
 #include <assert.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/queue.h>
-
-#include "wire/buf.h"
-#include "wire/ip.h"
 
 /* Memory is a ring in order of arrival, as is that of the entries: what was popped out of turn is
  * free when all older ones are. When nothing waits both begin anew, so that a queue that is emptied
