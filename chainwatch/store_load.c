@@ -9,9 +9,11 @@
 /* What ended and can still be undone, then what is live; that order is the registry's wish. In the
  * order of the chain, which is that of the rows. */
 static const char *const wanted[] = {
-	"to_height > (SELECT min(height) FROM block)",
-	"to_height IS NULL",
+	"to_height > ?",
+	"to_height IS NULL AND ? NOT NULL",
 };
+
+enum { UNDO_MAX = 100 /* blocks; of more the registry is loaded anew when it comes to that */ };
 
 static int load_object(struct registry *registry, sqlite3_stmt *statement)
 {
@@ -49,13 +51,14 @@ static int load_seal(struct registry *registry, sqlite3_stmt *statement)
 }
 
 static int load_some(struct store *store, struct registry *registry, const char *sql,
-		     int (*read)(struct registry *, sqlite3_stmt *))
+		     uint32_t above, int (*read)(struct registry *, sqlite3_stmt *))
 {
 	_cleanup_(chaindb_finalizep) sqlite3_stmt *statement = NULL;
 	int code, result = 0;
 
 	if (sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) != SQLITE_OK)
 		return store_fail(store, "cannot read");
+	sqlite3_bind_int64(statement, 1, above);
 	while (!result && (code = sqlite3_step(statement)) == SQLITE_ROW)
 		result = read(registry, statement);
 	if (result == -EINVAL) {
@@ -78,7 +81,7 @@ static int load(struct store *store, struct registry *registry, const char *colu
 	for (size_t i = 0; !result && i < ARRAY_SIZE(wanted); i++) {
 		snprintf(sql, sizeof(sql), "SELECT rowid, %s FROM %s WHERE %s ORDER BY rowid",
 			 columns, table, wanted[i]);
-		result = load_some(store, registry, sql, read);
+		result = load_some(store, registry, sql, registry_floor(registry), read);
 	}
 	return result;
 }
@@ -87,11 +90,12 @@ int store_load(struct store *store, struct registry *registry)
 {
 	static const char *const tables[] = {"node",	 "link",   "roster",
 					     "endpoint", "grant_", "transfer"};
-	uint32_t lowest;
+	uint32_t lowest = 0;
 	int result = store->has_tip ? store_lowest(store, &lowest) : 0;
 
-	if (!result && store->has_tip)
-		registry_prune(registry, lowest);
+	if (store->has_tip && store->tip.height > lowest + UNDO_MAX)
+		lowest = store->tip.height - UNDO_MAX;
+	registry_prune(registry, lowest);
 	if (!result)
 		result = load(store, registry, "id AS " CHAINDB_ROW_COLUMNS, "object", load_object);
 	if (!result)
