@@ -32,9 +32,10 @@ enum {
 	STEP_MS = 150, /* of indexing in one call */
 	GROWING = 3,   /* the last files, which a node may write to */
 	FILES_OPEN = 4,
-	ROOTS_MAX = 1000,      /* looked at for their height, of a pruned node */
-	FOLDER_MAX = 1 << 20,  /* entries looked at */
-	AHEAD_BYTES = 8 << 20, /* the kernel is told to fetch, beyond what is read */
+	ROOTS_MAX = 1000,	 /* looked at for their height, of a pruned node */
+	FOLDER_MAX = 1 << 20,	 /* entries looked at */
+	AHEAD_BYTES = 8 << 20,	 /* the kernel is told to fetch, beyond what is read */
+	BEHIND_BYTES = 16 << 20, /* and to forget, so far behind it and further */
 };
 
 struct block_file {
@@ -359,7 +360,8 @@ static int index_file(struct source_blocks *s, struct block_file *file, bool gro
 	return 0;
 }
 
-/* While blocks come in the order in which they lie, the disk works beside us. */
+/* While blocks come in the order in which they lie, the disk works beside us, and what was read
+ * does not fill all memory: others have use for it. */
 static void fetch_ahead(struct source_blocks *s, const struct blockindex_entry *entry, int fd)
 {
 	bool in_order = entry->file == s->last_file && entry->offset >= s->last_end &&
@@ -372,6 +374,8 @@ static void fetch_ahead(struct source_blocks *s, const struct blockindex_entry *
 	if (!in_order || s->last_end + AHEAD_BYTES / 2 < s->ahead_until)
 		return;
 	posix_fadvise(fd, (off_t)s->last_end, AHEAD_BYTES, POSIX_FADV_WILLNEED);
+	if (s->last_end > BEHIND_BYTES)
+		posix_fadvise(fd, 0, (off_t)(s->last_end - BEHIND_BYTES), POSIX_FADV_DONTNEED);
 	s->ahead_until = s->last_end + AHEAD_BYTES;
 }
 
