@@ -1,6 +1,7 @@
 /* How fast chainwatch fills chain.db from block files: a chain of blocks of mainnet's size without
  * records, and one full of records. The files are made first, and taken out of the page cache; the
- * same bytes are then read alone, for comparison. Usage: blocksync [--json] [GB [RECORDS]] */
+ * same bytes are then read alone, for comparison. Usage: blocksync [--json] [GB [RECORDS [DNETS]]];
+ * each of DNETS records makes a dnet, so that its seal stays. */
 
 #include "chainwatch/chain.h"
 #include "chainwatch/store.h"
@@ -11,6 +12,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -245,7 +247,8 @@ static void put_record(struct writer *w, const struct record *record, struct out
 	seal->vout = 1;
 }
 
-static void make_records(struct files *f, size_t records)
+/* each_new: every record makes a dnet; else one dnet has members that come and go. */
+static void make_records(struct files *f, size_t records, bool each_new)
 {
 	uint8_t *raw = malloc(BLOCK_MAX);
 	struct outpoint seal = {.vout = 0};
@@ -264,7 +267,9 @@ static void make_records(struct files *f, size_t records)
 			struct record record = {.type = RECORD_DNET_CREATE};
 
 			strcpy(record.dnet_create.name, "bench");
-			if (done > 0) {
+			if (each_new)
+				fill(seal.txid.bytes, HASH_LEN);
+			else if (done > 0) {
 				record = (struct record){.type = RECORD_NODE_PUT};
 				record.node_put.key.bytes[0] = 2;
 				store_u32(record.node_put.key.bytes + 1, done % NODES);
@@ -307,12 +312,24 @@ static size_t size_of(const struct files *f, const char *name)
 	return stat(temp_file(&f->folder, name, path), &st) ? 0 : (size_t)st.st_size;
 }
 
+/* At most, so far. */
 static size_t rss_kib(void)
 {
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
 	return (size_t)usage.ru_maxrss;
+}
+
+static size_t rss_now_kib(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	unsigned long pages = 0;
+
+	if (!file || fscanf(file, "%*u %lu", &pages) != 1)
+		abort();
+	fclose(file);
+	return pages * 4;
 }
 
 static double cpu(void)
@@ -323,7 +340,11 @@ static double cpu(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void sync_files(const struct files *f, bool json, const char *what)
+static struct chain_report report;
+
+/* Until it has come to the tip. */
+static void follow(const struct files *f, struct chain_config *config, struct chain **ret_chain,
+		   size_t *ret_wal)
 {
 	char path[256], error[STORE_ERROR_MAX] = "";
 	const struct store_config store_config = {.path = temp_file(&f->folder, "chain.db", path),
@@ -331,27 +352,38 @@ static void sync_files(const struct files *f, bool json, const char *what)
 						  .genesis = f->params->genesis,
 						  .birth_height = 1,
 						  .keep = 1000};
-	static atomic_bool stop;
-	static struct chain_report report;
-	struct chain_config config = {
-		.params = *f->params, .stop = &stop, .birth_height = 1, .keep = 1000, .seed = {7}};
-	double alone = read_alone(f), start, took, busy;
-	size_t wal = 0;
-	struct chain *chain;
 
-	if (source_blocks_new(f->folder.path, f->params, &stop, &config.source) ||
-	    store_open(&store_config, &config.store, error) || chain_new(&config, &chain, error))
+	*ret_wal = 0;
+	if (source_blocks_new(f->folder.path, f->params, config->stop, &config->source) ||
+	    store_open(&store_config, &config->store, error) || chain_new(config, ret_chain, error))
 		abort();
-	start = now();
-	busy = cpu();
 	do {
-		chain_step(chain, 200, &report);
-		wal = MAX(wal, size_of(f, "chain.db-wal"));
+		chain_step(*ret_chain, 200, &report);
+		*ret_wal = MAX(*ret_wal, size_of(f, "chain.db-wal"));
 		if (report.error[0]) {
 			fprintf(stderr, "%s\n", report.error);
 			exit(1);
 		}
 	} while (report.state != CHAIN_FOLLOWING || report.tip.height + 1 < f->height);
+}
+
+static void end(struct chain_config *config, struct chain *chain)
+{
+	chain_free(chain);
+	store_close(config->store);
+	config->source->ops->free(config->source);
+}
+
+static void sync_files(const struct files *f, bool json, const char *what)
+{
+	static const atomic_bool stop;
+	struct chain_config config = {
+		.params = *f->params, .stop = &stop, .birth_height = 1, .keep = 1000, .seed = {7}};
+	double alone = read_alone(f), start = now(), busy = cpu(), took;
+	struct chain *chain;
+	size_t wal;
+
+	follow(f, &config, &chain, &wal);
 	took = now() - start;
 	busy = cpu() - busy;
 	printf(json ? "{\"bench\": \"%s\", \"mb_s\": %.0f, \"cpu_mb_s\": %.0f, \"reading_mb_s\": "
@@ -365,14 +397,19 @@ static void sync_files(const struct files *f, bool json, const char *what)
 	       (double)f->total / alone / 1e6, alone / took, (double)report.counts.records / took,
 	       (double)report.counts.records / busy, report.blocks_read, rss_kib() / 1024,
 	       wal >> 20, size_of(f, "chain.db") >> 20);
+	end(&config, chain);
+	malloc_trim(0);
+	follow(f, &config, &chain, &wal);
+	printf(json ? "{\"bench\": \"%s, started again\", \"seals\": %zu, \"rows\": %zu, "
+		      "\"rss_mib\": %zu}\n"
+		    : "%s, started again: %zu live seals, %zu rows: %zu MiB resident\n",
+	       what, report.live.seals, report.live.rows, rss_now_kib() / 1024);
 	fflush(stdout);
-	chain_free(chain);
-	store_close(config.store);
-	config.source->ops->free(config.source);
+	end(&config, chain);
 }
 
 /* One child each: its memory is its own. */
-static int run(bool json, size_t bytes, size_t records)
+static int run(bool json, size_t bytes, size_t records, bool each_new)
 {
 	struct files f = {.params = chainparams_find("bitcoin-regtest")};
 	uint8_t genesis[BLOCK_HEADER_LEN + 1];
@@ -391,8 +428,8 @@ static int run(bool json, size_t bytes, size_t records)
 	if (bytes)
 		make_bulk(&f, bytes);
 	else
-		make_records(&f, records);
-	sync_files(&f, json, bytes ? "initial sync" : "records");
+		make_records(&f, records, each_new);
+	sync_files(&f, json, bytes ? "initial sync" : each_new ? "dnets" : "records");
 	temp_remove(&f.folder);
 	return 0;
 }
@@ -402,7 +439,10 @@ int main(int argc, char **argv)
 	bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
 	double gb = argc > 1 + json ? strtod(argv[1 + json], NULL) : 1;
 	size_t records = argc > 2 + json ? strtoul(argv[2 + json], NULL, 10) : 1000000;
-	int status = gb > 0 ? run(json, (size_t)(gb * 1e9), 0) : 0;
+	size_t dnets = argc > 3 + json ? strtoul(argv[3 + json], NULL, 10) : 0;
+	int status = gb > 0 ? run(json, (size_t)(gb * 1e9), 0, false) : 0;
 
-	return status || !records ? status : run(json, 0, records);
+	if (!status && records)
+		status = run(json, 0, records, false);
+	return status || !dnets ? status : run(json, 0, dnets, true);
 }
