@@ -63,8 +63,9 @@ void conf_print(const struct conf_program *program, const void *config, FILE *ou
 static void print_help_row(const struct conf_option *o, FILE *out)
 {
 	_cleanup_(freep) char *what = conf_value_describe(o);
-	_cleanup_(freep) char *left =
-		xasprintf("--%s %s", o->name, conf_value_placeholder(o->type));
+	/* Without a value it means yes, so a value needs the sign. */
+	_cleanup_(freep) char *left = xasprintf(o->type == CONF_BOOL ? "--%s[=%s]" : "--%s %s",
+						o->name, conf_value_placeholder(o->type));
 
 	fprintf(out, "  %-32s %s\n%35s%s%s%s\n", left, o->help, "", what,
 		o->fallback ? "; default " : "", o->fallback ? o->fallback : "");

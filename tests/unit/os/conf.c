@@ -266,6 +266,10 @@ static void help_version_and_man_name_every_option(void **state)
 			assert_non_null(strstr(text, options[j].name));
 		free(text);
 	}
+	text = output_of(&stdout, &action, (const char *const[]){"--help", NULL});
+	assert_non_null(strstr(text, "--fast[=yes|no] "));
+	assert_non_null(strstr(text, "--port NUMBER "));
+	free(text);
 	text = output_of(&stdout, &action, (const char *const[]){"--version", NULL});
 	assert_string_equal(text, "testd 1.2\n");
 	free(text);
