@@ -183,6 +183,13 @@ static int fake_link_set_txqlen(struct netlink *nl, uint32_t index, uint32_t txq
 	return 0;
 }
 
+static int fake_link_set_gso_max(struct netlink *nl, uint32_t index, uint32_t bytes)
+{
+	device(index);
+	FUZZ_CHECK(bytes > 0 && bytes <= 65536);
+	return 0;
+}
+
 static int fake_address_add(struct netlink *nl, const struct netlink_address *address)
 {
 	check_range(address->index, &address->address, address->bits);
@@ -371,6 +378,7 @@ static const char *fake_nft_error_text(const struct nft *nft)
 #define netlink_link_set_name	 fake_link_set_name
 #define netlink_link_set_mtu	 fake_link_set_mtu
 #define netlink_link_set_txqlen	 fake_link_set_txqlen
+#define netlink_link_set_gso_max fake_link_set_gso_max
 #define netlink_address_add	 fake_address_add
 #define netlink_address_delete	 fake_address_delete
 #define netlink_route_add	 fake_route
