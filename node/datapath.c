@@ -21,7 +21,7 @@ enum {
 	/* Reading is cheap beside sealing: the more is known of what waits, the fairer. */
 	READ_STEP_PACKETS = 256,
 	READ_STEP_BYTES = 256 << 10,
-	SEND_STEP_BYTES = 64 << 10,
+	SEND_STEP_BYTES = 128 << 10,
 	STEPS = 4,
 	/* What waits to be sent: a millisecond of it at full speed. */
 	QUEUE_BYTES = 2 << 20,
