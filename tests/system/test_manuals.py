@@ -47,7 +47,7 @@ def help_of(daemon):
 @pytest.mark.parametrize("daemon", DAEMONS)
 def test_every_option_of_the_help_is_in_the_page(daemon):
     text = rendered(daemon + ".8")
-    found = re.findall(r"^ +--([a-z0-9-]+) [A-Zy]", help_of(daemon).partition("In the file")[2], re.M)
+    found = re.findall(r"^ +--([a-z0-9-]+)(?: [A-Z]|\[=y)", help_of(daemon).partition("In the file")[2], re.M)
     assert len(found) >= 10
     for name in found:
         assert re.search(r"^ +%s = " % re.escape(name), text, re.M), name
